@@ -1,0 +1,54 @@
+# Needs Python 3.10+ with venv, and make; everything else is installed into .venv.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+WHEEL_VENV := build/wheel-venv
+PIN := --quiet --constraint constraints.txt
+SETUP := pyproject.toml constraints.txt eas_sdk/_version.py
+
+define make-venv
+@$(PYTHON) -c 'import sys; sys.version_info >= (3, 10) or \
+	sys.exit("Python 3.10 or later is needed; $(PYTHON) is " + sys.version.split()[0] + ": make PYTHON=...")'
+@$(PYTHON) -m venv $(VENV)
+endef
+
+.PHONY: demo test lint wheel-test clean
+.DELETE_ON_ERROR:
+
+demo: $(VENV)/demo.stamp
+	$(BIN)/eas demo
+
+test: export OMP_NUM_THREADS = 1
+test: lint
+	$(BIN)/python -m pytest -n 2
+
+lint: $(VENV)/test.stamp
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+
+# Builds the sdist, the wheel from it, and runs the wheel with numpy alone: the pinned numpy, then the oldest one.
+wheel-test: $(VENV)/test.stamp
+	rm -rf build dist
+	PIP_CONSTRAINT=constraints.txt $(BIN)/python -m build --quiet --outdir dist
+	$(PYTHON) -m venv $(WHEEL_VENV)
+	$(WHEEL_VENV)/bin/python -m pip install $(PIN) dist/*.whl
+	$(WHEEL_VENV)/bin/python -I tests/wheel_smoke.py
+	$(WHEEL_VENV)/bin/python -m pip install --quiet --only-binary :all: --requirement constraints-oldest.txt
+	$(WHEEL_VENV)/bin/python -I tests/wheel_smoke.py
+
+# A stamp is newer than what decides its contents, so an up-to-date .venv is used as it is.
+$(VENV)/demo.stamp: $(SETUP)
+	@echo "Installing eas-sdk into $(VENV) ..."
+	$(make-venv)
+	@$(BIN)/python -m pip install $(PIN) --editable ".[cli]"
+	@touch $@
+
+$(VENV)/test.stamp: $(SETUP)
+	@echo "Installing eas-sdk with torch and the test tools into $(VENV) (the first time takes minutes) ..."
+	$(make-venv)
+	@$(BIN)/python -m pip install $(PIN) --editable ".[cli,train,dev]"
+	@touch $@ $(VENV)/demo.stamp
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,0 +1,27 @@
+"""The engines by name, loaded when asked for."""
+
+from __future__ import annotations
+
+import importlib
+
+from eas_sdk.engine.protocol import Engine
+from eas_sdk.errors import InputError, closest
+
+ENGINES: dict[str, str] = {
+    "numpy": "eas_sdk.engine.numpy_engine:NumpyEngine",
+}
+"""Engine name -> "module:function" that makes the engine when called without arguments."""
+
+
+def load_engine(name: str = "numpy") -> Engine:
+    """The engine called `name`.
+
+    Raises:
+        InputError: no engine has that name.
+        MissingDependency: the engine's package is not installed.
+    """
+    if name not in ENGINES:
+        raise InputError(f"an engine must be one of the registered names, got {name!r}; {closest(name, ENGINES)}")
+    module, _, function = ENGINES[name].partition(":")
+    engine: Engine = getattr(importlib.import_module(module), function)()
+    return engine

@@ -1,0 +1,85 @@
+"""Every error that this package raises on purpose.
+
+::
+
+    EasError (Exception)
+    ├── InputError (ValueError)          what the caller passed
+    │   ├── TaskError                    unknown, empty or duplicate superclass
+    │   ├── BudgetError                  a budget that cannot be read
+    │   │   └── InfeasibleBudget         readable, but below the smallest network; names the nearest feasible
+    │   ├── ImageError                   wrong shape, dtype, range or not finite
+    │   └── ArchitectureError            not a member of the search space
+    ├── BundleError (ValueError)         a bundle file that is cut, altered, or of another version
+    ├── DataError (ValueError)           training data that is missing, malformed or fails its checksum
+    ├── TrainingError (RuntimeError)     a training that cannot go on (diverged, checkpoint of another recipe)
+    └── MissingDependency (ImportError)  an optional package is absent; names the extra that brings it
+
+Messages give the rule, the offending value, and what would be allowed.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class EasError(Exception):
+    """Base of every error raised on purpose by eas_sdk, exporters and eas_train."""
+
+
+class InputError(EasError, ValueError):
+    """The caller passed something that the documented rules do not allow."""
+
+
+class TaskError(InputError):
+    """A task that is unknown, empty or holds duplicates."""
+
+
+class BudgetError(InputError):
+    """A budget that cannot be read: wrong type, unit or sign, or not finite."""
+
+
+class InfeasibleBudget(BudgetError):
+    """A readable budget below the smallest network of the task.
+
+    Attributes:
+        nearest_madds: the smallest budget, in multiply-adds, that the task can meet.
+    """
+
+    def __init__(self, message: str, *, nearest_madds: int) -> None:
+        super().__init__(message)
+        self.nearest_madds = nearest_madds
+
+
+class ImageError(InputError):
+    """Images of a wrong shape, dtype or range, or holding NaN."""
+
+
+class ArchitectureError(InputError):
+    """An architecture that is not a member of its search space."""
+
+
+class BundleError(EasError, ValueError):
+    """A bundle file that is truncated, altered, malformed or of an unknown version."""
+
+
+class DataError(EasError, ValueError):
+    """Training data that is missing, malformed or does not match its checksum."""
+
+
+class TrainingError(EasError, RuntimeError):
+    """A training that cannot go on."""
+
+
+class MissingDependency(EasError, ImportError):
+    """An optional package is not installed; the message names the extra that brings it."""
+
+
+def closest(name: object, known: Iterable[str], limit: int = 3) -> str:
+    """A phrase naming the entries of `known` nearest to `name`, for the end of an error message."""
+    options = list(known)
+    near = difflib.get_close_matches(str(name).lower(), options, n=limit, cutoff=0.5)
+    if near:
+        return "did you mean " + " or ".join(repr(n) for n in near) + "?"
+    shown = ", ".join(repr(n) for n in options[:20])
+    return f"known: {shown}" + (", ..." if len(options) > 20 else "")

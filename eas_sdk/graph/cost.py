@@ -1,0 +1,138 @@
+"""What a network costs, counted on its nodes: multiply-adds, parameters, peak activation memory."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from eas_sdk.graph.nodes import (
+    INPUT,
+    Add,
+    Conv2d,
+    DepthwiseConv2d,
+    GlobalMean,
+    Linear,
+    Multiply,
+    Node,
+    Normalize,
+)
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Cost of one image through one network.
+
+    Attributes:
+        madds: multiply-adds of every convolution and fully connected layer, squeeze-and-excitation included; this is
+            what a budget bounds.
+        madds_without_se: the same without squeeze-and-excitation, the convention of the papers' tables.
+        parameters: trained weights as the papers count them: convolutions, two numbers a channel for each
+            batch-norm, fully connected layers.
+        peak_activation_bytes: greatest sum of float32 activations alive at once (each node's inputs and output, and
+            whatever a later node still reads).
+    """
+
+    madds: int
+    madds_without_se: int
+    parameters: int
+    peak_activation_bytes: int
+
+
+def cost(nodes: Sequence[Node]) -> Cost:
+    """Cost of a network given by its nodes."""
+    return Cost(
+        madds=sum(madds(node) for node in nodes),
+        madds_without_se=sum(madds(node) for node in nodes if not _in_squeeze_excite(node)),
+        parameters=sum(parameters(node) for node in nodes),
+        peak_activation_bytes=peak_activation_bytes(nodes),
+    )
+
+
+def madds(node: Node) -> int:
+    """Multiply-adds of one node for one image; 0 for nodes that only scale, add or average."""
+    match node:
+        case Conv2d():
+            return node.out_size**2 * node.kernel**2 * node.in_channels * node.out_channels
+        case DepthwiseConv2d():
+            return node.out_size**2 * node.kernel**2 * node.channels
+        case Linear():
+            return node.in_features * node.out_features
+        case _:
+            return 0
+
+
+def parameters(node: Node) -> int:
+    """Trained parameters behind one node, batch-norm unfolded (a folded bias stands for two numbers a channel)."""
+    match node:
+        case Conv2d():
+            per_channel = node.kernel**2 * node.in_channels + (_bias_numbers(node) if node.has_bias else 0)
+            return node.out_channels * per_channel
+        case DepthwiseConv2d():
+            return node.channels * (node.kernel**2 + 2)
+        case Linear():
+            return (node.in_features + 1) * node.out_features
+        case _:
+            return 0
+
+
+def output_shape(node: Node) -> tuple[int, ...]:
+    """Shape of a node's output for one image: (H, W, C), or (classes,) for Linear."""
+    match node:
+        case Conv2d():
+            return node.out_size, node.out_size, node.out_channels
+        case DepthwiseConv2d():
+            return node.out_size, node.out_size, node.channels
+        case GlobalMean():
+            return 1, 1, node.channels
+        case Linear():
+            return (node.out_features,)
+        case Normalize() | Multiply() | Add():
+            return node.size, node.size, node.channels
+
+
+def last_uses(nodes: Sequence[Node]) -> dict[str, int]:
+    """For every tensor, the index of the last node that reads it (the network's output: len(nodes))."""
+    last = {name: i for i, node in enumerate(nodes) for name in node.inputs}
+    return last | {nodes[-1].name: len(nodes)}
+
+
+def peak_activation_bytes(nodes: Sequence[Node]) -> int:
+    """Greatest sum of float32 activation bytes alive at once for one image, by liveness."""
+    first = nodes[0]
+    assert isinstance(first, Normalize)
+    last = last_uses(nodes)
+    alive = {INPUT: 4 * first.size**2 * first.channels}
+    peak = 0
+    for i, node in enumerate(nodes):
+        alive[node.name] = 4 * math.prod(output_shape(node))
+        peak = max(peak, sum(alive.values()))
+        alive = {name: size for name, size in alive.items() if last[name] > i}
+    return peak
+
+
+def total_weight_elements(nodes: Iterable[Node]) -> int:
+    """Numbers that the folded network stores: weights and one bias a channel."""
+    total = 0
+    for node in nodes:
+        match node:
+            case Conv2d():
+                total += node.out_channels * (node.kernel**2 * node.in_channels + node.has_bias)
+            case DepthwiseConv2d():
+                total += node.channels * (node.kernel**2 + 1)
+            case Linear():
+                total += node.out_features * (node.in_features + 1)
+            case Normalize():
+                total += 2 * node.channels
+            case _:
+                pass
+    return total
+
+
+def _in_squeeze_excite(node: Node) -> bool:
+    return node.name.endswith((".squeeze", ".excite"))
+
+
+def _bias_numbers(node: Conv2d) -> int:
+    """Squeeze-and-excitation convolutions have a plain bias; all others a batch-norm (scale and offset)."""
+    return 1 if _in_squeeze_excite(node) else 2

@@ -1,0 +1,148 @@
+"""The network description between slicing and everything after it: nodes without weights, and a Graph with them.
+
+Tensors are NHWC. A node names the tensor it makes; `inputs` name the tensors it reads. Weights live beside the
+nodes, in `Graph.weights`, under "<node name>.weight" and "<node name>.bias", so that a structure is plain hashable
+data: two networks of equal structure compare equal whatever their weights.
+
+=================  ==========================  =========================================
+node               weight shape (float32)      output
+=================  ==========================  =========================================
+Normalize          weight [C], bias [C]        x * weight + bias
+Conv2d             [O, k, k, I], bias [O]      N x H' x W' x O, H' = (H + 2p - k) // s + 1
+DepthwiseConv2d    [k, k, C], bias [C]         N x H' x W' x C
+GlobalMean         -                           N x 1 x 1 x C
+Multiply           -                           broadcast of the second input over H and W
+Add                -                           element-wise
+Linear             [O, I], bias [O]            N x O; the input is N x 1 x 1 x I
+=================  ==========================  =========================================
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+import numpy as np
+
+Activation: TypeAlias = Literal["none", "relu", "hard_swish", "hard_sigmoid"]
+"""relu = max(x, 0); hard_sigmoid = clip(x + 3, 0, 6) / 6; hard_swish = x * hard_sigmoid(x)."""
+
+INPUT = "image"
+"""Name of the graph's input tensor: N x size x size x 3, float32 in [0, 1], RGB."""
+
+
+@dataclass(frozen=True)
+class Normalize:
+    """Per-channel scale and offset of the input image."""
+
+    name: str
+    inputs: tuple[str]
+    size: int
+    channels: int
+
+
+@dataclass(frozen=True)
+class Conv2d:
+    """Dense square convolution with symmetric zero padding (torch's convention), bias and fused activation.
+
+    `size` is the side of the square input map.
+    """
+
+    name: str
+    inputs: tuple[str]
+    size: int
+    in_channels: int
+    out_channels: int
+    kernel: int
+    stride: int
+    padding: int
+    activation: Activation
+    has_bias: bool = True
+
+    @property
+    def out_size(self) -> int:
+        return (self.size + 2 * self.padding - self.kernel) // self.stride + 1
+
+
+@dataclass(frozen=True)
+class DepthwiseConv2d:
+    """Depthwise convolution (multiplier 1), symmetric zero padding, bias and fused activation."""
+
+    name: str
+    inputs: tuple[str]
+    size: int
+    channels: int
+    kernel: int
+    stride: int
+    padding: int
+    activation: Activation
+
+    @property
+    def out_size(self) -> int:
+        return (self.size + 2 * self.padding - self.kernel) // self.stride + 1
+
+
+@dataclass(frozen=True)
+class GlobalMean:
+    """Mean over height and width; keeps both as 1."""
+
+    name: str
+    inputs: tuple[str]
+    size: int
+    channels: int
+
+
+@dataclass(frozen=True)
+class Multiply:
+    """Feature map (first input, size x size) times per-channel gate (second input, 1 x 1)."""
+
+    name: str
+    inputs: tuple[str, str]
+    size: int
+    channels: int
+
+
+@dataclass(frozen=True)
+class Add:
+    """Residual sum of two maps of equal shape."""
+
+    name: str
+    inputs: tuple[str, str]
+    size: int
+    channels: int
+
+
+@dataclass(frozen=True)
+class Linear:
+    """Fully connected layer over an N x 1 x 1 x I input; makes N x O."""
+
+    name: str
+    inputs: tuple[str]
+    in_features: int
+    out_features: int
+
+
+Node: TypeAlias = Normalize | Conv2d | DepthwiseConv2d | GlobalMean | Multiply | Add | Linear
+
+
+@dataclass(frozen=True, eq=False)
+class Graph:
+    """A network ready for an engine or an exporter: nodes in execution order, their weights, and its labels.
+
+    Attributes:
+        nodes: topologically ordered; the last node's output is the network's output (logits, N x len(labels)).
+        weights: float32 C-contiguous arrays by "<node>.weight" / "<node>.bias".
+        labels: one name per logit.
+    """
+
+    nodes: tuple[Node, ...]
+    weights: Mapping[str, np.ndarray]
+    labels: tuple[str, ...]
+
+    @property
+    def input_size(self) -> int:
+        """Side of the square input image, in pixels."""
+        first = self.nodes[0]
+        assert isinstance(first, Normalize)
+        return first.size

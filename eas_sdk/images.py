@@ -1,0 +1,34 @@
+"""Checking the images that a caller passes."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from eas_sdk.errors import ImageError
+
+
+def as_float_batch(images: object, size: int) -> npt.NDArray[np.float32]:
+    """Images as float32 N x size x size x 3 in [0, 1].
+
+    Args:
+        images: N x size x size x 3, RGB; uint8, or float32 / float64 in [0, 1].
+
+    Raises:
+        ImageError: another type, shape or dtype, no image at all, NaN, or values outside [0, 1].
+    """
+    rule = f"images are an array N x {size} x {size} x 3 (RGB), uint8 or floating point in [0, 1]"
+    if not isinstance(images, np.ndarray):
+        raise ImageError(f"{rule}; got {type(images).__name__}")
+    if images.shape == (size, size, 3):
+        raise ImageError(f"{rule}; got one image without the leading axis: pass images[None]")
+    if images.ndim != 4 or images.shape[1:] != (size, size, 3) or len(images) == 0:
+        raise ImageError(f"{rule}, N >= 1; got shape {images.shape}")
+    if images.dtype == np.uint8:
+        return images.astype(np.float32) / np.float32(255)
+    if images.dtype.kind != "f":
+        raise ImageError(f"{rule}; got dtype {images.dtype}")
+    low, high = float(images.min()), float(images.max())
+    if not (low >= 0 and high <= 1):
+        raise ImageError(f"{rule}; got values from {low:g} to {high:g}")
+    return np.ascontiguousarray(images, np.float32)

@@ -1,0 +1,101 @@
+"""A specialised network, ready to predict."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from eas_sdk.engine.protocol import Program
+from eas_sdk.graph.cost import Cost
+from eas_sdk.graph.nodes import Graph
+from eas_sdk.images import as_float_batch
+from eas_sdk.space.architecture import Architecture
+from eas_sdk.task import Task
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What a network says of one image: (label, probability) pairs, most probable first."""
+
+    top: tuple[tuple[str, float], ...]
+
+    @property
+    def label(self) -> str:
+        """The most probable label."""
+        return self.top[0][0]
+
+    @property
+    def probability(self) -> float:
+        """Its probability."""
+        return self.top[0][1]
+
+
+@dataclass(frozen=True, eq=False)
+class Model:
+    """One sub-network, cut out of a bank for one task, compiled by one engine. Safe to use from several threads.
+
+    Attributes:
+        task: what it tells apart.
+        architecture: its blocks.
+        cost: multiply-adds, parameters, peak activation bytes.
+        graph: its nodes and float32 weights.
+    """
+
+    task: Task
+    architecture: Architecture
+    cost: Cost
+    graph: Graph
+    program: Program
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """One name a logit."""
+        return self.graph.labels
+
+    @property
+    def madds(self) -> int:
+        """Multiply-adds of one image; never above the budget it was made for."""
+        return self.cost.madds
+
+    @property
+    def parameters(self) -> int:
+        """Trained parameters."""
+        return self.cost.parameters
+
+    @property
+    def input_size(self) -> int:
+        """Side of the square images it takes, in pixels."""
+        return self.graph.input_size
+
+    def logits(self, images: npt.NDArray[np.uint8] | npt.NDArray[np.floating]) -> npt.NDArray[np.float32]:
+        """Logits of a batch.
+
+        Args:
+            images: N x S x S x 3, RGB; uint8, or floating point in [0, 1]; S is `input_size`.
+
+        Returns:
+            float32 N x len(labels).
+
+        Raises:
+            ImageError: another shape, dtype or range, or NaN.
+        """
+        return self.program.run(as_float_batch(images, self.input_size))
+
+    def predict(
+        self, images: npt.NDArray[np.uint8] | npt.NDArray[np.floating], top_k: int = 3
+    ) -> list[Prediction]:
+        """Labels with probabilities, one `Prediction` an image; `top_k` is cut to the number of labels.
+
+        Raises:
+            ImageError: see `logits`.
+        """
+        logits = self.logits(images).astype(np.float64)
+        probabilities = np.exp(logits - logits.max(1, keepdims=True))
+        probabilities /= probabilities.sum(1, keepdims=True)
+        order = np.argsort(-probabilities, axis=1, kind="stable")[:, : max(top_k, 1)]
+        return [
+            Prediction(tuple((self.labels[c], float(row[c])) for c in best))
+            for row, best in zip(probabilities, order, strict=True)
+        ]

@@ -1,0 +1,32 @@
+"""What a selector is: (task, budget) requests in, architectures out, never over budget."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from eas_sdk.space.architecture import Architecture
+
+
+@dataclass(frozen=True)
+class Request:
+    """One deployment scenario.
+
+    Attributes:
+        superclass: index that conditions the selector.
+        classes: rows of the classifier, which the budget pays for too.
+        madds: the most multiply-adds allowed; at least those of the smallest network.
+    """
+
+    superclass: int
+    classes: int
+    madds: int
+
+
+class Selector(Protocol):
+    """Picks architectures. The generator is one; a menu that a search left is another."""
+
+    def select(self, requests: Sequence[Request], *, seed: int = 0) -> list[Architecture]:
+        """One architecture a request, each within its multiply-adds; equal seeds give equal answers."""
+        ...

@@ -1,0 +1,29 @@
+"""The selectors by kind, loaded when asked for."""
+
+from __future__ import annotations
+
+import importlib
+
+from eas_sdk.bank.bundle import Bundle
+from eas_sdk.errors import BundleError
+from eas_sdk.selector.protocol import Selector
+
+SELECTORS: dict[str, str] = {
+    "generator": "eas_sdk.selector.generator:load",
+}
+"""Kind -> "module:function" of (space, number of superclasses, configuration, tensors) that makes the selector."""
+
+
+def load_selector(bundle: Bundle) -> Selector:
+    """The selector of a bundle.
+
+    Raises:
+        BundleError: the kind is unknown, or its tensors are incomplete.
+    """
+    kind = bundle.selector.get("kind")
+    if kind not in SELECTORS:
+        raise BundleError(f"a bundle's selector is of a kind in {sorted(SELECTORS)}; got {kind!r}")
+    module, _, function = SELECTORS[kind].partition(":")
+    make = getattr(importlib.import_module(module), function)
+    selector: Selector = make(bundle.space, len(bundle.superclasses), bundle.selector, bundle.group("selector"))
+    return selector

@@ -1,0 +1,172 @@
+"""Many architectures at once, as integers: what selectors compute with.
+
+A row of choices holds, in this order, the index of each unit's depth (U numbers), of each slot's kernel (S) and of each
+slot's expansion ratio (S), slot = unit x greatest depth + block. Slots beyond a unit's depth hold 0.
+
+The same row as nested binary gates (EAS, section 3.2): a choice of n options has n - 1 gates, and its index is the
+number of leading gates that are on. Gates are laid out like the choices: depth, kernel, expansion.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from eas_sdk.graph.cost import madds
+from eas_sdk.space.architecture import Architecture, Block
+from eas_sdk.space.elastic import ElasticSpace
+from eas_sdk.space.structure import block_nodes, structure
+
+IntArray = npt.NDArray[np.integer]
+BoolArray = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class GateLayout:
+    """Where each choice's gates lie in a gate vector.
+
+    Attributes:
+        units, slots: how many units and block slots.
+        depth, kernel, expansion: gates of one choice of each sort (number of options - 1).
+    """
+
+    units: int
+    slots: int
+    depth: int
+    kernel: int
+    expansion: int
+
+    @classmethod
+    def of(cls, space: ElasticSpace) -> GateLayout:
+        return cls(
+            len(space.stages), space.slots, len(space.depths) - 1, len(space.kernels) - 1, len(space.expansions) - 1
+        )
+
+    @property
+    def gates(self) -> int:
+        """Length of a gate vector."""
+        return self.units * self.depth + self.slots * (self.kernel + self.expansion)
+
+    def split(self, gates: npt.NDArray[np.generic]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Views [..., U, depth], [..., S, kernel], [..., S, expansion] of a gate array [..., gates]."""
+        a = self.units * self.depth
+        b = a + self.slots * self.kernel
+        lead = gates.shape[:-1]
+        return (
+            gates[..., :a].reshape(*lead, self.units, self.depth),
+            gates[..., a:b].reshape(*lead, self.slots, self.kernel),
+            gates[..., b:].reshape(*lead, self.slots, self.expansion),
+        )
+
+
+def encode(space: ElasticSpace, architectures: Sequence[Architecture]) -> IntArray:
+    """Choices [M, U + 2S] int8 of architectures of one space."""
+    deepest, units = space.depths[-1], len(space.stages)
+    rows = np.zeros((len(architectures), units + 2 * space.slots), np.int8)
+    for row, architecture in zip(rows, architectures, strict=True):
+        for u, unit in enumerate(architecture.units):
+            row[u] = space.depths.index(len(unit))
+            for b, block in enumerate(unit):
+                slot = units + u * deepest + b
+                row[slot] = space.kernels.index(block.kernel)
+                row[slot + space.slots] = space.expansions.index(block.expansion)
+    return rows
+
+
+def decode(space: ElasticSpace, row: IntArray) -> Architecture:
+    """The architecture of one row of choices; what lies beyond a unit's depth is ignored."""
+    deepest, units = space.depths[-1], len(space.stages)
+    values = row.tolist()
+    kernels, expansions = values[units : units + space.slots], values[units + space.slots :]
+    return Architecture(
+        tuple(
+            tuple(
+                Block(space.kernels[kernels[s]], space.expansions[expansions[s]])
+                for s in range(u * deepest, u * deepest + space.depths[values[u]])
+            )
+            for u in range(units)
+        )
+    )
+
+
+def active_slots(space: ElasticSpace, depth_choices: IntArray) -> BoolArray:
+    """[..., S] bool from depth choices [..., U]: which slots hold a block."""
+    depths = np.asarray(space.depths)[depth_choices]
+    active = np.arange(space.depths[-1]) < depths[..., None]
+    return active.reshape(*depth_choices.shape[:-1], space.slots)
+
+
+def effective_gates(space: ElasticSpace, gates: BoolArray) -> BoolArray:
+    """Gates with everything switched off that has no effect: behind a gate that is off, or in an absent block."""
+    layout = GateLayout.of(space)
+    depth, kernel, expansion = (np.logical_and.accumulate(part, axis=-1) for part in layout.split(gates))
+    active = active_slots(space, depth.sum(-1))[..., None]
+    lead = gates.shape[:-1]
+    return np.concatenate(
+        [part.reshape(*lead, -1) for part in (depth, kernel & active, expansion & active)], axis=-1
+    )
+
+
+def choices_of_gates(space: ElasticSpace, gates: BoolArray) -> IntArray:
+    """Choices [..., U + 2S] int8 of effective gates [..., gates]."""
+    return np.concatenate([part.sum(-1, dtype=np.int8) for part in GateLayout.of(space).split(gates)], axis=-1)
+
+
+def gates_of_choices(space: ElasticSpace, choices: IntArray) -> BoolArray:
+    """Effective gates [..., gates] of choices [..., U + 2S]."""
+    layout = GateLayout.of(space)
+    u, s = layout.units, layout.slots
+    parts = (
+        (choices[..., :u], layout.depth),
+        (choices[..., u : u + s], layout.kernel),
+        (choices[..., u + s :], layout.expansion),
+    )
+    lead = choices.shape[:-1]
+    gates = [(np.arange(n) < part[..., None]).reshape(*lead, -1) for part, n in parts]
+    return effective_gates(space, np.concatenate(gates, axis=-1))
+
+
+@dataclass(frozen=True, eq=False)
+class MaddsTable:
+    """Multiply-adds of every member of a space, as a sum over its blocks.
+
+    Attributes:
+        base: everything outside the elastic blocks but the classifier.
+        per_class: multiply-adds of one row of the classifier.
+        block: [S, kernels, expansions] int64, one block in each slot.
+    """
+
+    base: int
+    per_class: int
+    block: npt.NDArray[np.int64]
+
+    def total(self, space: ElasticSpace, choices: IntArray, classes: int | IntArray) -> npt.NDArray[np.int64]:
+        """Multiply-adds [...] of choices [..., U + 2S]; equal to `cost(structure(...)).madds`."""
+        u, s = len(space.stages), space.slots
+        picked = self.block[np.arange(s), choices[..., u : u + s], choices[..., u + s :]]
+        active = active_slots(space, choices[..., :u])
+        return self.base + self.per_class * np.asarray(classes, np.int64) + (picked * active).sum(-1)
+
+
+@functools.lru_cache(maxsize=32)
+def madds_table(space: ElasticSpace) -> MaddsTable:
+    """The table of a space, counted on its nodes."""
+    nodes = structure(space, space.smallest, classes=1)
+    fixed = [node for node in nodes if not node.name.startswith("unit")]
+    classifier = madds(nodes[-1])
+    block = np.zeros((space.slots, len(space.kernels), len(space.expansions)), np.int64)
+    size = (space.input_size - 1) // space.stem_stride + 1
+    for u, stage in enumerate(space.stages):
+        for b in range(space.depths[-1]):
+            stride = stage.stride if b == 0 else 1
+            for k, kernel in enumerate(space.kernels):
+                for e, expansion in enumerate(space.expansions):
+                    made = block_nodes(space, u, b, kernel, expansion, size, stride, "")
+                    block[u * space.depths[-1] + b, k, e] = sum(madds(node) for node in made)
+            size = (size - 1) // stride + 1
+    block.setflags(write=False)
+    return MaddsTable(sum(madds(node) for node in fixed) - classifier, classifier, block)

@@ -1,0 +1,43 @@
+"""Checkpoints that survive a kill at any moment: written beside, synced, then renamed over the old one."""
+
+from __future__ import annotations
+
+import io
+import pickle
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from eas_sdk.bank.atomic import write_atomically
+from eas_sdk.errors import TrainingError
+
+
+def save(path: Path, state: dict[str, Any]) -> None:
+    """Write `state` (tensors, numbers, strings, containers of them) to `path` atomically."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    buffer = io.BytesIO()
+    torch.save(state, buffer)
+    write_atomically(path, [buffer.getbuffer()])
+
+
+def load(path: Path, *, recipe: str) -> dict[str, Any] | None:
+    """The state at `path`, or None if there is none. Only plain tensors and containers are read, no code is run.
+
+    Args:
+        recipe: fingerprint that the state must carry under "recipe".
+
+    Raises:
+        TrainingError: the file is damaged, or belongs to another recipe.
+    """
+    if not path.exists():
+        return None
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except (RuntimeError, pickle.UnpicklingError, EOFError, ValueError) as error:
+        raise TrainingError(f"{path} is not a readable checkpoint ({error}); delete it to start afresh") from error
+    if not isinstance(state, dict) or state.get("recipe") != recipe:
+        raise TrainingError(
+            f"{path} belongs to another recipe or data set; train into another folder, or delete it to start afresh"
+        )
+    return state

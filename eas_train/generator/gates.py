@@ -1,0 +1,175 @@
+"""Binary gates with a gradient, and the network and its cost as functions of them (EAS, Eq. 5 to 10)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from eas_sdk.bank.bundle import statistics_rows
+from eas_sdk.graph.nodes import INPUT, Add, Conv2d, DepthwiseConv2d, GlobalMean, Linear, Multiply, Normalize
+from eas_sdk.space.choices import GateLayout, madds_table
+from eas_sdk.space.elastic import ElasticSpace
+from eas_sdk.space.structure import squeeze_width
+from eas_train.statistics.table import StatisticsTable
+from eas_train.supernet.model import Supernet, activate
+from eas_train.supernet.norm import EPSILON
+
+
+def sample_gates(logits: Tensor, temperature: float, generator: torch.Generator | None = None) -> Tensor:
+    """Binary gates drawn from sigmoid(logits) (Eq. 9 and 10): hard forward, the relaxation's gradient backward."""
+    u = torch.rand(logits.shape, device=logits.device, generator=generator).clamp(1e-6, 1 - 1e-6)
+    relaxed = torch.sigmoid((logits + torch.log(u) - torch.log1p(-u)) / temperature)
+    return (relaxed > 0.5).float() + relaxed - relaxed.detach()
+
+
+@dataclass(frozen=True)
+class Shells:
+    """How much of each nested choice is on, from the gates of one architecture.
+
+    Attributes:
+        depth: [U, depths] one-hot; kernel, expansion: [S, options] one-hot. Differentiable in the gates.
+        present: [S] 1 where a slot holds a block.
+    """
+
+    depth: Tensor
+    kernel: Tensor
+    expansion: Tensor
+    present: Tensor
+
+    @classmethod
+    def of(cls, space: ElasticSpace, gates: Tensor) -> Shells:
+        """From one gate vector [gates]."""
+        layout = GateLayout.of(space)
+        a, b = layout.units * layout.depth, layout.units * layout.depth + layout.slots * layout.kernel
+        depth = _one_hot(gates[:a].view(layout.units, layout.depth))
+        # at_least[u, i] is 1 when unit u has at least depths[i] blocks.
+        at_least = depth.flip(1).cumsum(1).flip(1)
+        rank = [sum(d <= block for d in space.depths) for block in range(space.depths[-1])]
+        present = torch.stack(
+            [at_least[:, r] if r < len(space.depths) and block >= space.depths[0] else torch.ones_like(at_least[:, 0])
+             for block, r in enumerate(rank)], 1
+        )
+        return cls(
+            depth,
+            _one_hot(gates[a:b].view(layout.slots, layout.kernel)),
+            _one_hot(gates[b:].view(layout.slots, layout.expansion)),
+            present.flatten(),
+        )
+
+
+def _one_hot(gates: Tensor) -> Tensor:
+    """[..., n] nested gates to [..., n + 1] one-hot: option i is on when exactly the first i gates are."""
+    leading = torch.cumprod(gates, -1)
+    first = torch.ones_like(leading[..., :1])
+    reached = torch.cat([first, leading], -1)
+    return reached - torch.cat([leading, torch.zeros_like(first)], -1)
+
+
+def expected_madds(space: ElasticSpace, shells: Shells, classes: int) -> Tensor:
+    """R(alpha) of Eq. 3 in multiply-adds: the sum of Eq. 6, differentiable in the gates."""
+    table = madds_table(space)
+    block = torch.as_tensor(table.block.copy(), dtype=torch.float32, device=shells.present.device)
+    picked = torch.einsum("ske,sk,se->s", block, shells.kernel, shells.expansion)
+    return table.base + table.per_class * classes + (picked * shells.present).sum()
+
+
+def gated_forward(net: Supernet, images: Tensor, shells: Shells, statistics: StatisticsTable) -> Tensor:
+    """Logits N x classes of the sub-network that the gates describe, differentiable in them.
+
+    The largest network runs once (the single path); shells of kernels and channels that are off are multiplied by
+    zero, and an absent block is bypassed (Eq. 5). With hard gates the result is that of `Supernet.forward`.
+    """
+    space = net.space
+    deepest = space.depths[-1]
+    made: dict[str, Tensor] = {INPUT: images}
+    entered: dict[str, Tensor] = {}
+    nodes = net.nodes(space.largest)
+    for i, node in enumerate(nodes):
+        x = made[node.inputs[0]]
+        prefix, _, layer = node.name.rpartition(".")
+        slot = _slot(prefix, deepest)
+        if slot is not None and layer == "expand":
+            entered[prefix] = x
+        match node:
+            case Normalize():
+                y = (x - net.mean) / net.std
+            case Conv2d():
+                bias = net.tensor(f"{node.name}.bias") if layer in ("squeeze", "excite") else None
+                y = F.conv2d(x, net.tensor(f"{node.name}.weight"), bias, node.stride, node.padding)
+                if node.name in statistics.rows:
+                    y = _normalise(net, node.name, y, statistics, shells, slot)
+                y = activate(y, node.activation)
+                if layer == "squeeze" and slot is not None:
+                    y = y * _channel_mask(space, shells, slot, squeezed=True)
+            case DepthwiseConv2d():
+                weight = net.tensor(f"{node.name}.weight")
+                if slot is not None:
+                    weight = weight * _kernel_mask(space, shells, slot, weight.shape[-1])
+                y = F.conv2d(x, weight, None, node.stride, node.padding, groups=node.channels)
+                y = activate(_normalise(net, node.name, y, statistics, shells, slot), node.activation)
+                if slot is not None:
+                    y = y * _channel_mask(space, shells, slot)
+            case GlobalMean():
+                y = x.mean((2, 3), keepdim=True)
+            case Multiply():
+                y = x * made[node.inputs[1]]
+            case Add():
+                y = x + made[node.inputs[1]]
+            case Linear():
+                y = F.linear(x.flatten(1), net.tensor("classifier.weight"), net.tensor("classifier.bias"))
+        leaves_block = slot is not None and not nodes[i + 1].name.startswith(prefix)
+        if leaves_block and slot is not None and slot % deepest >= space.depths[0]:
+            y = torch.lerp(entered[prefix], y, shells.present[slot])
+        made[node.name] = y
+    return made[nodes[-1].name]
+
+
+def _slot(prefix: str, deepest: int) -> int | None:
+    """Slot of an elastic block's nodes ("unit2.block1" -> 2 x deepest + 1), None for fixed layers."""
+    if not prefix.startswith("unit"):
+        return None
+    unit, block = prefix.removeprefix("unit").split(".block")
+    return int(unit) * deepest + int(block)
+
+
+def _kernel_mask(space: ElasticSpace, shells: Shells, slot: int, side: int) -> Tensor:
+    """[side, side]: 1 on the taps that the kernel choice uses."""
+    total = shells.kernel.new_zeros(side, side)
+    for weight, kernel in zip(shells.kernel[slot], space.kernels, strict=True):
+        pad = (side - kernel) // 2
+        if pad >= 0:
+            total = total + weight * F.pad(total.new_ones(kernel, kernel), (pad, pad, pad, pad))
+    return total
+
+
+def _channel_mask(space: ElasticSpace, shells: Shells, slot: int, *, squeezed: bool = False) -> Tensor:
+    """[1, C, 1, 1]: 1 on the hidden channels (or squeeze channels) that the expansion choice uses."""
+    unit, block = divmod(slot, space.depths[-1])
+    widths = [space.hidden(unit, block, e) for e in space.expansions]
+    if squeezed:
+        widths = [squeeze_width(w) for w in widths]
+    most = space.hidden(unit, block, space.largest.units[unit][block].expansion)
+    most = squeeze_width(most) if squeezed else most
+    index = torch.arange(most, device=shells.expansion.device)
+    masks = torch.stack([(index < w).float() for w in widths])
+    return (shells.expansion[slot] @ masks).view(1, -1, 1, 1)
+
+
+def _normalise(
+    net: Supernet, name: str, y: Tensor, statistics: StatisticsTable, shells: Shells, slot: int | None
+) -> Tensor:
+    rows = statistics.rows[name]
+    keys = len(statistics_rows(net.space, name))
+    if keys and slot is not None:
+        # With hard gates this picks one row; the gradient sees what another row would do.
+        rows = torch.tensordot(shells.kernel[slot], rows, 1)
+        if keys == 2:
+            rows = torch.tensordot(shells.expansion[slot], rows, 1)
+    mean, variance = rows
+    scale = net.tensor(f"{name}.gamma") * torch.rsqrt(variance + EPSILON)
+    shift = net.tensor(f"{name}.beta") - mean * scale
+    return y * scale.view(1, -1, 1, 1) + shift.view(1, -1, 1, 1)

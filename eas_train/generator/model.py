@@ -1,0 +1,73 @@
+"""The generator: superclass and budget in, logits of all binary gates out (EAS, Figure 2b)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from eas_sdk.space.choices import GateLayout
+from eas_sdk.space.elastic import ElasticSpace
+
+
+class ArchitectureGenerator(nn.Module):
+    """An LSTM over the block slots with a fully connected head each for depth, kernel and expansion.
+
+    Args:
+        superclasses: how many have an embedding.
+        budgets: [K] multiply-adds, ascending, evenly spaced over [B_L, B_H]: each has an embedding.
+        embedding: length of either embedding (32 in the paper).
+        hidden: state of the LSTM.
+    """
+
+    budgets: Tensor
+
+    def __init__(
+        self, space: ElasticSpace, superclasses: int, budgets: Tensor, embedding: int = 32, hidden: int = 64
+    ) -> None:
+        super().__init__()
+        self.layout = GateLayout.of(space)
+        self.register_buffer("budgets", budgets.double())
+        self.superclass_embedding = nn.Embedding(superclasses, embedding)
+        self.budget_embedding = nn.Embedding(len(budgets), embedding)
+        self.lstm = nn.LSTM(2 * embedding, hidden, batch_first=True)
+        self.depth = nn.Linear(hidden, self.layout.depth)
+        self.kernel = nn.Linear(hidden, self.layout.kernel)
+        self.expansion = nn.Linear(hidden, self.layout.expansion)
+
+    def forward(self, superclasses: Tensor, madds: Tensor) -> Tensor:
+        """Logits z of the gates (before the sigmoid of Eq. 8).
+
+        Args:
+            superclasses: [M] int64.
+            madds: [M] budgets in multiply-adds.
+
+        Returns:
+            [M, gates], laid out as `eas_sdk.space.choices` says.
+        """
+        x = torch.cat([self.superclass_embedding(superclasses), self._interpolated(madds)], 1)
+        steps, _ = self.lstm(x.unsqueeze(1).expand(-1, self.layout.slots, -1))
+        firsts = steps[:, :: self.layout.slots // self.layout.units]
+        heads = (self.depth(firsts), self.kernel(steps), self.expansion(steps))
+        return torch.cat([head.flatten(1) for head in heads], 1)
+
+    def _interpolated(self, madds: Tensor) -> Tensor:
+        """Linear interpolation between the embeddings of the two nearest budgets (Guo et al. 2021)."""
+        budgets = self.budgets
+        clamped = madds.double().clamp(budgets[0], budgets[-1])
+        high = torch.searchsorted(budgets, clamped).clamp(1, len(budgets) - 1)
+        t = (clamped - budgets[high - 1]) / (budgets[high] - budgets[high - 1])
+        return torch.lerp(self.budget_embedding(high - 1), self.budget_embedding(high), t.float().unsqueeze(1))
+
+    def export(self) -> dict[str, Tensor]:
+        """Weights by the names that the runtime reads (`eas_sdk.selector.generator`)."""
+        made = {
+            "superclass_embedding": self.superclass_embedding.weight,
+            "budget_embedding": self.budget_embedding.weight,
+            "lstm.input": self.lstm.weight_ih_l0,
+            "lstm.hidden": self.lstm.weight_hh_l0,
+            "lstm.bias": self.lstm.bias_ih_l0 + self.lstm.bias_hh_l0,
+        }
+        for name in ("depth", "kernel", "expansion"):
+            head = getattr(self, name)
+            made |= {f"{name}.weight": head.weight, f"{name}.bias": head.bias}
+        return {name: tensor.detach().float().cpu() for name, tensor in made.items()}

@@ -1,0 +1,137 @@
+"""Training of the generator (EAS, Algorithm 1) on validation drawings, with the supernet's weights frozen."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from eas_sdk.errors import TrainingError
+from eas_sdk.space.choices import encode, madds_table
+from eas_train import checkpoint
+from eas_train.data.augment import augment
+from eas_train.data.imageset import ImageSet, superclass_of_class
+from eas_train.generator.gates import Shells, expected_madds, gated_forward, sample_gates
+from eas_train.generator.model import ArchitectureGenerator
+from eas_train.progress import progress
+from eas_train.recipe import GeneratorRecipe
+from eas_train.statistics.table import StatisticsTable
+from eas_train.supernet.loss import cross_entropy
+from eas_train.supernet.model import Supernet
+
+CHECKPOINT = "generator.pt"
+LOG = "generator.jsonl"
+PAPER_RANGE = 400.0
+"""B_H - B_L in the paper, in millions: lambda is stated for costs in these units."""
+
+
+def new_generator(recipe: GeneratorRecipe, net: Supernet, superclass_sizes: list[int]) -> ArchitectureGenerator:
+    """An untrained generator whose budgets span the space, from the smallest to the largest network."""
+    space = net.space
+    classes = round(sum(superclass_sizes) / len(superclass_sizes))
+    low, high = madds_table(space).total(space, encode(space, [space.smallest, space.largest]), classes).tolist()
+    torch.manual_seed(recipe.seed)
+    budgets = torch.linspace(low, high, recipe.budgets, dtype=torch.float64)
+    return ArchitectureGenerator(space, len(superclass_sizes), budgets, recipe.embedding, recipe.hidden)
+
+
+def train_generator(
+    recipe: GeneratorRecipe,
+    net: Supernet,
+    statistics: StatisticsTable,
+    data: ImageSet,
+    folder: Path,
+    *,
+    fingerprint: str,
+) -> ArchitectureGenerator:
+    """Train, or go on training, the generator; the checkpoint and a log are kept in `folder`.
+
+    Each step draws superclasses and budgets, samples one architecture for each, and follows Eq. 4: the cross-entropy
+    over the superclass's own classes plus lambda times the squared distance from the budget, the latter in units in
+    which the range of budgets is 400, as in the paper.
+
+    Raises:
+        TrainingError: the checkpoint belongs to another training, or the loss is no longer finite.
+    """
+    device = next(net.parameters()).device
+    net.eval().requires_grad_(False)
+    sizes = [len(s.class_names) for s in data.superclasses]
+    generator = new_generator(recipe, net, sizes).to(device)
+    optimizer = torch.optim.Adam(generator.parameters(), lr=recipe.learning_rate)
+    state = checkpoint.load(folder / CHECKPOINT, recipe=fingerprint)
+    step = 0
+    if state is not None:
+        generator.load_state_dict(state["generator"])
+        optimizer.load_state_dict(state["optimizer"])
+        step = state["step"]
+    images = torch.from_numpy(data.images.copy()).permute(0, 3, 1, 2).to(device)
+    targets = torch.from_numpy(data.targets).to(device)
+    superclass_of = torch.from_numpy(superclass_of_class(data.superclasses)).to(device)
+    members = [torch.nonzero(superclass_of[targets] == t).flatten() for t in range(len(sizes))]
+    with progress("generator", recipe.steps, step) as update:
+        while step < recipe.steps:
+            for group in optimizer.param_groups:
+                group["lr"] = 0.5 * recipe.learning_rate * (1 + math.cos(math.pi * step / recipe.steps))
+            rng = torch.Generator(device).manual_seed(recipe.seed * 1_000_003 + step)
+            total = distance = 0.0
+            for _ in range(recipe.requests):
+                t = int(torch.randint(len(sizes), (), generator=rng, device=device))
+                ce, miss = _request_loss(
+                    recipe, generator, net, statistics, images, targets, superclass_of, members[t], t, sizes[t], rng
+                )
+                loss = (ce + recipe.cost_weight * miss**2) / recipe.requests
+                loss.backward()
+                total += float(ce.detach()) / recipe.requests
+                distance += abs(float(miss.detach())) / recipe.requests
+            if not math.isfinite(total + distance):
+                raise TrainingError(f"the generator's loss is no longer finite at step {step}; lower learning_rate")
+            torch.nn.utils.clip_grad_norm_(generator.parameters(), 5.0)
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+            step += 1
+            if step % 20 == 0:
+                line = {"step": step, "cross_entropy": round(total, 4), "distance": round(distance, 3)}
+                with (folder / LOG).open("a") as file:
+                    file.write(json.dumps(line) + "\n")
+            if step % 100 == 0 or step == recipe.steps:
+                checkpoint.save(
+                    folder / CHECKPOINT,
+                    {
+                        "recipe": fingerprint,
+                        "generator": generator.state_dict(),
+                        "optimizer": optimizer.state_dict(),
+                        "step": step,
+                    },
+                )
+            update(step, f"cross-entropy {total:.3f}, {distance:.1f} from the budget")
+    return generator.eval()
+
+
+def _request_loss(
+    recipe: GeneratorRecipe,
+    generator: ArchitectureGenerator,
+    net: Supernet,
+    statistics: StatisticsTable,
+    images: Tensor,
+    targets: Tensor,
+    superclass_of: Tensor,
+    members: Tensor,
+    superclass: int,
+    classes: int,
+    rng: torch.Generator,
+) -> tuple[Tensor, Tensor]:
+    """Cross-entropy and signed distance from the budget (in the paper's units) for one random budget."""
+    device = images.device
+    low, high = float(generator.budgets[0]), float(generator.budgets[-1])
+    budget = low + (high - low) * torch.rand(1, generator=rng, device=device).double()
+    logits = generator(torch.tensor([superclass], device=device), budget)[0]
+    shells = Shells.of(net.space, sample_gates(logits, recipe.temperature, rng))
+    picked = members[torch.randint(len(members), (recipe.batch_size,), generator=rng, device=device)]
+    batch = augment(images[picked].float().div_(255), recipe.image_size or net.space.input_size, recipe.augmentation, rng)
+    out = gated_forward(net, batch.contiguous(memory_format=torch.channels_last), shells, statistics)
+    mask = (superclass_of == superclass).expand(len(picked), -1)
+    miss = (expected_madds(net.space, shells, classes) - budget[0].float()) * (PAPER_RANGE / (high - low))
+    return cross_entropy(out, targets[picked], mask), miss

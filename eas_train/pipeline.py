@@ -1,0 +1,280 @@
+"""All stages of a training, each resumable on its own: supernet, statistics, predictor, generator, bundle.
+
+Each stage keeps its result in one folder and reads those before it; a stage that is done is not done again.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from eas_sdk.bank.atomic import write_atomically
+from eas_sdk.bank.bundle import Bundle
+from eas_sdk.errors import InputError, closest
+from eas_sdk.selector.protocol import Request
+from eas_sdk.selector.registry import load_selector
+from eas_sdk.space.architecture import Architecture
+from eas_sdk.space.choices import encode, gates_of_choices, madds_table
+from eas_sdk.task import Superclass
+from eas_train import bundle as bundles
+from eas_train import checkpoint
+from eas_train.data.augment import augment
+from eas_train.data.imageset import ImageSet, Splits, superclass_of_class
+from eas_train.data.views import views
+from eas_train.generator import predictor as predictors
+from eas_train.generator.measure import measure, random_architecture, superclass_scores
+from eas_train.generator.model import ArchitectureGenerator
+from eas_train.generator.train import new_generator, train_generator
+from eas_train.recipe import Recipe
+from eas_train.statistics.table import StatisticsTable, collect
+from eas_train.supernet.evaluate import logits_of
+from eas_train.supernet.model import Supernet
+from eas_train.supernet.train import load_supernet, train_supernet
+
+STAGES = ("supernet", "statistics", "predictor", "generator", "bundle")
+BUNDLE = "bundle.safetensors"
+REPORT = "report.json"
+
+
+@dataclass
+class Training:
+    """One training: a recipe, its data, its folder and its device. Results of finished stages are loaded when needed.
+
+    Attributes:
+        attributions: whose drawings these are, for the bundle.
+    """
+
+    recipe: Recipe
+    data: Splits
+    folder: Path
+    device: torch.device
+    attributions: tuple[str, ...] = ()
+
+    def run(self, stages: tuple[str, ...] = STAGES) -> dict[str, Any]:
+        """Run stages in order; the report of the last one.
+
+        Raises:
+            InputError: a stage has no such name.
+            TrainingError: an earlier stage is missing, or a checkpoint belongs to another recipe or data set.
+        """
+        actions: dict[str, Callable[[], dict[str, Any]]] = {
+            "supernet": self.train_supernet,
+            "statistics": self.collect_statistics,
+            "predictor": self.fit_predictor,
+            "generator": self.train_generator,
+            "bundle": self.write_bundle,
+        }
+        report: dict[str, Any] = {}
+        for stage in stages:
+            if stage not in actions:
+                raise InputError(f"a stage is one of {STAGES}; got {stage!r}; {closest(stage, STAGES)}")
+            report = actions[stage]()
+        return report
+
+    # Each stage's fingerprint covers its own settings and everything before it.
+
+    @cached_property
+    def fingerprints(self) -> dict[str, str]:
+        chain = self.recipe.supernet.fingerprint(self.data.train)
+        made = {"supernet": chain}
+        for stage in STAGES[1:]:
+            settings = getattr(self.recipe, stage).model_dump_json()
+            chain = hashlib.sha256(f"{chain} {settings}".encode()).hexdigest()
+            made[stage] = chain
+        return made
+
+    def train_supernet(self) -> dict[str, Any]:
+        train_supernet(self.recipe.supernet, self.data.train, self.folder, self.device)
+        return {"stage": "supernet", "steps": self.recipe.supernet.total_steps}
+
+    @cached_property
+    def net(self) -> Supernet:
+        return load_supernet(self.recipe.supernet, self.data.train, self.folder, self.device)
+
+    def training_images(self, count: int) -> Callable[[int], Tensor]:
+        """A function from a seed to `count` augmented training images, N x 3 x S x S on the device."""
+        images = torch.from_numpy(self.data.train.images.copy()).permute(0, 3, 1, 2).to(self.device)
+        size, settings = self.net.space.input_size, self.recipe.supernet.augmentation
+
+        def draw(seed: int) -> Tensor:
+            rng = torch.Generator(self.device).manual_seed(seed)
+            picked = torch.randint(len(images), (count,), generator=rng, device=self.device)
+            batch = augment(images[picked].float().div_(255), size, settings, rng)
+            return batch.contiguous(memory_format=torch.channels_last)
+
+        return draw
+
+    def collect_statistics(self) -> dict[str, Any]:
+        path, fingerprint = self.folder / "statistics.pt", self.fingerprints["statistics"]
+        if checkpoint.load(path, recipe=fingerprint) is None:
+            settings = self.recipe.statistics
+            space = self.net.space
+            table = collect(
+                self.net,
+                self.training_images(settings.images),
+                lambda rng: random_architecture(space, rng),
+                settings.networks,
+            )
+            checkpoint.save(path, {"recipe": fingerprint, "rows": dict(table.rows)})
+        return {"stage": "statistics", "networks": self.recipe.statistics.networks}
+
+    @cached_property
+    def statistics(self) -> StatisticsTable:
+        self.collect_statistics()
+        state = checkpoint.load(self.folder / "statistics.pt", recipe=self.fingerprints["statistics"])
+        assert state is not None
+        return StatisticsTable(self.net.space, {name: row.to(self.device) for name, row in state["rows"].items()})
+
+    def eval_images(self, data: ImageSet, count: int) -> tuple[Tensor, Tensor]:
+        """`count` fixed views of every drawing (N*count x 3 x S x S) and their targets, view by view of each."""
+        made = views(data.images, count, self.net.space.input_size, seed=0)
+        flat = torch.from_numpy(made.reshape(-1, *made.shape[2:])).permute(0, 3, 1, 2).float().div_(255)
+        targets = torch.from_numpy(np.repeat(data.targets, count))
+        return flat.to(self.device, memory_format=torch.channels_last), targets.to(self.device)
+
+    @cached_property
+    def superclass_of(self) -> Tensor:
+        return torch.from_numpy(superclass_of_class(self.data.superclasses)).to(self.device)
+
+    @cached_property
+    def predictor(self) -> predictors.Predictor:
+        settings = self.recipe.predictor
+        rng = random.Random(settings.seed)
+        space = self.net.space
+        networks = [random_architecture(space, rng) for _ in range(settings.networks)]
+        images, targets = self.eval_images(self.data.validation, settings.views)
+        scores = measure(
+            self.net,
+            self.statistics,
+            networks,
+            images,
+            targets,
+            self.superclass_of,
+            self.folder / "measured.json",
+            fingerprint=self.fingerprints["predictor"],
+        )
+        return predictors.fit(gates_of_choices(space, encode(space, networks)), scores)
+
+    def fit_predictor(self) -> dict[str, Any]:
+        return {"stage": "predictor", "rank_correlation": self.predictor.rank_correlation}
+
+    def train_generator(self) -> dict[str, Any]:
+        train_generator(
+            self.recipe.generator,
+            self.net,
+            self.statistics,
+            self.data.validation,
+            self.folder,
+            fingerprint=self.fingerprints["generator"],
+        )
+        return {"stage": "generator", "steps": self.recipe.generator.steps}
+
+    @cached_property
+    def generator(self) -> ArchitectureGenerator:
+        self.train_generator()
+        state = checkpoint.load(self.folder / "generator.pt", recipe=self.fingerprints["generator"])
+        assert state is not None
+        sizes = [len(s.class_names) for s in self.data.superclasses]
+        generator = new_generator(self.recipe.generator, self.net, sizes)
+        generator.load_state_dict(state["generator"])
+        return generator.eval()
+
+    def whole_bundle(self) -> Bundle:
+        """The bundle in float32 with nothing pruned and no accuracy figures."""
+        return bundles.assemble(
+            self.recipe.name,
+            self.net,
+            self.statistics,
+            self.generator,
+            self.predictor,
+            [Superclass(s.name, s.class_names) for s in self.data.superclasses],
+            samples=self.recipe.bundle.samples,
+            training={},
+            attributions=self.attributions,
+        )
+
+    def write_bundle(self) -> dict[str, Any]:
+        """Assemble, prune, measure, write; the report says how many bytes each step took off."""
+        settings = self.recipe.bundle
+        whole = self.whole_bundle()
+        halved = bundles.half(whole)
+        pruned = bundles.prune(halved, bundles.selectable(halved, settings.prune_budgets))
+        table = self.accuracy_table(pruned)
+        training = {"recipe": self.recipe.model_dump(mode="json"), "accuracy": table}
+        final = dataclasses.replace(pruned, training=training)
+        path = self.folder / BUNDLE
+        size = bundles.save(final, path)
+        report = {
+            "stage": "bundle",
+            "file": str(path),
+            "bytes_float32": sum(t.nbytes for t in whole.tensors.values()),
+            "bytes_float16": sum(t.nbytes for t in halved.tensors.values()),
+            "bytes_pruned": sum(t.nbytes for t in pruned.tensors.values()),
+            "bytes_file": size,
+            "largest": str(pruned.space.largest),
+            "predictor_rank_correlation": self.predictor.rank_correlation,
+            "accuracy": table,
+        }
+        write_atomically(self.folder / REPORT, [json.dumps(report, indent=1).encode()])
+        return report
+
+    def accuracy_table(self, bundle: Bundle) -> list[dict[str, Any]]:
+        """Top-1 within the known superclass at evenly spaced budgets: validation and test, mean over superclasses."""
+        settings = self.recipe.bundle
+        selector = load_selector(bundle)
+        space = bundle.space
+        table = madds_table(space)
+        ends = encode(space, [space.smallest, space.largest])
+        requests, fractions = [], np.linspace(0, 1, settings.budgets).tolist()
+        for t, superclass in enumerate(bundle.superclasses):
+            low, high = table.total(space, ends, len(superclass.labels)).tolist()
+            requests += [Request(t, len(superclass.labels), int(low + f * (high - low))) for f in fractions]
+        picked = selector.select(requests)
+        classes = np.array([r.classes for r in requests])
+        madds = table.total(space, encode(space, picked), classes).reshape(len(bundle.superclasses), -1)
+        accuracy = {
+            name: self._accuracies(picked, data).reshape(len(bundle.superclasses), -1)
+            for name, data in (("validation", self.data.validation), ("test", self.data.test))
+        }
+        return [
+            {
+                "budget_fraction": f,
+                "mean_madds": int(madds[:, i].mean()),
+                "validation_top1": round(float(accuracy["validation"][:, i].mean()), 4),
+                "test_top1": round(float(accuracy["test"][:, i].mean()), 4),
+                "test_top1_by_superclass": {
+                    s.name: round(float(v), 4)
+                    for s, v in zip(bundle.superclasses, accuracy["test"][:, i], strict=True)
+                },
+            }
+            for i, f in enumerate(fractions)
+        ]
+
+    def _accuracies(self, picked: list[Architecture], data: ImageSet) -> np.ndarray:
+        """Top-1 of each picked architecture on its own superclass's drawings; `picked` is superclass-major."""
+        images, targets = self.eval_images(data, self.recipe.bundle.views)
+        owner = self.superclass_of[targets]
+        each = len(picked) // len(self.data.superclasses)
+        result = []
+        for i, architecture in enumerate(picked):
+            mine = owner == i // each
+            logits = logits_of(self.net, architecture, images[mine], self.statistics.norm(architecture))
+            result.append(superclass_accuracy(logits, targets[mine], self.superclass_of))
+        return np.array(result)
+
+
+def superclass_accuracy(logits: Tensor, targets: Tensor, superclass_of: Tensor) -> float:
+    """Top-1 within the superclass that all `targets` belong to."""
+    accuracies = superclass_scores(logits, targets, superclass_of)[1]
+    return float(accuracies[int(superclass_of[targets[0]])])

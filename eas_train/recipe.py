@@ -1,0 +1,180 @@
+"""A training as data: names and numbers only, read from TOML, checked by pydantic, written into the bundle."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sys
+from pathlib import Path
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from eas_sdk.errors import TrainingError
+from eas_sdk.space.elastic import PRESETS, ElasticSpace
+from eas_train.data.augment import Augmentation
+from eas_train.data.imageset import ImageSet
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Phase(_Model):
+    """A run of optimiser steps that samples sub-networks from the same choices, under one cosine."""
+
+    name: str
+    steps: int = Field(gt=0)
+    learning_rate: float = Field(gt=0)
+    warmup_steps: int = Field(default=0, ge=0)
+    image_size: int | None = Field(default=None, ge=16)
+    """Side of the training images where it is not the space's own: small images early cost a fraction."""
+    depths: tuple[int, ...] = (2, 3, 4)
+    kernels: tuple[int, ...] = (3, 5, 7)
+    expansions: tuple[int, ...] = (3, 4, 6)
+    networks: int = Field(default=1, ge=1)
+    """Sub-networks a step."""
+    sandwich: bool = False
+    """Whether every step trains the largest and the smallest network (the rest are random)."""
+    distillation: float = Field(default=0.0, ge=0)
+    """Weight of the cross-entropy to the largest network's output of the same step."""
+    superclass_dropout: float = Field(default=0.0, ge=0, le=1)
+    """q of EAS, Eq. 2."""
+    sort_channels: bool = False
+    """Whether hidden channels are sorted by importance when the phase begins."""
+    sort_tiers: tuple[int, ...] = ()
+    """Expansion ratios whose boundaries the sorting must keep."""
+
+    def is_largest_only(self, space: ElasticSpace) -> bool:
+        """Whether the phase's choices leave the largest network alone."""
+        return (self.depths, self.kernels, self.expansions) == (
+            space.depths[-1:],
+            space.kernels[-1:],
+            space.expansions[-1:],
+        )
+
+
+class SupernetRecipe(_Model):
+    """How the supernet is trained."""
+
+    preset: str = "small"
+    seed: int = 0
+    batch_size: int = Field(default=128, gt=0)
+    momentum: float = 0.9
+    weight_decay: float = 3e-5
+    label_smoothing: float = 0.1
+    dropout: float = 0.1
+    clip_norm: float = 5.0
+    mixed_precision: bool = True
+    checkpoint_every_s: float = 60.0
+    augmentation: Augmentation = Augmentation()
+    phases: tuple[Phase, ...] = Field(min_length=1)
+
+    def space(self) -> ElasticSpace:
+        """The search space that the preset names."""
+        return PRESETS[self.preset]
+
+    @property
+    def total_steps(self) -> int:
+        return sum(phase.steps for phase in self.phases)
+
+    def phase_at(self, step: int) -> tuple[Phase, int]:
+        """The phase of a global step, and the step's index inside it."""
+        for phase in self.phases:
+            if step < phase.steps:
+                return phase, step
+            step -= phase.steps
+        raise IndexError(step)
+
+    def fingerprint(self, data: ImageSet) -> str:
+        """Identifies recipe and data: a checkpoint goes on only with the same of both."""
+        facts = {
+            "recipe": self.model_dump(mode="json", exclude={"checkpoint_every_s", "mixed_precision"}),
+            "space": self.space().to_json(),
+            "classes": list(data.classes),
+            "drawings": len(data.targets),
+        }
+        return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+
+
+class StatisticsRecipe(_Model):
+    """How batch-norm statistics are collected."""
+
+    networks: int = Field(default=400, gt=0)
+    """Sub-networks that are averaged."""
+    images: int = Field(default=128, gt=0)
+    """Training images for each of them."""
+
+
+class GeneratorRecipe(_Model):
+    """How the generator is trained (EAS, section 4: K = 10, embeddings of 32, lambda 0.01, tau 1, Adam 1e-3)."""
+
+    seed: int = 0
+    steps: int = Field(default=1000, gt=0)
+    requests: int = Field(default=4, gt=0)
+    """(superclass, budget) pairs a step."""
+    batch_size: int = Field(default=32, gt=0)
+    """Validation images for each of them."""
+    image_size: int | None = Field(default=None, ge=16)
+    learning_rate: float = Field(default=1e-3, gt=0)
+    budgets: int = Field(default=10, ge=2)
+    embedding: int = Field(default=32, gt=0)
+    hidden: int = Field(default=64, gt=0)
+    cost_weight: float = Field(default=0.01, ge=0)
+    temperature: float = Field(default=1.0, gt=0)
+    augmentation: Augmentation = Augmentation()
+
+
+class PredictorRecipe(_Model):
+    """How many sub-networks are measured for the accuracy predictor, and on what."""
+
+    seed: int = 0
+    networks: int = Field(default=400, gt=10)
+    views: int = Field(default=4, gt=0)
+    """Fixed views of each validation drawing."""
+
+
+class BundleRecipe(_Model):
+    """What the bundle holds and which accuracy figures are measured for it."""
+
+    samples: int = Field(default=64, ge=1)
+    """Gate vectors that the selector draws for each request."""
+    prune_budgets: int = Field(default=200, ge=2)
+    """Budgets of the grid that decides what is pruned."""
+    views: int = Field(default=8, gt=0)
+    """Fixed views of each test drawing."""
+    budgets: int = Field(default=5, ge=2)
+    """Budget levels in the accuracy table."""
+
+
+class Recipe(_Model):
+    """A whole training: data to bundle."""
+
+    name: str
+    supernet: SupernetRecipe
+    statistics: StatisticsRecipe = StatisticsRecipe()
+    predictor: PredictorRecipe = PredictorRecipe()
+    generator: GeneratorRecipe = GeneratorRecipe()
+    bundle: BundleRecipe = BundleRecipe()
+
+    @classmethod
+    def read(cls, source: str | Path) -> Recipe:
+        """A recipe from a TOML file, or one that ships with the package, by name ("emoji").
+
+        Raises:
+            TrainingError: there is none, the file is no TOML, or a field is unknown or out of range.
+        """
+        path = Path(source)
+        shipped = Path(__file__).parent / "recipes"
+        if path.suffix != ".toml":
+            path = shipped / f"{source}.toml"
+        if not path.is_file():
+            names = sorted(p.stem for p in shipped.glob("*.toml"))
+            raise TrainingError(f"a recipe is a .toml file or one of {names}; got {str(source)!r}")
+        try:
+            return cls.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError, ValidationError) as error:
+            raise TrainingError(f"{path} is not a recipe: {error}") from error

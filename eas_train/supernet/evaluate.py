@@ -1,0 +1,46 @@
+"""Accuracy of a sub-network within the known superclass, and overall."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from eas_sdk.space.architecture import Architecture
+from eas_train.supernet.model import Supernet
+from eas_train.supernet.norm import FixedStatistics, Norm, Recorder
+
+
+@torch.no_grad()
+def calibrate(
+    net: Supernet, architecture: Architecture, images: Tensor, batch_size: int = 256
+) -> dict[str, Tensor]:
+    """Batch-norm statistics of one sub-network over `images` (N x 3 x S x S): node -> [2, C] mean and variance."""
+    recorder = Recorder()
+    for batch in images.split(batch_size):
+        net(batch, architecture, recorder)
+    return recorder.statistics()
+
+
+@torch.no_grad()
+def logits_of(net: Supernet, architecture: Architecture, images: Tensor, norm: Norm, batch_size: int = 256) -> Tensor:
+    """N x classes logits, evaluated in batches."""
+    return torch.cat([net(batch, architecture, norm).float() for batch in images.split(batch_size)])
+
+
+def recalibrated(net: Supernet, architecture: Architecture, images: Tensor) -> FixedStatistics:
+    """The norm of a sub-network fully recalibrated on `images`."""
+    return FixedStatistics(calibrate(net, architecture, images).__getitem__)
+
+
+def within_superclass(logits: Tensor, targets: Tensor, superclass_of: Tensor) -> Tensor:
+    """[N] bool: right among the classes of the target's own superclass."""
+    known = superclass_of.unsqueeze(0) == superclass_of[targets].unsqueeze(1)
+    return logits.masked_fill(~known, -torch.inf).argmax(1) == targets
+
+
+def per_superclass(correct: np.ndarray, superclass: np.ndarray, weight: Callable[..., np.ndarray] | None = None) -> np.ndarray:
+    """Mean of `correct` for each superclass index: [T]."""
+    return np.array([correct[superclass == t].mean() for t in range(int(superclass.max()) + 1)])

@@ -1,0 +1,64 @@
+"""Superclass dropout (EAS, Eq. 1 and 2) and the losses over the logits that remain."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def superclass_mask(
+    targets: Tensor, superclass_of: Tensor, rate: float, generator: torch.Generator | None = None
+) -> Tensor:
+    """Which logits remain for each sample (EAS, Eq. 2).
+
+    The superclass of the sample's target always remains; every other superclass is dropped, all of its classes
+    together, with probability `rate` (q in the paper), independently for each sample.
+
+    Args:
+        targets: [N] int64 class indices.
+        superclass_of: [C] int64, the superclass index of each class.
+        rate: q in [0, 1]; 0 keeps everything, 1 keeps the target's superclass alone.
+
+    Returns:
+        [N, C] bool, True where the logit remains.
+    """
+    superclasses = int(superclass_of.max()) + 1
+    uniform = torch.rand(len(targets), superclasses, device=targets.device, generator=generator)
+    kept = uniform >= rate
+    kept.scatter_(1, superclass_of[targets].unsqueeze(1), True)
+    return kept[:, superclass_of]
+
+
+def remaining_log_softmax(logits: Tensor, mask: Tensor | None) -> Tensor:
+    """Log-probabilities over the remaining logits ("non-zero elements" below Eq. 2); dropped ones are -inf."""
+    logits = logits.float()
+    return torch.log_softmax(logits if mask is None else logits.masked_fill(~mask, -torch.inf), dim=1)
+
+
+def cross_entropy(
+    logits: Tensor, targets: Tensor, mask: Tensor | None = None, *, smoothing: float = 0.0
+) -> Tensor:
+    """Mean cross-entropy over the remaining logits, with label smoothing spread over them alone.
+
+    Args:
+        logits: [N, C].
+        targets: [N] class indices, or [N, C] probabilities that are zero wherever `mask` is False.
+    """
+    log_p = remaining_log_softmax(logits, mask)
+    if targets.ndim == 1:
+        targets = torch.nn.functional.one_hot(targets, logits.shape[1]).to(log_p.dtype)
+    if smoothing:
+        remaining = torch.ones_like(log_p) if mask is None else mask.to(log_p.dtype)
+        targets = (1 - smoothing) * targets + smoothing * remaining / remaining.sum(1, keepdim=True)
+    return _expected(targets, log_p)
+
+
+def distillation(logits: Tensor, teacher_logits: Tensor, mask: Tensor | None = None) -> Tensor:
+    """Cross-entropy to the teacher's softmax at temperature 1, both over the remaining logits (OFA)."""
+    soft = remaining_log_softmax(teacher_logits.detach(), mask).exp()
+    return _expected(soft, remaining_log_softmax(logits, mask))
+
+
+def _expected(probabilities: Tensor, log_p: Tensor) -> Tensor:
+    # Dropped logits have probability 0 and log-probability -inf; their product must count as 0.
+    return -(probabilities * log_p.masked_fill(probabilities == 0, 0)).sum(1).mean()

@@ -1,0 +1,179 @@
+"""The supernet: one set of weights, and a functional forward for any architecture of its space.
+
+There is no active sub-network: `forward(images, architecture, norm)` walks the nodes of that architecture and takes
+the prefix of the channels and the centre of the kernels. How batch-norm normalises is passed in as well (see norm.py).
+"""
+
+from __future__ import annotations
+
+import functools
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from eas_sdk.graph.nodes import (
+    INPUT,
+    Activation,
+    Add,
+    Conv2d,
+    DepthwiseConv2d,
+    GlobalMean,
+    Linear,
+    Multiply,
+    Node,
+    Normalize,
+)
+from eas_sdk.space.architecture import Architecture
+from eas_sdk.space.elastic import ElasticSpace
+from eas_sdk.space.structure import structure
+from eas_train.supernet.norm import BatchStatistics, Norm
+
+_cached_structure = functools.lru_cache(maxsize=4096)(structure)
+
+
+class Supernet(nn.Module):
+    """All weights of the largest architecture of a space.
+
+    Parameters are named after the nodes of the network description: "<node>.weight" (convolutions: O x I x k x k,
+    depthwise: C x 1 x k x k, classifier: classes x features), "<node>.bias" (squeeze-and-excitation, classifier),
+    "<node>.gamma" and "<node>.beta" (batch-norm).
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(
+        self,
+        space: ElasticSpace,
+        classes: int,
+        *,
+        mean: tuple[float, float, float] = (0.5, 0.5, 0.5),
+        std: tuple[float, float, float] = (0.5, 0.5, 0.5),
+        dropout: float = 0.1,
+    ) -> None:
+        super().__init__()
+        self.space = space
+        self.classes = classes
+        self.dropout = dropout
+        self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1))
+        self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1))
+        self.tensors = nn.ParameterDict()
+        for node in structure(space, space.largest, classes):
+            for suffix, value in _initial(node).items():
+                self.tensors[_key(f"{node.name}.{suffix}")] = nn.Parameter(value)
+            if isinstance(node, Add):
+                # A residual block starts as the identity (Goyal et al. 2017, section 5.1).
+                nn.init.zeros_(self.tensor(f"{node.inputs[0]}.gamma"))
+
+    def tensor(self, name: str) -> Tensor:
+        """The full parameter named "<node>.<suffix>"."""
+        return self.tensors[_key(name)]
+
+    def nodes(self, architecture: Architecture) -> tuple[Node, ...]:
+        """The nodes that `forward` walks for `architecture`."""
+        return _cached_structure(self.space, architecture, self.classes)
+
+    def forward(self, images: Tensor, architecture: Architecture, norm: Norm | None = None) -> Tensor:
+        """Logits of one sub-network.
+
+        Args:
+            images: N x 3 x S x S in [0, 1].
+            architecture: a member of the space.
+            norm: how to normalise; by default with the statistics of this batch (training).
+
+        Returns:
+            N x classes.
+        """
+        norm = norm or BatchStatistics()
+        nodes = self.nodes(architecture)
+        made: dict[str, Tensor] = {INPUT: images}
+        for node in nodes:
+            made[node.name] = self._evaluate(node, [made[name] for name in node.inputs], norm)
+        return made[nodes[-1].name]
+
+    def _evaluate(self, node: Node, inputs: list[Tensor], norm: Norm) -> Tensor:
+        x = inputs[0]
+        match node:
+            case Normalize():
+                return (x - self.mean) / self.std
+            case Conv2d():
+                weight = self.tensor(f"{node.name}.weight")[: node.out_channels, : node.in_channels]
+                bias = self._prefix(f"{node.name}.bias", node.out_channels)
+                y = F.conv2d(x, weight, bias, node.stride, node.padding)
+                return activate(self._normalise(node.name, y, norm), node.activation)
+            case DepthwiseConv2d():
+                full = self.tensor(f"{node.name}.weight")
+                crop = (full.shape[-1] - node.kernel) // 2
+                weight = full[: node.channels, :, crop : crop + node.kernel, crop : crop + node.kernel]
+                y = F.conv2d(x, weight, None, node.stride, node.padding, groups=node.channels)
+                return activate(self._normalise(node.name, y, norm), node.activation)
+            case GlobalMean():
+                return x.mean((2, 3), keepdim=True)
+            case Multiply():
+                return x * inputs[1]
+            case Add():
+                return x + inputs[1]
+            case Linear():
+                x = F.dropout(x.flatten(1), self.dropout, self.training)
+                return F.linear(x, self.tensor("classifier.weight"), self.tensor("classifier.bias"))
+
+    def _prefix(self, name: str, channels: int) -> Tensor | None:
+        return self.tensor(name)[:channels] if _key(name) in self.tensors else None
+
+    def _normalise(self, name: str, y: Tensor, norm: Norm) -> Tensor:
+        gamma = self._prefix(f"{name}.gamma", y.shape[1])
+        beta = self._prefix(f"{name}.beta", y.shape[1])
+        return y if gamma is None or beta is None else norm(name, y, gamma, beta)
+
+
+def activate(x: Tensor, activation: Activation) -> Tensor:
+    """Apply a fused activation."""
+    match activation:
+        case "relu":
+            return F.relu(x)
+        case "hard_swish":
+            return F.hardswish(x)
+        case "hard_sigmoid":
+            return F.hardsigmoid(x)
+        case "none":
+            return x
+
+
+def _key(name: str) -> str:
+    """ParameterDict allows no dots in its keys."""
+    return name.replace(".", "-")
+
+
+def has_norm(node: Node) -> bool:
+    """Whether a batch-norm follows this convolution (all but squeeze-and-excitation and the feature layer)."""
+    match node:
+        case DepthwiseConv2d():
+            return True
+        case Conv2d():
+            return node.has_bias and not node.name.endswith((".squeeze", ".excite"))
+        case _:
+            return False
+
+
+def _initial(node: Node) -> dict[str, Tensor]:
+    """Initial parameters of a node (He et al. 2015, fan out, as OFA does)."""
+    match node:
+        case Conv2d():
+            weight = torch.randn(node.out_channels, node.in_channels, node.kernel, node.kernel)
+            weight *= (2.0 / (node.kernel**2 * node.out_channels)) ** 0.5
+            made = {"weight": weight}
+            if node.name.endswith((".squeeze", ".excite")):
+                made["bias"] = torch.zeros(node.out_channels)
+        case DepthwiseConv2d():
+            weight = torch.randn(node.channels, 1, node.kernel, node.kernel)
+            made = {"weight": weight * (2.0 / node.kernel**2) ** 0.5}
+        case Linear():
+            weight = torch.randn(node.out_features, node.in_features) * 0.01
+            return {"weight": weight, "bias": torch.zeros(node.out_features)}
+        case _:
+            return {}
+    if has_norm(node):
+        channels = made["weight"].shape[0]
+        made |= {"gamma": torch.ones(channels), "beta": torch.zeros(channels)}
+    return made

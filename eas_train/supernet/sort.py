@@ -1,0 +1,62 @@
+"""Channel sorting: reorder hidden channels by importance, so that a prefix is the best subset (OFA).
+
+The function of the largest network does not change; only which channels a narrower one keeps.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from eas_sdk.space.structure import squeeze_width
+from eas_train.supernet.model import Supernet
+
+
+@torch.no_grad()
+def sort_channels(net: Supernet, *, tiers: tuple[int, ...] = ()) -> None:
+    """Sort the hidden channels of every elastic block, in place.
+
+    Importance of a channel is the L1 norm of the projection's weights that read it; of a squeeze-and-excitation unit,
+    the L1 norm of the excitation's weights that read it.
+
+    Args:
+        tiers: expansion ratios whose channel boundaries must hold: channels are sorted within them only, because
+            networks of these ratios have been trained already.
+    """
+    space = net.space
+    for u, unit in enumerate(space.largest.units):
+        for b, block in enumerate(unit):
+            name = f"unit{u}.block{b}"
+            hidden = space.hidden(u, b, block.expansion)
+            edges = sorted({0, hidden} | {space.hidden(u, b, e) for e in tiers if e < block.expansion})
+            order = _order(net.tensor(f"{name}.project.weight").abs().sum((0, 2, 3)), edges)
+            _permute(net, f"{name}.project.weight", order, 1)
+            for suffix in ("expand.weight", "expand.gamma", "expand.beta"):
+                _permute(net, f"{name}.{suffix}", order, 0)
+            for suffix in ("depthwise.weight", "depthwise.gamma", "depthwise.beta"):
+                _permute(net, f"{name}.{suffix}", order, 0)
+            if space.stages[u].squeeze_excite:
+                _permute(net, f"{name}.excite.weight", order, 0)
+                _permute(net, f"{name}.excite.bias", order, 0)
+                _permute(net, f"{name}.squeeze.weight", order, 1)
+                inner = _order(
+                    net.tensor(f"{name}.excite.weight").abs().sum((0, 2, 3)),
+                    [squeeze_width(edge) if edge else 0 for edge in edges],
+                )
+                _permute(net, f"{name}.excite.weight", inner, 1)
+                _permute(net, f"{name}.squeeze.weight", inner, 0)
+                _permute(net, f"{name}.squeeze.bias", inner, 0)
+
+
+def _order(importance: Tensor, edges: list[int]) -> Tensor:
+    """Indices by descending importance, within each range between consecutive edges."""
+    parts = [
+        importance[a:b].argsort(descending=True, stable=True) + a
+        for a, b in zip(edges, edges[1:], strict=False)
+    ]
+    return torch.cat(parts)
+
+
+def _permute(net: Supernet, name: str, order: Tensor, axis: int) -> None:
+    tensor = net.tensor(name)
+    tensor.copy_(tensor.index_select(axis, order))

@@ -1,0 +1,221 @@
+"""Training of the supernet: phases of gradient steps, each over several sub-networks of one batch.
+
+One loop serves the teacher (the largest network alone), progressive shrinking (Cai et al. 2020) and the sandwich rule
+(Yu et al. 2020): they differ in what a phase samples. All randomness of step i comes from (seed, i), so a resumed
+training continues exactly.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import random
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from eas_sdk.errors import TrainingError
+from eas_sdk.space.architecture import Architecture, Block
+from eas_sdk.space.elastic import ElasticSpace
+from eas_train import checkpoint
+from eas_train.data.augment import augment, blend_partners
+from eas_train.data.imageset import ImageSet, superclass_of_class
+from eas_train.progress import progress
+from eas_train.recipe import Phase, SupernetRecipe
+from eas_train.supernet.loss import cross_entropy, distillation, superclass_mask
+from eas_train.supernet.model import Supernet
+from eas_train.supernet.sort import sort_channels
+
+CHECKPOINT = "supernet.pt"
+LOG = "supernet.jsonl"
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """The training drawings on the training device, and the class structure."""
+
+    images: Tensor
+    """N x 4 x S x S uint8."""
+    targets: Tensor
+    """N, class indices."""
+    superclass_of: Tensor
+    """C, superclass index of each class."""
+
+    @classmethod
+    def from_set(cls, data: ImageSet, device: torch.device) -> TrainingData:
+        images = torch.from_numpy(data.images.copy()).permute(0, 3, 1, 2).contiguous()
+        return cls(
+            images.to(device),
+            torch.from_numpy(data.targets).to(device),
+            torch.from_numpy(superclass_of_class(data.superclasses)).to(device),
+        )
+
+
+def train_supernet(recipe: SupernetRecipe, data: ImageSet, folder: Path, device: torch.device) -> Supernet:
+    """Train, or go on training, the supernet of `recipe`; checkpoints and a log are kept in `folder`.
+
+    Raises:
+        TrainingError: the checkpoint belongs to another recipe or data set, or the loss is no longer finite.
+    """
+    torch.manual_seed(recipe.seed)
+    net = Supernet(recipe.space(), len(data.classes), dropout=recipe.dropout)
+    net = net.to(device, memory_format=torch.channels_last)
+    optimizer = _optimizer(net, recipe)
+    fingerprint = recipe.fingerprint(data)
+    state = checkpoint.load(folder / CHECKPOINT, recipe=fingerprint)
+    step = 0
+    if state is not None:
+        net.load_state_dict(state["net"])
+        optimizer.load_state_dict(state["optimizer"])
+        step = state["step"]
+    training = TrainingData.from_set(data, device)
+    total = recipe.total_steps
+    saved = time.monotonic()
+    net.train()
+
+    def save() -> None:
+        checkpoint.save(
+            folder / CHECKPOINT,
+            {"recipe": fingerprint, "net": net.state_dict(), "optimizer": optimizer.state_dict(), "step": step},
+        )
+
+    with progress("supernet", total, step) as update:
+        while step < total:
+            phase, at = recipe.phase_at(step)
+            if at == 0 and phase.sort_channels:
+                sort_channels(net, tiers=phase.sort_tiers)
+                optimizer.state.clear()
+            for group in optimizer.param_groups:
+                group["lr"] = learning_rate(phase, at)
+            losses = _step(net, optimizer, phase, training, recipe, step)
+            if not math.isfinite(sum(losses)):
+                raise TrainingError(
+                    f"the loss is {losses} at step {step}: it must stay finite. Lower the learning rate of phase "
+                    f"{phase.name!r} ({phase.learning_rate}); the last checkpoint is kept"
+                )
+            step += 1
+            if step % 20 == 0:
+                _log(folder / LOG, step, phase.name, losses)
+            if time.monotonic() - saved > recipe.checkpoint_every_s or step == total:
+                save()
+                saved = time.monotonic()
+            update(step, f"{phase.name} loss {losses[0]:.3f}")
+    return net
+
+
+def load_supernet(recipe: SupernetRecipe, data: ImageSet, folder: Path, device: torch.device) -> Supernet:
+    """The trained supernet of `folder`.
+
+    Raises:
+        TrainingError: there is none, it is of another recipe, or its training is not finished.
+    """
+    state = checkpoint.load(folder / CHECKPOINT, recipe=recipe.fingerprint(data))
+    if state is None or state["step"] < recipe.total_steps:
+        done = 0 if state is None else state["step"]
+        raise TrainingError(
+            f"{folder} holds no finished supernet ({done} of {recipe.total_steps} steps); run the supernet stage"
+        )
+    net = Supernet(recipe.space(), len(data.classes), dropout=recipe.dropout)
+    net.load_state_dict(state["net"])
+    return net.to(device, memory_format=torch.channels_last).eval()
+
+
+def learning_rate(phase: Phase, at: int) -> float:
+    """Cosine from the phase's rate to zero, after a linear warm-up."""
+    if at < phase.warmup_steps:
+        return phase.learning_rate * (at + 1) / phase.warmup_steps
+    t = (at - phase.warmup_steps) / max(phase.steps - phase.warmup_steps, 1)
+    return 0.5 * phase.learning_rate * (1 + math.cos(math.pi * t))
+
+
+def sample_architecture(space: ElasticSpace, phase: Phase, rng: random.Random) -> Architecture:
+    """A uniform draw, block by block, from the choices that a phase allows."""
+    return Architecture(
+        tuple(
+            tuple(
+                Block(rng.choice(phase.kernels), rng.choice(phase.expansions))
+                for _ in range(rng.choice(phase.depths))
+            )
+            for _ in space.stages
+        )
+    )
+
+
+def phase_architectures(space: ElasticSpace, phase: Phase, rng: random.Random) -> list[Architecture]:
+    """The sub-networks of one step; the largest comes first when the phase trains it."""
+    fixed = [space.largest, space.smallest] if phase.sandwich else []
+    if phase.is_largest_only(space):
+        return [space.largest]
+    return fixed + [sample_architecture(space, phase, rng) for _ in range(phase.networks - len(fixed))]
+
+
+def _step(
+    net: Supernet,
+    optimizer: torch.optim.Optimizer,
+    phase: Phase,
+    data: TrainingData,
+    recipe: SupernetRecipe,
+    step: int,
+) -> list[float]:
+    """One optimiser step; the losses of its sub-networks, in order."""
+    device = data.images.device
+    seed = recipe.seed * 1_000_003 + step
+    rng = random.Random(seed)
+    torch.manual_seed(seed)
+    generator = torch.Generator(device).manual_seed(seed)
+    index = _batch(len(data.targets), recipe.batch_size, recipe.seed, step).to(device)
+    drawings = data.images[index].float().div_(255)
+    targets = data.targets[index]
+    partners = data.images[_same_class(data.targets, targets, generator)].float().div_(255)
+    drawings = blend_partners(drawings, partners, recipe.augmentation.p_blend, generator)
+    images = augment(drawings, phase.image_size or net.space.input_size, recipe.augmentation, generator)
+    images = images.contiguous(memory_format=torch.channels_last)
+    mask = superclass_mask(targets, data.superclass_of, phase.superclass_dropout, generator)
+    teacher: Tensor | None = None
+    losses = []
+    for architecture in phase_architectures(net.space, phase, rng):
+        with torch.autocast(device.type, torch.bfloat16, enabled=recipe.mixed_precision and device.type == "cuda"):
+            logits = net(images, architecture)
+        loss = cross_entropy(logits, targets, mask, smoothing=recipe.label_smoothing)
+        if architecture == net.space.largest:
+            teacher = logits.detach()
+        elif phase.distillation and teacher is not None:
+            loss = loss + phase.distillation * distillation(logits, teacher, mask)
+        loss.backward()
+        losses.append(float(loss.detach()))
+    torch.nn.utils.clip_grad_norm_(net.parameters(), recipe.clip_norm)
+    optimizer.step()
+    optimizer.zero_grad(set_to_none=True)
+    return losses
+
+
+def _batch(count: int, batch_size: int, seed: int, step: int) -> Tensor:
+    """Indices of one batch: consecutive epochs, each a fresh permutation that depends on (seed, epoch) alone."""
+    start = step * batch_size
+    epochs = range(start // count, (start + batch_size - 1) // count + 1)
+    orders = [torch.randperm(count, generator=torch.Generator().manual_seed(seed * 7919 + e)) for e in epochs]
+    return torch.cat(orders)[start - epochs[0] * count :][:batch_size]
+
+
+def _same_class(all_targets: Tensor, targets: Tensor, generator: torch.Generator) -> Tensor:
+    """For every target, the index of a random drawing of the same class."""
+    noise = torch.rand(len(targets), len(all_targets), generator=generator, device=targets.device)
+    return (noise * (all_targets.unsqueeze(0) == targets.unsqueeze(1))).argmax(1)
+
+
+def _optimizer(net: Supernet, recipe: SupernetRecipe) -> torch.optim.Optimizer:
+    """SGD with Nesterov momentum; no weight decay on batch-norm and biases (OFA)."""
+    named = list(net.named_parameters())
+    decayed = [p for name, p in named if name.endswith("weight")]
+    plain = [p for name, p in named if not name.endswith("weight")]
+    groups = [{"params": decayed, "weight_decay": recipe.weight_decay}, {"params": plain, "weight_decay": 0.0}]
+    return torch.optim.SGD(groups, lr=0.0, momentum=recipe.momentum, nesterov=True)
+
+
+def _log(path: Path, step: int, phase: str, losses: list[float]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a") as file:
+        file.write(json.dumps({"step": step, "phase": phase, "losses": [round(v, 4) for v in losses]}) + "\n")

@@ -1,0 +1,1 @@
+"""Lowers a graph to TFLite, ONNX and Core ML files; the exporters arrive in the next release."""
