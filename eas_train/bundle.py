@@ -23,7 +23,6 @@ from eas_train.generator.model import ArchitectureGenerator
 from eas_train.generator.predictor import Predictor
 from eas_train.statistics.table import StatisticsTable
 from eas_train.supernet.model import Supernet
-from eas_train.supernet.norm import EPSILON
 
 
 def assemble(
@@ -45,7 +44,8 @@ def assemble(
             group, _, rest = tensor.partition("/")
             suffix = rest.rpartition(".")[2]
             if group == "statistics":
-                tensors[tensor] = _folded(net, statistics, node.name)[suffix]
+                row = statistics.rows[node.name][..., ("mean", "variance").index(suffix), :]
+                tensors[tensor] = row.float().cpu().contiguous().numpy()
                 continue
             value = net.tensor(rest).detach().float().cpu().numpy()
             match node:
@@ -66,19 +66,10 @@ def assemble(
     )
 
 
-def _folded(net: Supernet, statistics: StatisticsTable, name: str) -> dict[str, np.ndarray]:
-    """Batch-norm as scale and shift, one row a local configuration."""
-    rows = statistics.rows[name].double()
-    mean, variance = rows[..., 0, :], rows[..., 1, :]
-    scale = net.tensor(f"{name}.gamma").detach().double() * torch.rsqrt(variance + EPSILON)
-    shift = net.tensor(f"{name}.beta").detach().double() - mean * scale
-    return {key: value.float().cpu().contiguous().numpy() for key, value in (("scale", scale), ("shift", shift))}
-
-
 def half(bundle: Bundle) -> Bundle:
-    """The same with the bank's weights in float16; statistics and selector stay float32."""
+    """The same with the bank's weights in float16; batch-norm, biases and selector stay float32."""
     tensors = {
-        name: tensor.astype(np.float16) if name.startswith("bank/") else tensor
+        name: tensor.astype(np.float16) if name.startswith("bank/") and name.endswith("weight") else tensor
         for name, tensor in bundle.tensors.items()
     }
     return dataclasses.replace(bundle, tensors=tensors)
@@ -116,3 +107,27 @@ def prune(bundle: Bundle, largest: Architecture) -> Bundle:
 def save(bundle: Bundle, path: str | os.PathLike[str]) -> int:
     """Write a bundle file atomically; its size in bytes."""
     return write(path, bundle.tensors, {"eas": bundle.metadata()})
+
+
+def to_supernet(bundle: Bundle) -> tuple[Supernet, StatisticsTable]:
+    """The way back: a bundle's weights and statistics in torch, to recalibrate, to compare or to train on."""
+    net = Supernet(bundle.space, len(bundle.labels), mean=bundle.mean, std=bundle.std)
+    rows: dict[str, torch.Tensor] = {}
+    with torch.no_grad():
+        for node in structure(net.space, net.space.largest, net.classes):
+            for tensor in tensor_shapes(net.space, node):
+                group, _, rest = tensor.partition("/")
+                value = torch.from_numpy(bundle.tensors[tensor].astype(np.float32))
+                match node:
+                    case Conv2d() if rest.endswith(".weight"):
+                        value = value.permute(0, 3, 1, 2)
+                    case DepthwiseConv2d() if rest.endswith(".weight"):
+                        value = value.permute(2, 0, 1).unsqueeze(1)
+                    case _:
+                        pass
+                if group == "bank":
+                    net.tensor(rest).copy_(value)
+        for name in {t.rpartition(".")[0] for t in bundle.group("statistics")}:
+            both = [bundle.tensors[f"statistics/{name}.{suffix}"] for suffix in ("mean", "variance")]
+            rows[name] = torch.from_numpy(np.stack(both, axis=-2).astype(np.float32))
+    return net.eval(), StatisticsTable(net.space, rows)

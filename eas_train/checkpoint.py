@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-import pickle
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -33,9 +33,17 @@ def load(path: Path, *, recipe: str) -> dict[str, Any] | None:
     if not path.exists():
         return None
     try:
+        with zipfile.ZipFile(path) as archive:
+            broken = archive.testzip()  # torch does not compare the checksums itself
+        if broken is not None:
+            raise ValueError(f"wrong checksum of {broken}")
         state = torch.load(path, map_location="cpu", weights_only=True)
-    except (RuntimeError, pickle.UnpicklingError, EOFError, ValueError) as error:
-        raise TrainingError(f"{path} is not a readable checkpoint ({error}); delete it to start afresh") from error
+    except OSError:
+        raise
+    except Exception as error:  # a damaged archive or pickle can raise almost anything
+        raise TrainingError(
+            f"{path} is not a readable checkpoint ({error!r}); delete it to start afresh"
+        ) from error
     if not isinstance(state, dict) or state.get("recipe") != recipe:
         raise TrainingError(
             f"{path} belongs to another recipe or data set; train into another folder, or delete it to start afresh"

@@ -6,7 +6,8 @@ import hashlib
 import json
 import sys
 from pathlib import Path
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from eas_sdk.errors import TrainingError
 from eas_sdk.space.elastic import PRESETS, ElasticSpace
@@ -20,7 +21,7 @@ else:
 
 
 class _Model(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class Phase(_Model):
@@ -32,9 +33,9 @@ class Phase(_Model):
     warmup_steps: int = Field(default=0, ge=0)
     image_size: int | None = Field(default=None, ge=16)
     """Side of the training images where it is not the space's own: small images early cost a fraction."""
-    depths: tuple[int, ...] = (2, 3, 4)
-    kernels: tuple[int, ...] = (3, 5, 7)
-    expansions: tuple[int, ...] = (3, 4, 6)
+    depths: tuple[int, ...] = Field(default=(2, 3, 4), min_length=1)
+    kernels: tuple[int, ...] = Field(default=(3, 5, 7), min_length=1)
+    expansions: tuple[int, ...] = Field(default=(3, 4, 6), min_length=1)
     networks: int = Field(default=1, ge=1)
     """Sub-networks a step."""
     sandwich: bool = False
@@ -47,6 +48,14 @@ class Phase(_Model):
     """Whether hidden channels are sorted by importance when the phase begins."""
     sort_tiers: tuple[int, ...] = ()
     """Expansion ratios whose boundaries the sorting must keep."""
+
+    @model_validator(mode="after")
+    def _check_sandwich(self) -> Phase:
+        if self.sandwich and self.networks < 2:
+            raise ValueError(
+                f"a sandwich phase trains at least 2 networks a step, the largest and the smallest; got {self.networks}"
+            )
+        return self
 
     def is_largest_only(self, space: ElasticSpace) -> bool:
         """Whether the phase's choices leave the largest network alone."""
@@ -61,17 +70,40 @@ class SupernetRecipe(_Model):
     """How the supernet is trained."""
 
     preset: str = "small"
-    seed: int = 0
+    seed: int = Field(default=0, ge=0, lt=2**32)
     batch_size: int = Field(default=128, gt=0)
-    momentum: float = 0.9
-    weight_decay: float = 3e-5
-    label_smoothing: float = 0.1
-    dropout: float = 0.1
-    clip_norm: float = 5.0
+    momentum: float = Field(default=0.9, gt=0, lt=1)
+    weight_decay: float = Field(default=3e-5, ge=0)
+    label_smoothing: float = Field(default=0.1, ge=0, lt=1)
+    dropout: float = Field(default=0.1, ge=0, lt=1)
+    clip_norm: float = Field(default=5.0, gt=0)
     mixed_precision: bool = True
-    checkpoint_every_s: float = 60.0
+    checkpoint_every_s: float = Field(default=60.0, ge=0)
     augmentation: Augmentation = Augmentation()
     phases: tuple[Phase, ...] = Field(min_length=1)
+
+    @field_validator("preset")
+    @classmethod
+    def _check_preset(cls, preset: str) -> str:
+        if preset not in PRESETS:
+            raise ValueError(f"a preset is one of {sorted(PRESETS)}; got {preset!r}")
+        return preset
+
+    @model_validator(mode="after")
+    def _check_choices(self) -> SupernetRecipe:
+        space = self.space()
+        for phase in self.phases:
+            for field, allowed in (
+                ("depths", space.depths),
+                ("kernels", space.kernels),
+                ("expansions", space.expansions),
+                ("sort_tiers", space.expansions),
+            ):
+                if not set(getattr(phase, field)) <= set(allowed):
+                    raise ValueError(
+                        f"{field} of phase {phase.name!r} come from {allowed}; got {getattr(phase, field)}"
+                    )
+        return self
 
     def space(self) -> ElasticSpace:
         """The search space that the preset names."""
@@ -112,7 +144,7 @@ class StatisticsRecipe(_Model):
 class GeneratorRecipe(_Model):
     """How the generator is trained (EAS, section 4: K = 10, embeddings of 32, lambda 0.01, tau 1, Adam 1e-3)."""
 
-    seed: int = 0
+    seed: int = Field(default=0, ge=0, lt=2**32)
     steps: int = Field(default=1000, gt=0)
     requests: int = Field(default=4, gt=0)
     """(superclass, budget) pairs a step."""
@@ -140,7 +172,7 @@ class PredictorRecipe(_Model):
 class BundleRecipe(_Model):
     """What the bundle holds and which accuracy figures are measured for it."""
 
-    samples: int = Field(default=64, ge=1)
+    samples: int = Field(default=64, ge=1, le=4096)
     """Gate vectors that the selector draws for each request."""
     prune_budgets: int = Field(default=200, ge=2)
     """Budgets of the grid that decides what is pruned."""

@@ -16,6 +16,9 @@ from eas_sdk.space.elastic import ElasticSpace
 from eas_sdk.space.structure import structure
 from eas_sdk.task import Superclass
 
+EPSILON = 1e-5
+"""Added to every variance of a batch-norm."""
+
 VERSION = 1
 """Version of what a bundle means; the container under it has its own."""
 
@@ -130,8 +133,8 @@ def check(bundle: Bundle) -> None:
 def tensor_shapes(space: ElasticSpace, node: Node) -> dict[str, tuple[int, ...]]:
     """Names and shapes of the tensors that a node of the largest network needs.
 
-    Batch-norm is stored as what it does to a channel, scale and shift, one row for each local configuration that
-    changes its statistics: depthwise [kernels, C], projection [kernels, expansions, C], all others [C].
+    Batch-norm keeps its trained gamma and beta in the bank, and its mean and variance as statistics: one row for each
+    local configuration that changes them, depthwise [kernels, C], projection [kernels, expansions, C], all others [C].
     """
     bank, statistics = f"bank/{node.name}", f"statistics/{node.name}"
     match node:
@@ -141,10 +144,10 @@ def tensor_shapes(space: ElasticSpace, node: Node) -> dict[str, tuple[int, ...]]
             }
             if node.name.endswith((".squeeze", ".excite")):
                 return shapes | {f"{bank}.bias": (node.out_channels,)}
-            rows = statistics_rows(space, node.name) + (node.out_channels,)
+            channels = node.out_channels
         case DepthwiseConv2d():
             shapes = {f"{bank}.weight": (node.kernel, node.kernel, node.channels)}
-            rows = statistics_rows(space, node.name) + (node.channels,)
+            channels = node.channels
         case Linear():
             return {
                 f"{bank}.weight": (node.out_features, node.in_features),
@@ -154,7 +157,9 @@ def tensor_shapes(space: ElasticSpace, node: Node) -> dict[str, tuple[int, ...]]
             return {}
     if isinstance(node, Conv2d) and not node.has_bias:
         return shapes
-    return shapes | {f"{statistics}.scale": rows, f"{statistics}.shift": rows}
+    rows = statistics_rows(space, node.name) + (channels,)
+    shapes |= {f"{bank}.gamma": (channels,), f"{bank}.beta": (channels,)}
+    return shapes | {f"{statistics}.mean": rows, f"{statistics}.variance": rows}
 
 
 def statistics_rows(space: ElasticSpace, name: str) -> tuple[int, ...]:

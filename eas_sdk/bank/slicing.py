@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from eas_sdk.bank.bundle import Bundle
+from eas_sdk.bank.bundle import EPSILON, Bundle
 from eas_sdk.graph.nodes import Conv2d, DepthwiseConv2d, Graph, Linear, Normalize
 from eas_sdk.space.architecture import Architecture, Block
 from eas_sdk.space.structure import structure
@@ -71,16 +71,16 @@ def cut(bundle: Bundle, architecture: Architecture, classes: Sequence[int]) -> G
 def _statistics(
     bundle: Bundle, name: str, blocks: Mapping[str, Block], channels: int
 ) -> tuple[FloatArray, FloatArray]:
-    """Scale and shift of a node's folded batch-norm under the local configuration of its block."""
-    scale, shift = (bundle.tensors[f"statistics/{name}.{suffix}"] for suffix in ("scale", "shift"))
-    block = blocks.get(name.rpartition(".")[0])
-    if scale.ndim > 1 and block is not None:
-        kernel = bundle.space.kernels.index(block.kernel)
-        scale, shift = scale[kernel], shift[kernel]
-        if scale.ndim > 1:
-            expansion = bundle.space.expansions.index(block.expansion)
-            scale, shift = scale[expansion], shift[expansion]
-    return _float32(scale[:channels]), _float32(shift[:channels])
+    """A node's batch-norm as scale and shift, with the statistics of its block's local configuration."""
+    mean, variance = (bundle.tensors[f"statistics/{name}.{suffix}"] for suffix in ("mean", "variance"))
+    if mean.ndim > 1:
+        block = blocks[name.rpartition(".")[0]]
+        keys = (bundle.space.kernels.index(block.kernel), bundle.space.expansions.index(block.expansion))
+        row = keys[: mean.ndim - 1]
+        mean, variance = mean[row], variance[row]
+    gamma, beta = (_float32(bundle.tensors[f"bank/{name}.{suffix}"][:channels]) for suffix in ("gamma", "beta"))
+    scale = gamma / np.sqrt(variance[:channels] + np.float32(EPSILON))
+    return scale, beta - mean[:channels] * scale
 
 
 def _float32(array: npt.NDArray[np.floating]) -> FloatArray:

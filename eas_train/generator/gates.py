@@ -9,14 +9,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from eas_sdk.bank.bundle import statistics_rows
+from eas_sdk.bank.bundle import EPSILON, statistics_rows
 from eas_sdk.graph.nodes import INPUT, Add, Conv2d, DepthwiseConv2d, GlobalMean, Linear, Multiply, Normalize
 from eas_sdk.space.choices import GateLayout, madds_table
 from eas_sdk.space.elastic import ElasticSpace
 from eas_sdk.space.structure import squeeze_width
 from eas_train.statistics.table import StatisticsTable
 from eas_train.supernet.model import Supernet, activate
-from eas_train.supernet.norm import EPSILON
 
 
 def sample_gates(logits: Tensor, temperature: float, generator: torch.Generator | None = None) -> Tensor:

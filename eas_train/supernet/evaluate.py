@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -39,8 +36,3 @@ def within_superclass(logits: Tensor, targets: Tensor, superclass_of: Tensor) ->
     """[N] bool: right among the classes of the target's own superclass."""
     known = superclass_of.unsqueeze(0) == superclass_of[targets].unsqueeze(1)
     return logits.masked_fill(~known, -torch.inf).argmax(1) == targets
-
-
-def per_superclass(correct: np.ndarray, superclass: np.ndarray, weight: Callable[..., np.ndarray] | None = None) -> np.ndarray:
-    """Mean of `correct` for each superclass index: [T]."""
-    return np.array([correct[superclass == t].mean() for t in range(int(superclass.max()) + 1)])

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-EPSILON = 1e-5
+from eas_sdk.bank.bundle import EPSILON
 
 
 class Norm(Protocol):

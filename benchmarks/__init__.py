@@ -1,0 +1,1 @@
+"""Commands that measure; each stores its figures in benchmarks/results with the command, the machine and versions."""

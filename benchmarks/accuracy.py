@@ -1,0 +1,110 @@
+"""Accuracy of the shipped bundle on the unseen artist, and generated against random architectures of equal MAdds.
+
+    python -m benchmarks.accuracy
+
+For every superclass and five budgets: top-1 within the known superclass, on fixed views of the test artist's drawings,
+through the numpy engine. The random architectures of a budget lie within 2% below the generated network's MAdds; each
+gate of theirs is on with a probability that fits that cost. Intervals are bootstraps over drawings, paired.
+"""
+
+from __future__ import annotations
+
+import argparse
+
+import numpy as np
+
+import eas_sdk
+from benchmarks.bootstrap import interval
+from benchmarks.drawings import accuracy_by_drawing, drawings
+from benchmarks.record import record
+from eas_sdk.runtime import Runtime
+from eas_sdk.space.architecture import Architecture
+from eas_sdk.space.choices import (
+    GateLayout,
+    choices_of_gates,
+    decode,
+    effective_gates,
+    encode,
+    gates_of_choices,
+    madds_table,
+)
+from eas_train.progress import progress
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--bundle", help="a bundle file (default: the embedded one)")
+    parser.add_argument("--views", type=int, default=8, help="fixed views of each drawing")
+    parser.add_argument("--random", type=int, default=20, help="random architectures for each request")
+    parser.add_argument("--budgets", type=int, default=5)
+    parser.add_argument("--split", choices=("validation", "test"), default="test")
+    parser.add_argument("--name", default="accuracy", help="name of the stored result")
+    options = parser.parse_args()
+    runtime = eas_sdk.load(options.bundle)
+    data = drawings(runtime, options.split, options.views)
+    rng = np.random.default_rng(0)
+    rows = []
+    with progress("accuracy", options.budgets * len(runtime.tasks)) as update:
+        for level, fraction in enumerate(np.linspace(0, 1, options.budgets)):
+            generated, baseline, madds, by_task = [], [], [], {}
+            for t, task in enumerate(runtime.tasks):
+                low, high = runtime.budget_range(task)
+                model = runtime.specialize(task, low + fraction * (high - low))
+                ours = accuracy_by_drawing(model, data)
+                others = random_architectures(runtime, len(model.labels), model.madds, options.random, rng)
+                theirs = [accuracy_by_drawing(runtime.build(task, other), data) for other in others]
+                generated.append(ours)
+                baseline.append(np.mean(theirs, 0))
+                madds.append(model.madds)
+                by_task[task] = {"madds": model.madds, "top1": round(float(ours.mean()), 4)}
+                update(level * len(runtime.tasks) + t + 1, task)
+            superclass = np.repeat(np.arange(len(generated)), [len(g) for g in generated])
+            ours, theirs = np.concatenate(generated), np.concatenate(baseline)
+            rows.append(
+                {
+                    "budget_fraction": round(float(fraction), 3),
+                    "mean_madds": int(np.mean(madds)),
+                    "top1": rounded(interval(ours, superclass)),
+                    "random_top1": rounded(interval(theirs, superclass)),
+                    "generated_minus_random": rounded(interval(ours - theirs, superclass)),
+                    "by_task": by_task,
+                }
+            )
+    rising = all(
+        a["by_task"][task]["madds"] < b["by_task"][task]["madds"]
+        for a, b in zip(rows, rows[1:], strict=False)
+        for task in runtime.tasks
+    )
+    figures = {
+        "split": options.split,
+        "views": options.views,
+        "random_architectures": options.random,
+        "columns": "mean, low and high end of the 95% interval",
+        "madds_rise_for_every_superclass": rising,
+        "rows": rows,
+    }
+    record(options.name, figures)
+
+
+def random_architectures(
+    runtime: Runtime, classes: int, madds: int, count: int, rng: np.random.Generator
+) -> list[Architecture]:
+    """Random members of the bank's space whose MAdds lie in [0.98 madds, madds] (or the nearest below)."""
+    space = runtime.bundle.space
+    limit = gates_of_choices(space, encode(space, [space.largest]))[0]
+    p = rng.random((20_000, 1))
+    drawn = rng.random((20_000, GateLayout.of(space).gates)) < p
+    choices = choices_of_gates(space, effective_gates(space, drawn & limit))
+    total = madds_table(space).total(space, choices, classes)
+    order = np.argsort(np.where(total <= madds, madds - total, np.inf), kind="stable")
+    near = [i for i in order if 0.98 * madds <= total[i] <= madds]
+    picked = rng.permutation(near)[:count] if len(near) >= count else order[:count]
+    return [decode(space, choices[i]) for i in picked]
+
+
+def rounded(values: tuple[float, ...]) -> list[float]:
+    return [round(v, 4) for v in values]
+
+
+if __name__ == "__main__":
+    main()
