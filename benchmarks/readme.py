@@ -49,11 +49,17 @@ def results_table() -> str:
         "| --- | --- | --- | --- | --- |",
     ]
     for row in rows:
-        mean, low, high = row["generated_minus_random"]
-        lines.append(
-            f"| {row['budget_fraction']:.0%} of the range | {row['mean_madds'] / 1e6:.1f}M | {row['top1'][0]:.1%} "
-            f"| {row['random_top1'][0]:.1%} | {100 * mean:+.1f} points ({100 * low:+.1f} to {100 * high:+.1f}) |"
-        )
+        cells = [
+            f"{row['budget_fraction']:.0%} of the range",
+            f"{row['mean_madds'] / 1e6:.1f}M",
+            f"{row['top1'][0]:.1%} ({row['top1'][1]:.1%} to {row['top1'][2]:.1%})",
+        ]
+        if "random_top1" in row:
+            mean, low, high = (100 * value for value in row["generated_minus_random"])
+            cells += [f"{row['random_top1'][0]:.1%}", f"{mean:+.1f} points ({low:+.1f} to {high:+.1f})"]
+        else:
+            cells += ["only one such network" if row["budget_fraction"] == 0 else "", ""]
+        lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
 
@@ -64,10 +70,11 @@ def draw(path: Path) -> None:
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
-    rows = figures("accuracy")["rows"]
-    madds = [row["mean_madds"] / 1e6 for row in rows]
+    everything = figures("accuracy")["rows"]
     figure, axes = plt.subplots(figsize=(6.4, 3.6), dpi=120, layout="constrained")
     for key, label, colour in (("top1", "generated", "#0b6e4f"), ("random_top1", "random", "#9a9a9a")):
+        rows = [row for row in everything if key in row]
+        madds = [row["mean_madds"] / 1e6 for row in rows]
         mean, low, high = (percent(rows, key, i) for i in range(3))
         axes.fill_between(madds, low, high, color=colour, alpha=0.15, linewidth=0)
         axes.plot(madds, mean, "o-", color=colour, label=f"{label} architecture for each superclass")

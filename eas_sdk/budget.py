@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
-import math
+import numbers
 import re
+import reprlib
 from dataclasses import dataclass
+from decimal import Decimal
+from fractions import Fraction
+from typing import Any
 
 from eas_sdk.errors import BudgetError
 
-_GRAMMAR = "a budget is a positive number of multiply-adds: 4_000_000, '4M', '350k' or '0.3G'"
-_TEXT = re.compile(r"\s*(\d+(?:\.\d+)?(?:[eE]\+?\d+)?)\s*([kKmMgG]?)\s*(?:[mM][aA][dD][dD][sS])?\s*")
+LIMIT = 2**62
+"""Budgets lie below it, so that sums of multiply-adds fit int64."""
+
+_GRAMMAR = "a budget is a positive number of multiply-adds below 2**62: 4_000_000, '4M', '350k' or '0.3G'"
+_TEXT = re.compile(
+    r"\s*([0-9]+(?:\.[0-9]+)?(?:[eE]\+?[0-9]{1,2})?)\s*([kKmMgG]?)\s*(?:[mM][aA][dD][dD][sS])?\s*"
+)
 _SCALE = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9}
 
 
@@ -23,30 +32,33 @@ class Budget:
 
     madds: int
 
+    def __post_init__(self) -> None:
+        if type(self.madds) is not int or not 0 <= self.madds < LIMIT:
+            raise BudgetError(f"{_GRAMMAR} (Budget.parse reads them); got {_brief(self.madds)}")
+
     @classmethod
     def parse(cls, value: object) -> Budget:
-        """A budget from a number of multiply-adds, a text such as "4M", or a Budget.
+        """A budget from a number of multiply-adds (rounded down), a text such as "4M", or a Budget.
 
         Raises:
             BudgetError: anything else; the message holds the grammar.
         """
         if isinstance(value, Budget):
             return value
-        if isinstance(value, str):
-            match = _TEXT.fullmatch(value) if len(value) <= 64 else None
-            if match is None:
-                raise BudgetError(f"{_GRAMMAR}; got {value[:64]!r}")
-            number = float(match[1]) * _SCALE[match[2].lower()]
-        elif isinstance(value, bool) or not hasattr(value, "__float__"):
-            raise BudgetError(f"{_GRAMMAR}; got {value!r} of type {type(value).__name__}")
+        number: Any
+        if isinstance(value, str) and len(value) <= 64 and (match := _TEXT.fullmatch(value)):
+            number = Fraction(match[1]) * _SCALE[match[2].lower()]  # exact: 4.1 * 10**6 < 4_100_000 in floats
+        elif isinstance(value, (numbers.Real, Decimal)) and not isinstance(value, bool):
+            number = value
         else:
-            try:
-                number = float(value)
-            except (TypeError, ValueError, OverflowError) as error:
-                raise BudgetError(f"{_GRAMMAR}; got {value!r}") from error
-        if not math.isfinite(number) or not 0 < number < 2**62:
-            raise BudgetError(f"{_GRAMMAR}, finite and below 2**62; got {value!r}")
-        return cls(int(number))
+            raise BudgetError(f"{_GRAMMAR}; got {_brief(value)}")
+        try:
+            madds = int(number)
+        except (ValueError, OverflowError) as error:
+            raise BudgetError(f"{_GRAMMAR}; got {_brief(value)}") from error
+        if not (number > 0 and madds < LIMIT):
+            raise BudgetError(f"{_GRAMMAR}; got {_brief(value)}")
+        return cls(madds)
 
     def __str__(self) -> str:
         return format_madds(self.madds)
@@ -58,3 +70,10 @@ def format_madds(madds: int) -> str:
         if madds >= scale:
             return f"{madds / scale:.2f}{letter}"
     return str(madds)
+
+
+def _brief(value: object) -> str:
+    """The value and its type, short enough for a message."""
+    if isinstance(value, int) and value.bit_length() > 256:
+        return f"an int of {value.bit_length()} bits"  # Python refuses to print the largest
+    return f"{reprlib.repr(value)} of type {type(value).__name__}"

@@ -25,7 +25,8 @@ def as_float_batch(images: object, size: int) -> npt.NDArray[np.float32]:
     if images.ndim != 4 or images.shape[1:] != (size, size, 3) or len(images) == 0:
         raise ImageError(f"{rule}, N >= 1; got shape {images.shape}")
     if images.dtype == np.uint8:
-        return images.astype(np.float32) / np.float32(255)
+        scaled: npt.NDArray[np.float32] = np.ascontiguousarray(images, np.float32) / np.float32(255)
+        return scaled
     if images.dtype.kind != "f":
         raise ImageError(f"{rule}; got dtype {images.dtype}")
     low, high = float(images.min()), float(images.max())

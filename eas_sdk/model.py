@@ -34,7 +34,7 @@ class Prediction:
 
 @dataclass(frozen=True, eq=False)
 class Model:
-    """One sub-network, cut out of a bank for one task, compiled by one engine. Safe to use from several threads.
+    """One sub-network, cut out of a bank for one task, compiled by one engine. Threads may share it.
 
     Attributes:
         task: what it tells apart.
@@ -86,7 +86,11 @@ class Model:
     def predict(
         self, images: npt.NDArray[np.uint8] | npt.NDArray[np.floating], top_k: int = 3
     ) -> list[Prediction]:
-        """Labels with probabilities, one `Prediction` an image; `top_k` is cut to the number of labels.
+        """Labels with probabilities, one `Prediction` an image.
+
+        Args:
+            images: see `logits`.
+            top_k: how many pairs; cut to between one and the number of labels.
 
         Raises:
             ImageError: see `logits`.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import importlib.resources
+import numbers
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,13 +14,13 @@ from eas_sdk.bank.bundle import Bundle
 from eas_sdk.bank.slicing import cut
 from eas_sdk.budget import Budget, format_madds
 from eas_sdk.engine.registry import load_engine
-from eas_sdk.errors import InfeasibleBudget
+from eas_sdk.errors import InfeasibleBudget, InputError
 from eas_sdk.graph.cost import cost
 from eas_sdk.model import Model
 from eas_sdk.selector.protocol import Request, Selector
 from eas_sdk.selector.registry import load_selector
 from eas_sdk.space.architecture import Architecture
-from eas_sdk.space.choices import encode, madds_table
+from eas_sdk.space.choices import madds_range
 from eas_sdk.task import Task, resolve
 
 EMBEDDED = "emoji.safetensors"
@@ -58,11 +59,7 @@ class Runtime:
         Raises:
             TaskError: there is no such task.
         """
-        space = self.bundle.space
-        ends = encode(space, [space.smallest, space.largest])
-        classes = len(resolve(task, self.bundle.superclasses).classes)
-        low, high = madds_table(space).total(space, ends, classes).tolist()
-        return low, high
+        return madds_range(self.bundle.space, len(resolve(task, self.bundle.superclasses).classes))
 
     def architectures(
         self, requests: Sequence[tuple[str | Task, object]], *, seed: int = 0
@@ -73,8 +70,13 @@ class Runtime:
 
         Raises:
             TaskError, BudgetError, InfeasibleBudget: of the first request that is at fault.
+            InputError: the seed is not an integer of 0 or more.
         """
-        return self.selector.select([self._request(task, budget) for task, budget in requests], seed=seed)
+        if isinstance(seed, bool) or not isinstance(seed, numbers.Integral) or seed < 0:
+            raise InputError(f"a seed is an integer of 0 or more; got {seed!r}")
+        return self.selector.select(
+            [self._request(task, budget) for task, budget in requests], seed=int(seed)
+        )
 
     def specialize(
         self, task: str | Task, budget: object, *, seed: int = 0, engine: str = "numpy", threads: int = 1
@@ -117,8 +119,8 @@ class Runtime:
         low, _ = self.budget_range(resolved)
         if parsed.madds < low:
             raise InfeasibleBudget(
-                f"the smallest network for {resolved.name!r} takes {low} multiply-adds ({format_madds(low)}); "
-                f"got a budget of {parsed.madds} ({parsed}). The nearest feasible budget is {low}",
+                f"the smallest network for {resolved.name!r} takes {low} multiply-adds "
+                f"({format_madds(low)}), the nearest feasible budget; got {parsed.madds} ({parsed})",
                 nearest_madds=low,
             )
         return Request(resolved.superclass, len(resolved.classes), parsed.madds)
@@ -134,8 +136,8 @@ def load(path: str | os.PathLike[str] | None = None) -> Runtime:
     if path is not None:
         bundle = bundles.read(path)
     else:
-        # as_file extracts the bundle where the package is a zip (Chaquopy); the map stays valid after the context
-        # on every system that lets a mapped file be unlinked.
+        # as_file extracts the bundle where the package is a zip (Chaquopy); the map stays valid after the
+        # context on every system that lets a mapped file be unlinked.
         with importlib.resources.as_file(importlib.resources.files("eas_sdk") / "assets" / EMBEDDED) as file:
             bundle = bundles.read(file)
     return Runtime(bundle, load_selector(bundle))

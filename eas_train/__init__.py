@@ -1,1 +1,1 @@
-"""The companion of eas_sdk: trains the weight bank and the architecture generator, and writes bundles (needs torch)."""
+"""Trains the weight bank and the architecture generator of eas_sdk, and writes bundles (needs torch)."""

@@ -60,10 +60,22 @@ def assemble(
         tensors[f"selector/{key}"] = weight.numpy()
     tensors["selector/predictor"] = predictor.weights.astype(np.float32)
     config = {"kind": "generator", "budgets": generator.budgets.tolist(), "samples": samples}
-    mean, std = (tuple(float(v) for v in buffer.flatten()) for buffer in (net.mean, net.std))
     return Bundle(
-        name, net.space, tuple(superclasses), mean, std, config, tensors, dict(training), tuple(attributions)
+        name=name,
+        space=net.space,
+        superclasses=tuple(superclasses),
+        mean=_triple(net.mean),
+        std=_triple(net.std),
+        selector=config,
+        tensors=tensors,
+        training=dict(training),
+        attributions=tuple(attributions),
     )
+
+
+def _triple(buffer: torch.Tensor) -> tuple[float, float, float]:
+    r, g, b = buffer.flatten().tolist()
+    return r, g, b
 
 
 def half(bundle: Bundle) -> Bundle:
@@ -91,7 +103,7 @@ def selectable(bundle: Bundle, budgets: int) -> Architecture:
 
 
 def prune(bundle: Bundle, largest: Architecture) -> Bundle:
-    """The bundle without what lies beyond `largest`; its space is narrowed likewise, whatever a request's seed."""
+    """The bundle without what lies beyond `largest`; its space is narrowed likewise."""
     space = dataclasses.replace(bundle.space, largest=largest)
     tensors = {name: tensor for name, tensor in bundle.tensors.items() if name.startswith("selector/")}
     for node in structure(space, largest, len(bundle.labels)):

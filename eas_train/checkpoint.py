@@ -22,7 +22,7 @@ def save(path: Path, state: dict[str, Any]) -> None:
 
 
 def load(path: Path, *, recipe: str) -> dict[str, Any] | None:
-    """The state at `path`, or None if there is none. Only plain tensors and containers are read, no code is run.
+    """The state at `path`, or None if there is none. Only tensors and containers are read, no code is run.
 
     Args:
         recipe: fingerprint that the state must carry under "recipe".
@@ -46,6 +46,7 @@ def load(path: Path, *, recipe: str) -> dict[str, Any] | None:
         ) from error
     if not isinstance(state, dict) or state.get("recipe") != recipe:
         raise TrainingError(
-            f"{path} belongs to another recipe or data set; train into another folder, or delete it to start afresh"
+            f"{path} belongs to another recipe or data set; train into another folder, or delete it to start "
+            "afresh"
         )
     return state

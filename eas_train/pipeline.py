@@ -21,7 +21,7 @@ from torch import Tensor
 
 from eas_sdk.bank.atomic import write_atomically
 from eas_sdk.bank.bundle import Bundle
-from eas_sdk.errors import InputError, closest
+from eas_sdk.errors import DataError, InputError, closest
 from eas_sdk.selector.protocol import Request
 from eas_sdk.selector.registry import load_selector
 from eas_sdk.space.architecture import Architecture
@@ -33,12 +33,12 @@ from eas_train.data.augment import augment
 from eas_train.data.imageset import ImageSet, Splits, superclass_of_class
 from eas_train.data.views import views
 from eas_train.generator import predictor as predictors
-from eas_train.generator.measure import measure, random_architecture, superclass_scores
+from eas_train.generator.measure import measure, random_architecture
 from eas_train.generator.model import ArchitectureGenerator
 from eas_train.generator.train import new_generator, train_generator
 from eas_train.recipe import Recipe
 from eas_train.statistics.table import StatisticsTable, collect
-from eas_train.supernet.evaluate import logits_of
+from eas_train.supernet.evaluate import logits_of, within_superclass
 from eas_train.supernet.model import Supernet
 from eas_train.supernet.train import load_supernet, train_supernet
 
@@ -49,10 +49,13 @@ REPORT = "report.json"
 
 @dataclass
 class Training:
-    """One training: a recipe, its data, its folder and its device. Results of finished stages are loaded when needed.
+    """One training: a recipe, its data, its folder and its device. Finished stages are loaded when needed.
 
     Attributes:
         attributions: whose drawings these are, for the bundle.
+
+    Raises:
+        DataError: a superclass has no validation or no test drawings.
     """
 
     recipe: Recipe
@@ -60,6 +63,16 @@ class Training:
     folder: Path
     device: torch.device
     attributions: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        owner = superclass_of_class(self.data.superclasses)
+        for name, part in (("validation", self.data.validation), ("test", self.data.test)):
+            seen = set(owner[part.targets].tolist())
+            lacking = [s.name for t, s in enumerate(self.data.superclasses) if t not in seen]
+            if lacking:
+                raise DataError(
+                    f"every superclass has {name} drawings; these have none: {', '.join(lacking)}"
+                )
 
     def run(self, stages: tuple[str, ...] = STAGES) -> dict[str, Any]:
         """Run stages in order; the report of the last one.
@@ -75,22 +88,26 @@ class Training:
             "generator": self.train_generator,
             "bundle": self.write_bundle,
         }
-        report: dict[str, Any] = {}
         for stage in stages:
             if stage not in actions:
                 raise InputError(f"a stage is one of {STAGES}; got {stage!r}; {closest(stage, STAGES)}")
+        report: dict[str, Any] = {}
+        for stage in stages:
             report = actions[stage]()
         return report
 
-    # Each stage's fingerprint covers its own settings and everything before it.
-
     @cached_property
     def fingerprints(self) -> dict[str, str]:
+        """What each stage depends on: its settings, the data that it uses first, all stages before."""
         chain = self.recipe.supernet.fingerprint(self.data.train)
         made = {"supernet": chain}
+        data = {
+            "predictor": _digest(self.data.validation),
+            "bundle": f"{_digest(self.data.test)} {self.recipe.name} {self.attributions}",
+        }
         for stage in STAGES[1:]:
             settings = getattr(self.recipe, stage).model_dump_json()
-            chain = hashlib.sha256(f"{chain} {settings}".encode()).hexdigest()
+            chain = hashlib.sha256(f"{chain} {settings} {data.get(stage, '')}".encode()).hexdigest()
             made[stage] = chain
         return made
 
@@ -134,10 +151,12 @@ class Training:
         self.collect_statistics()
         state = checkpoint.load(self.folder / "statistics.pt", recipe=self.fingerprints["statistics"])
         assert state is not None
-        return StatisticsTable(self.net.space, {name: row.to(self.device) for name, row in state["rows"].items()})
+        return StatisticsTable(
+            self.net.space, {name: row.to(self.device) for name, row in state["rows"].items()}
+        )
 
     def eval_images(self, data: ImageSet, count: int) -> tuple[Tensor, Tensor]:
-        """`count` fixed views of every drawing (N*count x 3 x S x S) and their targets, view by view of each."""
+        """`count` fixed views of every drawing, N*count x 3 x S x S, and their targets."""
         made = views(data.images, count, self.net.space.input_size, seed=0)
         flat = torch.from_numpy(made.reshape(-1, *made.shape[2:])).permute(0, 3, 1, 2).float().div_(255)
         targets = torch.from_numpy(np.repeat(data.targets, count))
@@ -206,6 +225,10 @@ class Training:
 
     def write_bundle(self) -> dict[str, Any]:
         """Assemble, prune, measure, write; the report says how many bytes each step took off."""
+        path, fingerprint = self.folder / BUNDLE, self.fingerprints["bundle"]
+        done = _read_report(self.folder / REPORT)
+        if done.get("fingerprint") == fingerprint and path.is_file():
+            return done
         settings = self.recipe.bundle
         whole = self.whole_bundle()
         halved = bundles.half(whole)
@@ -213,10 +236,10 @@ class Training:
         table = self.accuracy_table(pruned)
         training = {"recipe": self.recipe.model_dump(mode="json"), "accuracy": table}
         final = dataclasses.replace(pruned, training=training)
-        path = self.folder / BUNDLE
         size = bundles.save(final, path)
         report = {
             "stage": "bundle",
+            "fingerprint": fingerprint,
             "file": str(path),
             "bytes_float32": sum(t.nbytes for t in whole.tensors.values()),
             "bytes_float16": sum(t.nbytes for t in halved.tensors.values()),
@@ -230,7 +253,7 @@ class Training:
         return report
 
     def accuracy_table(self, bundle: Bundle) -> list[dict[str, Any]]:
-        """Top-1 within the known superclass at evenly spaced budgets: validation and test, mean over superclasses."""
+        """Top-1 within the known superclass at evenly spaced budgets, on validation and test drawings."""
         settings = self.recipe.bundle
         selector = load_selector(bundle)
         space = bundle.space
@@ -262,7 +285,7 @@ class Training:
         ]
 
     def _accuracies(self, picked: list[Architecture], data: ImageSet) -> np.ndarray:
-        """Top-1 of each picked architecture on its own superclass's drawings; `picked` is superclass-major."""
+        """Top-1 of each architecture on its own superclass's drawings; `picked` is superclass-major."""
         images, targets = self.eval_images(data, self.recipe.bundle.views)
         owner = self.superclass_of[targets]
         each = len(picked) // len(self.data.superclasses)
@@ -270,11 +293,21 @@ class Training:
         for i, architecture in enumerate(picked):
             mine = owner == i // each
             logits = logits_of(self.net, architecture, images[mine], self.statistics.norm(architecture))
-            result.append(superclass_accuracy(logits, targets[mine], self.superclass_of))
+            result.append(float(within_superclass(logits, targets[mine], self.superclass_of).float().mean()))
         return np.array(result)
 
 
-def superclass_accuracy(logits: Tensor, targets: Tensor, superclass_of: Tensor) -> float:
-    """Top-1 within the superclass that all `targets` belong to."""
-    accuracies = superclass_scores(logits, targets, superclass_of)[1]
-    return float(accuracies[int(superclass_of[targets[0]])])
+def _digest(data: ImageSet) -> str:
+    """Identifies pixels and labels."""
+    digest = hashlib.sha256(np.ascontiguousarray(data.images).data)
+    digest.update(data.targets.tobytes())
+    return digest.hexdigest()
+
+
+def _read_report(path: Path) -> dict[str, Any]:
+    """The report of a bundle that was written before; empty where there is none."""
+    try:
+        report = json.loads(path.read_bytes())
+    except (FileNotFoundError, ValueError):
+        return {}
+    return report if isinstance(report, dict) else {}

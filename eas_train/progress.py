@@ -8,15 +8,24 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 
 
 @contextmanager
-def progress(title: str, total: int, start: int = 0, every_s: float = 30.0) -> Iterator[Callable[[int, str], None]]:
+def progress(
+    title: str, total: int, start: int = 0, every_s: float = 30.0
+) -> Iterator[Callable[[int, str], None]]:
     """A context that yields `update(done, note)`.
 
-    On a terminal it draws a bar; elsewhere (a log file) it prints a line at most every `every_s` seconds. Both go to
-    standard error, so that standard output stays clean for results.
+    On a terminal it draws a bar; elsewhere (a log file) it prints a line at most every `every_s` seconds.
+    Both go to standard error, so that standard output stays clean for results.
     """
     console = Console(stderr=True)
     if console.is_terminal:
@@ -30,11 +39,11 @@ def progress(title: str, total: int, start: int = 0, every_s: float = 30.0) -> I
         )
         with Progress(*columns, console=console) as bar:
             task = bar.add_task(title, total=total, completed=start, note="")
-            yield lambda done, note="": bar.update(task, completed=done, note=note)
+            yield lambda done, note: bar.update(task, completed=done, note=note)
         return
     began = shown = time.monotonic()
 
-    def line(done: int, note: str = "") -> None:
+    def line(done: int, note: str) -> None:
         nonlocal shown
         now = time.monotonic()
         if now - shown < every_s and done < total:

@@ -1,4 +1,4 @@
-"""A training as data: names and numbers only, read from TOML, checked by pydantic, written into the bundle."""
+"""A training as data: names and numbers, read from TOML, checked by pydantic, written into the bundle."""
 
 from __future__ import annotations
 
@@ -53,7 +53,8 @@ class Phase(_Model):
     def _check_sandwich(self) -> Phase:
         if self.sandwich and self.networks < 2:
             raise ValueError(
-                f"a sandwich phase trains at least 2 networks a step, the largest and the smallest; got {self.networks}"
+                "a sandwich phase trains at least 2 networks a step, the largest and the smallest; got "
+                f"{self.networks}"
             )
         return self
 
@@ -142,7 +143,7 @@ class StatisticsRecipe(_Model):
 
 
 class GeneratorRecipe(_Model):
-    """How the generator is trained (EAS, section 4: K = 10, embeddings of 32, lambda 0.01, tau 1, Adam 1e-3)."""
+    """How the generator is trained (EAS, section 4: K 10, embeddings 32, lambda 0.01, tau 1, Adam 1e-3)."""
 
     seed: int = Field(default=0, ge=0, lt=2**32)
     steps: int = Field(default=1000, gt=0)

@@ -30,6 +30,7 @@ MODULE_LEVEL = {"eas_sdk": {"numpy", "eas_sdk"}, "eas_sdk.cli": {"numpy", "eas_s
 NEVER = {"eas_sdk": {"exporters", "eas_train"}, "exporters": {"eas_train"}}
 
 # Notes every module that is looked for, found or not: a guarded `try: import torch` is an import too.
+# "org" is the standard library's own: pickle and copy look for Jython's org.python.core.
 PROBE = """
 import importlib, json, sys
 import numpy
@@ -42,7 +43,7 @@ sys.meta_path.insert(0, Recorder)
 sys.path.insert(0, sys.argv[1])
 importlib.import_module(sys.argv[2])
 names = {name.partition(".")[0] for name in wanted | (set(sys.modules) - loaded)}
-print(json.dumps(sorted(names - sys.stdlib_module_names - {"numpy", sys.argv[2]})))
+print(json.dumps(sorted(names - sys.stdlib_module_names - {"numpy", "org", sys.argv[2]})))
 """
 
 

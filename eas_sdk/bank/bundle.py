@@ -1,11 +1,13 @@
-"""A bundle: one file that holds the space, the weight bank, the selector, the labels and where it all came from."""
+"""A bundle: one file of the space, the weight bank, the selector, the labels and where it all came from."""
 
 from __future__ import annotations
 
 import os
+import reprlib
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -22,6 +24,11 @@ EPSILON = 1e-5
 VERSION = 1
 """Version of what a bundle means; the container under it has its own."""
 
+NORMALISATION = 1e6
+"""Greatest mean and deviation of the normalisation, and the inverse of the smallest deviation."""
+
+T = TypeVar("T")
+
 
 @dataclass(frozen=True, eq=False)
 class Bundle:
@@ -33,7 +40,8 @@ class Bundle:
         superclasses: the tasks, and their labels in the order of the classifier's rows.
         mean, std: normalisation of RGB in [0, 1].
         selector: configuration of the selector; "kind" names it.
-        tensors: "bank/<node>.<suffix>", "statistics/<node>.<suffix>" and "selector/<name>" (docs/bundle-format.md).
+        tensors: "bank/<node>.<suffix>", "statistics/<node>.<suffix>" and "selector/<name>"
+            (docs/bundle-format.md).
         training: recipe and accuracy figures of its own training.
         attributions: whose work the weights were trained on, one text each.
     """
@@ -80,46 +88,57 @@ def read(path: str | os.PathLike[str]) -> Bundle:
         BundleError: it is not; FileNotFoundError: there is no such file.
     """
     contained = container.read(path)
-    data = contained.metadata.get("eas")
-    if not isinstance(data, dict) or data.get("version") != VERSION:
-        got = data.get("version") if isinstance(data, dict) else None
-        raise BundleError(f"{os.fspath(path)} must hold a section 'eas' of version {VERSION}; got {got!r}")
     try:
-        bundle = Bundle(
-            name=_text(data["name"]),
-            space=ElasticSpace.from_json(data["space"]),
-            superclasses=tuple(
-                Superclass(_text(s["name"]), tuple(_text(label) for label in s["labels"]))
-                for s in data["superclasses"]
-            ),
-            mean=_triple(data["mean"]),
-            std=_triple(data["std"]),
-            selector=dict(data["selector"]),
-            tensors=contained.tensors,
-            training=dict(data["training"]),
-            attributions=tuple(_text(a) for a in data["attributions"]),
-        )
-    except (KeyError, TypeError, ValueError) as error:
-        if isinstance(error, BundleError) and not isinstance(error, ArchitectureError):
-            raise
-        raise BundleError(f"{os.fspath(path)}: the section 'eas' is malformed: {error!r}") from error
-    check(bundle)
+        bundle = _decode(contained.metadata.get("eas"), contained.tensors)
+        check(bundle)
+    except (BundleError, ArchitectureError) as error:
+        raise BundleError(f"{os.fspath(path)!r}: {error}") from error
     return bundle
 
 
+def _decode(data: object, tensors: Mapping[str, np.ndarray]) -> Bundle:
+    """The bundle of a section "eas"; inverse of `Bundle.metadata`."""
+    version = data.get("version") if isinstance(data, dict) else None
+    if version != VERSION:
+        raise BundleError(f"a bundle has a section 'eas' of version {VERSION}; got {reprlib.repr(version)}")
+    return Bundle(
+        name=_text("name", _get(data, "name", str)),
+        space=ElasticSpace.from_json(_get(data, "space", dict)),
+        superclasses=tuple(
+            Superclass(_text("name", _get(item, "name", str)), _texts(item, "labels"))
+            for item in _get(data, "superclasses", list)
+        ),
+        mean=_triple(data, "mean"),
+        std=_triple(data, "std"),
+        selector=_get(data, "selector", dict),
+        tensors=tensors,
+        training=_get(data, "training", dict),
+        attributions=_texts(data, "attributions"),
+    )
+
+
 def check(bundle: Bundle) -> None:
-    """Check labels and the shapes of all bank and statistics tensors.
+    """Check labels, normalisation, and all bank and statistics tensors.
 
     Raises:
-        BundleError: a label appears twice, a superclass is empty, a tensor is missing or of a wrong shape.
+        BundleError: a label appears twice, a superclass is empty, a deviation is not positive, a tensor is
+            missing, of a wrong shape or not finite.
     """
-    names = [s.name for s in bundle.superclasses]
-    if not names or len(set(names)) != len(names) or len(set(bundle.labels)) != len(bundle.labels):
-        raise BundleError("a bundle has at least one superclass, and names no superclass or label twice")
-    if not all(s.labels for s in bundle.superclasses):
-        raise BundleError("every superclass of a bundle has at least one label")
-    if min(bundle.std) <= 0:
-        raise BundleError(f"the standard deviations of the normalisation are positive; got {bundle.std}")
+    if not bundle.superclasses:
+        raise BundleError("a bundle has at least one superclass; got none")
+    for what, names in (("superclass", [s.name for s in bundle.superclasses]), ("label", bundle.labels)):
+        if len(set(names)) != len(names):
+            twice = next(name for name, count in Counter(names).items() if count > 1)
+            raise BundleError(f"a bundle names no {what} twice; got {reprlib.repr(twice)}")
+    for superclass in bundle.superclasses:
+        if not superclass.labels:
+            raise BundleError(
+                f"a superclass has at least one label; {reprlib.repr(superclass.name)} has none"
+            )
+    if not all(-NORMALISATION <= v <= NORMALISATION for v in bundle.mean):
+        raise BundleError(f"mean lies between -{NORMALISATION:g} and {NORMALISATION:g}; got {bundle.mean}")
+    if not all(1 / NORMALISATION <= v <= NORMALISATION for v in bundle.std):
+        raise BundleError(f"std lies between {1 / NORMALISATION:g} and {NORMALISATION:g}; got {bundle.std}")
     for node in structure(bundle.space, bundle.space.largest, len(bundle.labels)):
         for name, shape in tensor_shapes(bundle.space, node).items():
             tensor = bundle.tensors.get(name)
@@ -128,13 +147,18 @@ def check(bundle: Bundle) -> None:
                 raise BundleError(
                     f"the bundle's tensor {name!r} is floating point of shape {shape}; got {got}"
                 )
+            if not np.isfinite(tensor).all() or (name.endswith(".variance") and tensor.min() < 0):
+                raise BundleError(
+                    f"the bundle's tensor {name!r} is finite, and no variance negative; it is not"
+                )
 
 
 def tensor_shapes(space: ElasticSpace, node: Node) -> dict[str, tuple[int, ...]]:
     """Names and shapes of the tensors that a node of the largest network needs.
 
-    Batch-norm keeps its trained gamma and beta in the bank, and its mean and variance as statistics: one row for each
-    local configuration that changes them, depthwise [kernels, C], projection [kernels, expansions, C], all others [C].
+    Batch-norm keeps its trained gamma and beta in the bank, and its mean and variance as statistics: one row
+    for each local configuration that changes them, depthwise [kernels, C], projection
+    [kernels, expansions, C], all others [C].
     """
     bank, statistics = f"bank/{node.name}", f"statistics/{node.name}"
     match node:
@@ -157,7 +181,7 @@ def tensor_shapes(space: ElasticSpace, node: Node) -> dict[str, tuple[int, ...]]
             return {}
     if isinstance(node, Conv2d) and not node.has_bias:
         return shapes
-    rows = statistics_rows(space, node.name) + (channels,)
+    rows = (*statistics_rows(space, node.name), channels)
     shapes |= {f"{bank}.gamma": (channels,), f"{bank}.beta": (channels,)}
     return shapes | {f"{statistics}.mean": rows, f"{statistics}.variance": rows}
 
@@ -171,16 +195,33 @@ def statistics_rows(space: ElasticSpace, name: str) -> tuple[int, ...]:
     return ()
 
 
-def _text(value: object) -> str:
-    if not isinstance(value, str) or not value:
-        raise TypeError(f"a name is a non-empty text; got {value!r}")
+def _get(data: object, key: str, kind: type[T]) -> T:
+    value = data.get(key) if isinstance(data, dict) else None
+    if not isinstance(value, kind):
+        raise BundleError(
+            f"{key!r} in the section 'eas' is of type {kind.__name__}; got {reprlib.repr(value)}"
+        )
     return value
 
 
-def _triple(value: object) -> tuple[float, float, float]:
-    if not isinstance(value, list) or len(value) != 3:
-        raise TypeError(f"normalisation has one number for each of R, G, B; got {value!r}")
-    r, g, b = (float(v) for v in value)
-    if not np.isfinite([r, g, b]).all():
-        raise TypeError(f"normalisation is finite; got {value!r}")
+def _text(key: str, value: object) -> str:
+    # Lone surrogates, which JSON can escape, cannot be printed.
+    if not isinstance(value, str) or not value or value != value.encode(errors="ignore").decode():
+        raise BundleError(
+            f"{key!r} in the section 'eas' is non-empty text of valid Unicode; got {reprlib.repr(value)}"
+        )
+    return value
+
+
+def _texts(data: object, key: str) -> tuple[str, ...]:
+    return tuple(_text(key, value) for value in _get(data, key, list))
+
+
+def _triple(data: object, key: str) -> tuple[float, float, float]:
+    values = _get(data, key, list)
+    if len(values) != 3 or any(type(v) not in (int, float) for v in values):
+        raise BundleError(
+            f"{key!r} in the section 'eas' has one number for each of R, G, B; got {reprlib.repr(values)}"
+        )
+    r, g, b = map(float, values)
     return r, g, b

@@ -1,6 +1,7 @@
-"""Slicing: from the bank and an architecture to a network with its own float32 weights, batch-norm folded in.
+"""Slicing: from the bank and an architecture to a network with float32 weights, batch-norm folded in.
 
-Channels are prefixes, kernels are centre crops, the classifier keeps the task's rows alone.
+Channels are prefixes, kernels are centre crops, the classifier keeps the task's rows alone. Weights that need
+no arithmetic may be views of the bank.
 """
 
 from __future__ import annotations
@@ -78,9 +79,11 @@ def _statistics(
         keys = (bundle.space.kernels.index(block.kernel), bundle.space.expansions.index(block.expansion))
         row = keys[: mean.ndim - 1]
         mean, variance = mean[row], variance[row]
-    gamma, beta = (_float32(bundle.tensors[f"bank/{name}.{suffix}"][:channels]) for suffix in ("gamma", "beta"))
-    scale = gamma / np.sqrt(variance[:channels] + np.float32(EPSILON))
-    return scale, beta - mean[:channels] * scale
+    gamma, beta = (bundle.tensors[f"bank/{name}.{suffix}"] for suffix in ("gamma", "beta"))
+    # float32 before any sum: numpy 1 would add EPSILON to float16 statistics in float16.
+    gamma, beta, mean, variance = (_float32(array[:channels]) for array in (gamma, beta, mean, variance))
+    scale = gamma / np.sqrt(variance + np.float32(EPSILON))
+    return scale, beta - mean * scale
 
 
 def _float32(array: npt.NDArray[np.floating]) -> FloatArray:

@@ -2,27 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from eas_sdk.engine.arrays import Array
-from eas_sdk.engine.plan import Builder, copy
+from eas_sdk.engine.plan import Builder
 from eas_sdk.graph.nodes import Activation
 
 HARD_SWISH_SCALE = np.float32(6**-0.5)
-"""y * clip(y + 3, 0, 6) / 6 = (s y) * clip(s y + 3 s, 0, 6 s) with s = 1 / sqrt(6), so a convolution whose weights and
+"""x * clip(x + 3, 0, 6) / 6 = (s x) * clip(s x + 3 s, 0, 6 s) with s = 1 / sqrt(6): a convolution whose weights and
 bias are scaled by s needs no division."""
 
-Store = tuple[Callable[[Array], Array], Array]
-"""Which part of a block goes where: a view of any array shaped like the block, and the destination."""
+CLIP_CALL_VALUES = 16 * 1024
+"""Above this size one np.clip is faster than np.maximum and np.minimum, which do not vectorise against a scalar."""
 
-_ZERO = np.zeros((), np.float32)
-_SIX = np.full((), 6, np.float32)
-_SIXTH = np.full((), 1 / 6, np.float32)
-_SCALE = np.full((), HARD_SWISH_SCALE, np.float32)
-_SCALED_SIX = np.full((), 6 * HARD_SWISH_SCALE, np.float32)
+
+def scaled(weight: Array, activation: Activation) -> Array:
+    """Weights or bias as `activate` expects them in front of it."""
+    return weight * HARD_SWISH_SCALE if activation == "hard_swish" else weight
+
+
+def activate(plan: Builder, block: Array, activation: Activation) -> None:
+    """Add the calls that turn `block` into its activations in place; for hard_swish it holds `scaled` values."""
+    match activation:
+        case "relu":
+            _clip(plan, block, None)
+        case "hard_sigmoid":
+            plan.call(np.add, block, _scalar(3), out=block)
+            _clip(plan, block, 6)
+            plan.call(np.multiply, block, _scalar(1 / 6), out=block)
+        case "hard_swish":
+            with plan.scratch(block.size) as (flat,):
+                gate = flat.reshape(block.shape)
+                plan.call(np.add, block, _scalar(3 * HARD_SWISH_SCALE), out=gate)
+                _clip(plan, gate, 6 * HARD_SWISH_SCALE)
+                plan.call(np.multiply, block, gate, out=block)
+        case "none":
+            pass
 
 
 @dataclass(frozen=True)
@@ -30,79 +47,45 @@ class Epilogue:
     """Bias and activation behind a convolution.
 
     Attributes:
-        bias: shaped to broadcast over the blocks; for hard_swish it is scaled by HARD_SWISH_SCALE.
-        shifted: bias + 3, in the same scale; empty where the activation does not need it.
-        scale_first: hard_swish behind weights that are not scaled: the block is scaled before the bias.
+        bias: `scaled`, and shaped to broadcast over the blocks.
+        scale_first: the convolution's weights are not `scaled`, so its results have to be.
     """
 
     activation: Activation
     bias: Array
-    shifted: Array
     scale_first: bool = False
 
     @classmethod
     def make(cls, activation: Activation, bias: Array, *, scale_first: bool = False) -> Epilogue:
         """An epilogue for blocks of channels x positions; `bias` is the bias [C] as the graph gives it."""
-        column = bias.reshape(-1, 1)
-        match activation:
-            case "hard_swish":
-                column = column * HARD_SWISH_SCALE
-                return cls(activation, column, column + 3 * HARD_SWISH_SCALE, scale_first)
-            case "hard_sigmoid":
-                return cls(activation, column, column + np.float32(3))
-            case _:
-                return cls(activation, column, column[:, :0])
+        return cls(activation, scaled(bias, activation).reshape(-1, 1), scale_first)
 
     def channels(self, block: slice) -> Epilogue:
         """The epilogue of some of the channels."""
-        return replace(self, bias=self.bias[block], shifted=self.shifted[block])
+        return replace(self, bias=self.bias[block])
 
     def interleaved(self, pixels: int) -> Epilogue:
         """The epilogue for blocks whose last axis holds `pixels` interleaved pixels."""
-        return replace(self, bias=_repeat(self.bias, pixels), shifted=_repeat(self.shifted, pixels))
+        return replace(self, bias=np.tile(self.bias.ravel(), pixels))
 
-    def emit(self, plan: Builder, block: Array, stores: Sequence[Store] = ()) -> None:
-        """Add the calls that turn `block` into its activations, in place or, with `stores`, there.
-
-        With stores the block itself holds nothing of use afterwards.
-        """
-        places = stores or [(_whole, block)]
-        match self.activation:
-            case "none":
-                plan.call(np.add, block, self.bias, out=block)
-                for part, out in stores:
-                    plan.call(copy, part(block), out=out)
-            case "relu":
-                plan.call(np.add, block, self.bias, out=block)
-                for part, out in places:
-                    plan.call(np.maximum, part(block), _ZERO, out=out)
-            case "hard_sigmoid":
-                plan.call(np.add, block, self.shifted, out=block)
-                plan.call(np.maximum, block, _ZERO, out=block)
-                plan.call(np.minimum, block, _SIX, out=block)
-                for part, out in places:
-                    plan.call(np.multiply, part(block), _SIXTH, out=out)
-            case "hard_swish":
-                with plan.scratch(block.size) as (flat,):
-                    gate = flat.reshape(block.shape)
-                    if self.scale_first:
-                        plan.call(np.multiply, block, _SCALE, out=block)
-                    plan.call(np.add, block, self.shifted, out=gate)
-                    plan.call(np.maximum, gate, _ZERO, out=gate)
-                    plan.call(np.minimum, gate, _SCALED_SIX, out=gate)
-                    plan.call(np.add, block, self.bias, out=block)
-                    for part, out in places:
-                        plan.call(np.multiply, part(block), part(gate), out=out)
+    def emit(self, plan: Builder, block: Array) -> None:
+        """Add the calls that apply bias and activation to `block`."""
+        if self.scale_first:
+            plan.call(np.multiply, block, _scalar(HARD_SWISH_SCALE), out=block)
+        plan.call(np.add, block, self.bias, out=block)
+        activate(plan, block, self.activation)
 
 
-def scaled_weight(weight: Array, activation: Activation) -> Array:
-    """`weight` as the epilogue of `activation` expects it."""
-    return weight * HARD_SWISH_SCALE if activation == "hard_swish" else weight
+def _clip(plan: Builder, block: Array, high: float | None) -> None:
+    """min(max(block, 0), high)."""
+    if block.size >= CLIP_CALL_VALUES:
+        plan.call(np.clip, block, _scalar(0), _scalar(np.inf if high is None else high), out=block)
+        return
+    plan.call(np.maximum, block, _scalar(0), out=block)
+    if high is not None:
+        plan.call(np.minimum, block, _scalar(high), out=block)
 
 
-def _whole(block: Array) -> Array:
-    return block
-
-
-def _repeat(column: Array, times: int) -> Array:
-    return np.tile(column.ravel(), times) if column.size else column
+def _scalar(value: float) -> Array:
+    """A float32 array without axes: numpy takes it without conversion, and never widens the result."""
+    return np.full((), value, np.float32)

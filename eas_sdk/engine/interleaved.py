@@ -9,14 +9,14 @@ would each be a pass of their own.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from functools import partial
+from dataclasses import dataclass
 
 import numpy as np
 
 from eas_sdk.engine.arrays import Array, strided
 from eas_sdk.engine.epilogue import Epilogue
-from eas_sdk.engine.kernels import Pointwise, blocks, length, positions
+from eas_sdk.engine.expansion import Expansion
+from eas_sdk.engine.kernels import blocks, length, positions
 from eas_sdk.engine.plan import Builder, copy
 from eas_sdk.engine.window import Window
 
@@ -37,18 +37,16 @@ class InterleavedDepthwise:
     channels: int
     weight: Array
     epilogue: Epilogue
-    expansion: Pointwise | None
+    expansion: Expansion | None
 
     @classmethod
     def make(
-        cls, window: Window, weight: Array, epilogue: Epilogue, expansion: Pointwise | None
+        cls, window: Window, weight: Array, epilogue: Epilogue, expansion: Expansion | None
     ) -> InterleavedDepthwise:
         """Pack `weight` [k, k, C]."""
         channels = weight.shape[2]
         pixels = _piece(window.out, channels)
         taps = np.tile(weight, pixels if window.stride == 1 else 1)
-        if expansion is not None:
-            expansion = replace(expansion, epilogue=expansion.epilogue.interleaved(_piece(window.size, channels)))
         return cls(window, channels, taps, epilogue.interleaved(pixels), expansion)
 
     def emit(self, plan: Builder, inputs: Sequence[Array]) -> Array:
@@ -81,25 +79,19 @@ class InterleavedDepthwise:
             inside = padded[:, before : before + met, columns].reshape(plan.batch, met, met, channels)
             plan.call(copy, maps.transpose(1, 2, 3, 0), out=inside)
             return
-        for images, rows in blocks(plan.batch, size, 4 * size * channels):
-            columns_met = positions(images, rows, size)
-            with plan.scratch(length(columns_met) * channels) as (flat,):
-                plan.call(
-                    np.matmul,
-                    self.expansion.weight,
-                    source[:, columns_met],
-                    out=flat.reshape(-1, channels).T,
-                )
-                keep = max(0, min(rows.stop, met) - rows.start)
-                inside = padded[images, before + rows.start : before + rows.start + keep, columns]
-                shape = (length(images), length(rows), size * channels)
-                part = partial(_corner, shape=shape, rows=keep, columns=met * channels)
-                block = flat.reshape(-1, self.expansion.epilogue.bias.size)
-                self.expansion.epilogue.emit(plan, block, [(part, inside)])
-
-
-def _corner(block: Array, shape: tuple[int, ...], rows: int, columns: int) -> Array:
-    return block.reshape(shape)[:, :rows, :columns]
+        with plan.scratch((len(source) + 1) * source.shape[1]) as (flat,):
+            with_ones = flat.reshape(len(source) + 1, -1)
+            plan.call(copy, source, out=with_ones[:-1])
+            plan.call(copy, np.ones((), np.float32), out=with_ones[-1])
+            for images, rows in blocks(plan.batch, size, 4 * size * channels):
+                here = positions(images, rows, size)
+                with plan.scratch(length(here) * channels) as (expanded,):
+                    matrix = expanded.reshape(-1, channels).T
+                    self.expansion.emit(plan, slice(0, channels), with_ones[:, here], matrix)
+                    keep = max(0, min(rows.stop, met) - rows.start)
+                    inside = padded[images, before + rows.start : before + rows.start + keep, columns]
+                    lines = expanded.reshape(length(images), length(rows), size * channels)
+                    plan.call(copy, lines[:, :keep, : met * channels], out=inside)
 
 
 def _piece(pixels: int, channels: int) -> int:

@@ -7,7 +7,8 @@ from collections import Counter
 import numpy as np
 
 from eas_sdk.engine import kernels
-from eas_sdk.engine.epilogue import Epilogue, scaled_weight
+from eas_sdk.engine.epilogue import Epilogue, scaled
+from eas_sdk.engine.expansion import Expansion
 from eas_sdk.engine.interleaved import InterleavedDepthwise
 from eas_sdk.engine.planar import PlanarDepthwise
 from eas_sdk.engine.plan import Kernel, Step
@@ -78,24 +79,28 @@ def _pointwise(graph: Graph, node: Conv2d) -> kernels.Pointwise:
     weight = graph.weights[f"{node.name}.weight"].reshape(node.out_channels, node.in_channels)
     # Over one position, scaling the result costs less than scaling the weights.
     single = node.size == 1
-    epilogue = Epilogue.make(node.activation, _bias(graph, node), scale_first=single)
-    return kernels.Pointwise(
-        weight if single else scaled_weight(weight, node.activation), epilogue, interleaved=single
-    )
+    if not single:
+        weight = scaled(weight, node.activation)
+    scale_first = single and node.activation == "hard_swish"
+    epilogue = Epilogue.make(node.activation, _bias(graph, node), scale_first=scale_first)
+    return kernels.Pointwise(weight, epilogue, interleaved=single)
 
 
 def _dense(graph: Graph, node: Conv2d) -> kernels.Dense:
     window, kept = crop(node.size, node.kernel, node.stride, node.padding, node.out_size)
     weight = graph.weights[f"{node.name}.weight"][:, kept, kept].reshape(node.out_channels, -1)
     epilogue = Epilogue.make(node.activation, _bias(graph, node))
-    return kernels.Dense(window, scaled_weight(weight, node.activation), epilogue)
+    return kernels.Dense(window, scaled(weight, node.activation), epilogue)
 
 
 def _depthwise(graph: Graph, node: DepthwiseConv2d, expansion: Conv2d | None) -> Kernel:
     window, kept = crop(node.size, node.kernel, node.stride, node.padding, node.out_size)
-    weight = scaled_weight(graph.weights[f"{node.name}.weight"][kept, kept], node.activation)
+    weight = scaled(graph.weights[f"{node.name}.weight"][kept, kept], node.activation)
     epilogue = Epilogue.make(node.activation, graph.weights[f"{node.name}.bias"])
-    pointwise = None if expansion is None else _pointwise(graph, expansion)
+    pointwise = None
+    if expansion is not None:
+        matrix = graph.weights[f"{expansion.name}.weight"].reshape(expansion.out_channels, -1)
+        pointwise = Expansion.make(matrix, _bias(graph, expansion), expansion.activation)
     # Measured on one thread. From 24 x 24 on, the 2 k products of a plane beat its k k vector passes; for 3 x 3 they
     # are equal, and the interleaved kernel then saves time in the expansion, whose rows it writes whole.
     planar = window.size >= 24 and (window.kernel > 3 or window.stride > 1 or expansion is None)

@@ -83,7 +83,9 @@ class NumpyProgram:
         def run_chunk(start: int) -> None:
             with self._borrow(together) as plan:
                 np.copyto(plan.images, images[start : start + together].transpose(3, 0, 1, 2))
+                old = np.setbufsize(128)
                 plan.run()
+                np.setbufsize(old)
                 chunk = out[start : start + together]
                 np.copyto(chunk, plan.output.T.reshape(chunk.shape))
 

@@ -23,19 +23,21 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
-from numpy.lib.stride_tricks import as_strided
 
 from eas_sdk.engine.arrays import Array, strided
 from eas_sdk.engine.epilogue import Epilogue
-from eas_sdk.engine.kernels import Pointwise, length
+from eas_sdk.engine.expansion import Expansion
+from eas_sdk.engine.kernels import length
 from eas_sdk.engine.plan import Builder, copy
 from eas_sdk.engine.window import Phase, Window
 
-COPIES_BYTES = 512 * 1024
+COPIES_BYTES = 600 * 1024
 """Size of the shifted copies X of one block of channels; G is as large."""
+
+EXPANDED_BYTES = 1024 * 1024
+"""Size of one block of expanded channels."""
 
 
 @dataclass(frozen=True)
@@ -50,11 +52,11 @@ class PlanarDepthwise:
     window: Window
     weight: Array
     epilogue: Epilogue
-    expansion: Pointwise | None
+    expansion: Expansion | None
 
     @classmethod
     def make(
-        cls, window: Window, weight: Array, epilogue: Epilogue, expansion: Pointwise | None
+        cls, window: Window, weight: Array, epilogue: Epilogue, expansion: Expansion | None
     ) -> PlanarDepthwise:
         """Pack `weight` [k, k, C]."""
         order = window.taps_by_phase
@@ -65,37 +67,38 @@ class PlanarDepthwise:
         (source,) = inputs
         window, kernel, channels = self.window, self.window.kernel, len(self.weight)
         plane = plan.batch * window.side**2
-        block = max(1, COPIES_BYTES // (4 * kernel * plane))
-        shape = (block, window.stride, window.stride, plan.batch, window.side, window.side)
+        block = _block(COPIES_BYTES, kernel * plane, channels)
+        wide = _block(EXPANDED_BYTES, plan.batch * window.met, channels)
+        wide = min(channels, max(wide // block, 1) * block)
+        shape = (wide, window.stride, window.stride, plan.batch, window.side, window.side)
         # The shifted copies of the last plane run up to kernel - 1 values past its end.
-        padded = plan.bordered((window, block), math.prod(shape) + kernel)
+        padded = plan.bordered((window, wide), math.prod(shape) + kernel)
         planes = padded[: math.prod(shape)].reshape(shape)
         out = plan.result(channels, plan.batch * window.out**2)
-        resort = self.expansion is not None and window.stride > 1
-        with plan.scratch(len(source) * plan.batch * window.met if resort else 0) as (flat,):
-            if resort:
-                # A 1x1 convolution takes the pixels in any order: sort the few channels before it by phase.
-                by_phase = flat.reshape(len(source), -1)
-                for place in self._places(plan.batch):
-                    plan.call(copy, place.of_map(source), out=place.of_sorted(by_phase))
-                source = by_phase
-            for first in range(0, channels, block):
-                part = slice(first, min(first + block, channels))
-                self._fill(plan, part, source, planes[: length(part)])
-                self._convolve(plan, part, padded, out[part])
-        return out
-
-    def _fill(self, plan: Builder, part: slice, source: Array, planes: Array) -> None:
         places = list(self._places(plan.batch))
-        if self.expansion is None:
-            for place in places:
-                plan.call(copy, place.of_map(source[part]), out=place.of_planes(planes))
-            return
-        with plan.scratch(len(planes) * source.shape[1]) as (flat,):
-            block = flat.reshape(len(planes), -1)
-            plan.call(np.matmul, self.expansion.weight[part], source, out=block)
-            stores = [(place.of_sorted, place.of_planes(planes)) for place in places]
-            self.expansion.epilogue.channels(part).emit(plan, block, stores)
+        met = plan.batch * window.met
+        with plan.scratch((len(source) + 1) * met if self.expansion else 0) as (flat,):
+            if self.expansion:
+                # A 1x1 convolution takes the pixels in any order: sort the few channels before it by phase.
+                by_phase = flat.reshape(len(source) + 1, met)
+                for place in places:
+                    plan.call(copy, place.of_map(source), out=place.of_sorted(by_phase[:-1]))
+                plan.call(copy, np.ones((), np.float32), out=by_phase[-1])
+            for first in range(0, channels, wide):
+                part = slice(first, min(first + wide, channels))
+                if self.expansion:
+                    with plan.scratch(length(part) * met) as (expanded,):
+                        rows = expanded.reshape(length(part), met)
+                        self.expansion.emit(plan, part, by_phase, rows)
+                        for place in places:
+                            plan.call(copy, place.of_sorted(rows), out=place.of_planes(planes[:length(part)]))
+                else:
+                    for place in places:
+                        plan.call(copy, place.of_map(source[part]), out=place.of_planes(planes[:length(part)]))
+                for start in range(part.start, part.stop, block):
+                    few = slice(start, min(start + block, part.stop))
+                    self._convolve(plan, few, padded, start - part.start, out[few])
+        return out
 
     def _places(self, batch: int) -> Iterator[_Place]:
         first = 0
@@ -105,7 +108,7 @@ class PlanarDepthwise:
                 first += batch * rows.count * columns.count
                 yield place
 
-    def _convolve(self, plan: Builder, part: slice, padded: Array, out: Array) -> None:
+    def _convolve(self, plan: Builder, part: slice, padded: Array, offset: int, out: Array) -> None:
         window, kernel, side = self.window, self.window.kernel, self.window.side
         plane, count = plan.batch * side**2, length(part)
         pitch = plane + side
@@ -119,7 +122,7 @@ class PlanarDepthwise:
             for rows in window.phases:
                 left = 0
                 for columns in window.phases:
-                    start = (rows.index * window.stride + columns.index) * plane
+                    start = ((offset * window.stride + rows.index) * window.stride + columns.index) * plane
                     between = window.stride**2 * plane
                     views = strided(padded, start, (count, columns.taps, plane), (between, 1, 1))
                     plan.call(copy, views, out=copies[:, left : left + columns.taps])
@@ -131,11 +134,10 @@ class PlanarDepthwise:
             used = plane - (side - window.out) * side
             terms = strided(products, 0, (count, kernel, used), (kernel * pitch, pitch, 1))
             plan.call(np.matmul, _ones(kernel), terms, out=strided(sums, 0, (count, 1, used), (plane, used, 1)))
-            shape = (count, plan.batch, window.out, window.out)
-            valid = partial(_maps, shape=shape, side=side)
-            self.epilogue.channels(part).emit(
-                plan, strided(sums, 0, (count, used), (plane, 1)), [(valid, out.reshape(shape))]
-            )
+            block = strided(sums, 0, (count, used), (plane, 1))
+            self.epilogue.channels(part).emit(plan, block)
+            valid = sums.reshape(count, plan.batch, side, side)[..., : window.out, : window.out]
+            plan.call(copy, valid, out=out.reshape(valid.shape))
 
 
 @dataclass(frozen=True)
@@ -164,6 +166,7 @@ def _ones(count: int) -> Array:
     return np.ones((1, count), np.float32)
 
 
-def _maps(block: Array, shape: tuple[int, ...], side: int) -> Array:
-    """The maps within rows of flattened planes of `side` x `side`."""
-    return as_strided(block, shape, (block.strides[0], 4 * side * side, 4 * side, 4))
+def _block(size_bytes: int, values: int, channels: int) -> int:
+    """How many channels of `values` numbers make a block: a multiple of 8 where more than 8 fit."""
+    count = max(1, min(channels, size_bytes // (4 * values)))
+    return count // 8 * 8 if count > 8 else count

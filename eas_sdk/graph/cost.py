@@ -24,13 +24,13 @@ class Cost:
     """Cost of one image through one network.
 
     Attributes:
-        madds: multiply-adds of every convolution and fully connected layer, squeeze-and-excitation included; this is
-            what a budget bounds.
+        madds: multiply-adds of every convolution and fully connected layer, squeeze-and-excitation
+            included; this is what a budget bounds.
         madds_without_se: the same without squeeze-and-excitation, the convention of the papers' tables.
         parameters: trained weights as the papers count them: convolutions, two numbers a channel for each
             batch-norm, fully connected layers.
-        peak_activation_bytes: greatest sum of float32 activations alive at once (each node's inputs and output, and
-            whatever a later node still reads).
+        peak_activation_bytes: greatest sum of float32 activations alive at once (each node's inputs and
+            output, and whatever a later node still reads).
     """
 
     madds: int
@@ -63,7 +63,7 @@ def madds(node: Node) -> int:
 
 
 def parameters(node: Node) -> int:
-    """Trained parameters behind one node, batch-norm unfolded (a folded bias stands for two numbers a channel)."""
+    """Trained parameters behind one node, batch-norm unfolded: its folded bias is two numbers a channel."""
     match node:
         case Conv2d():
             per_channel = node.kernel**2 * node.in_channels + (_bias_numbers(node) if node.has_bias else 0)

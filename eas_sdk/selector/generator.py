@@ -1,12 +1,18 @@
 """The architecture generator on the device (EAS, section 3.2): one forward pass for any number of requests.
 
-An LSTM reads the embeddings of superclass and budget and gives the probability of every binary gate (Eq. 8). Gates
-are sampled (Eq. 7), samples over the budget are dropped, and of the rest the one that the accuracy predictor prefers is
-returned. Where no sample fits, the most likely architecture shrinks, least likely gate first, until it does.
+An LSTM reads the embeddings of superclass and budget and gives the probability of every binary gate (Eq. 8).
+Gates are sampled (Eq. 7), samples over the budget are dropped, and of the rest the one that the accuracy
+predictor prefers is returned. Where no sample fits, the most likely architecture shrinks, least likely gate
+first, until it does.
+
+All of it is computed in float64: BLAS sums in another order for another batch, and in float32 the difference
+could turn a gate, so that a request's answer would depend on the requests beside it.
 """
 
 from __future__ import annotations
 
+import math
+import reprlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -19,6 +25,7 @@ from eas_sdk.space.architecture import Architecture
 from eas_sdk.space.choices import (
     BoolArray,
     GateLayout,
+    IntArray,
     choices_of_gates,
     decode,
     effective_gates,
@@ -28,7 +35,12 @@ from eas_sdk.space.choices import (
 )
 from eas_sdk.space.elastic import ElasticSpace
 
-FloatArray = npt.NDArray[np.float32]
+FloatArray = npt.NDArray[np.float64]
+
+MAX_SAMPLES = 4096
+
+CHUNK_GATES = 2**20
+"""Requests are sampled together while their gates are at most so many (8 MB in float64)."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,10 +50,10 @@ class GeneratorSelector:
     Attributes:
         space: the space that the bank can serve (its `largest` bounds what is returned).
         budgets: [K] multiply-adds, ascending: the budgets that have an embedding.
-        weights: float32 arrays: "superclass_embedding" [T, D], "budget_embedding" [K, D], "lstm.input" [4H, 2D],
-            "lstm.hidden" [4H, H], "lstm.bias" [4H] (gates in the order input, forget, cell, output),
-            "depth.weight" [d, H], "depth.bias" [d], likewise "kernel" and "expansion", and "predictor" [T, gates]:
-            what each gate adds to the expected score of a superclass.
+        weights: float64 arrays: "superclass_embedding" [T, D], "budget_embedding" [K, D], "lstm.input"
+            [4H, 2D], "lstm.hidden" [4H, H], "lstm.bias" [4H] (in the order input, forget, cell, output),
+            "depth.weight" [d, H], "depth.bias" [d], likewise "kernel" and "expansion", and "predictor"
+            [T, gates]: what each gate adds to the expected score of a superclass.
         samples: gate vectors drawn for each request.
     """
 
@@ -54,36 +66,54 @@ class GeneratorSelector:
         """See `Selector.select`; the noise of a seed is the same for every request."""
         if not requests:
             return []
-        space, table = self.space, madds_table(self.space)
         limits = np.array([request.madds for request in requests])
         classes = np.array([request.classes for request in requests])
         superclasses = np.array([request.superclass for request in requests])
         probabilities = self.probabilities(superclasses, limits)
-        gates = effective_gates(space, self._candidates(probabilities, seed))
+        worth = self.weights["predictor"][superclasses]
+        thresholds = self._thresholds(seed)
+        chunk = max(1, CHUNK_GATES // max(1, thresholds.size))
+        picked: list[Architecture] = []
+        for start in range(0, len(requests), chunk):
+            part = slice(start, start + chunk)
+            picked += self._pick(limits[part], classes[part], probabilities[part], worth[part], thresholds)
+        return picked
+
+    def _pick(
+        self,
+        limits: IntArray,
+        classes: IntArray,
+        probabilities: FloatArray,
+        worth: FloatArray,
+        thresholds: FloatArray,
+    ) -> list[Architecture]:
+        """The best sample for each budget [M] and class count [M]; probabilities and worth [M, gates]."""
+        space = self.space
+        available = gates_of_choices(space, encode(space, [space.largest]))[0]
+        gates = effective_gates(space, (thresholds < probabilities[:, None]) & available)
         choices = choices_of_gates(space, gates)
-        madds = table.total(space, choices, classes[:, None])
-        scores = np.einsum("msg,mg->ms", gates.astype(np.float32), self.weights["predictor"][superclasses])
+        madds = madds_table(space).total(space, choices, classes[:, None])
+        scores = np.einsum("msg,mg->ms", gates.astype(np.float64), worth)
         scores[madds > limits[:, None]] = -np.inf
-        best = scores.argmax(1)
         picked = []
-        for i, request in enumerate(requests):
-            row = choices[i, best[i]]
-            if not np.isfinite(scores[i, best[i]]):
-                row = self._repair(gates[i, 0], probabilities[i], request)
+        for i, best in enumerate(scores.argmax(1)):
+            row = choices[i, best]
+            if madds[i, best] > limits[i]:
+                row = self._repair(gates[i, 0], probabilities[i], limits[i], classes[i])
             picked.append(decode(space, row))
         return picked
 
-    def probabilities(self, superclasses: npt.NDArray[np.integer], madds: npt.NDArray[np.integer]) -> FloatArray:
+    def probabilities(self, superclasses: IntArray, madds: IntArray) -> FloatArray:
         """Probability of every gate (Eq. 8), [M, gates], for superclass indices [M] and budgets [M]."""
         w = self.weights
         x = np.concatenate([w["superclass_embedding"][superclasses], self._budget_embedding(madds)], axis=1)
         from_input = x @ w["lstm.input"].T + w["lstm.bias"]
         layout = GateLayout.of(self.space)
-        h = c = np.zeros((len(x), w["lstm.hidden"].shape[1]), np.float32)
+        h = c = np.zeros((len(x), w["lstm.hidden"].shape[1]))
         recurrent = np.ascontiguousarray(w["lstm.hidden"].T)
         states = []
         for _ in range(layout.slots):
-            i, f, g, o = np.split(from_input + h @ recurrent, 4, axis=1)
+            i, f, g, o = (from_input + h @ recurrent).reshape(len(x), 4, -1).swapaxes(0, 1)
             c = _sigmoid(f) * c + _sigmoid(i) * np.tanh(g)
             h = _sigmoid(o) * np.tanh(c)
             states.append(h)
@@ -93,29 +123,28 @@ class GeneratorSelector:
         z = [(s @ w[f"{name}.weight"].T + w[f"{name}.bias"]).reshape(len(x), -1) for name, s in heads]
         return _sigmoid(np.concatenate(z, 1))
 
-    def _budget_embedding(self, madds: npt.NDArray[np.integer]) -> FloatArray:
-        """Linear interpolation between the embeddings of the two nearest budgets; flat outside their range."""
+    def _budget_embedding(self, madds: IntArray) -> FloatArray:
+        """Linear interpolation between the embeddings of the two nearest budgets; flat outside the range."""
         position = np.interp(madds, self.budgets, np.arange(len(self.budgets)))
         low = np.minimum(position.astype(int), len(self.budgets) - 2)
-        t = (position - low).astype(np.float32)[:, None]
+        t = (position - low)[:, None]
         table = self.weights["budget_embedding"]
-        return (1 - t) * table[low] + t * table[low + 1]
+        mixed: FloatArray = (1 - t) * table[low] + t * table[low + 1]
+        return mixed
 
-    def _candidates(self, probabilities: FloatArray, seed: int) -> BoolArray:
-        """[M, 1 + samples, gates]: the most likely gates first, then draws; nothing that the bank lacks."""
-        count = probabilities.shape[1]
+    def _thresholds(self, seed: int) -> FloatArray:
+        """[1 + samples, gates]: a gate is on where its probability is above; row 0 gives the likeliest."""
+        count = GateLayout.of(self.space).gates
         # Raw words of PCG64 are the same in every numpy release; Generator's methods need not be.
         raw = np.random.PCG64(seed).random_raw(self.samples * count)
-        threshold = np.full((1 + self.samples, count), 0.5, np.float32)
-        threshold[1:] = ((raw >> np.uint64(40)) * 2.0**-24).reshape(self.samples, count)
-        drawn = threshold < probabilities[:, None, :]
-        return drawn & gates_of_choices(self.space, encode(self.space, [self.space.largest]))[0]
+        drawn = ((raw >> np.uint64(40)) * 2.0**-24).reshape(self.samples, count)
+        return np.concatenate([np.full((1, count), 0.5), drawn])
 
-    def _repair(self, gates: BoolArray, probabilities: FloatArray, request: Request) -> npt.NDArray[np.integer]:
-        """Switch off gates, least likely first, until the network fits; at most one step a gate."""
+    def _repair(self, gates: BoolArray, probabilities: FloatArray, limit: int, classes: int) -> IntArray:
+        """Switch off gates [gates], least likely first, until the network fits; at most one step a gate."""
         space, table = self.space, madds_table(self.space)
         choices = choices_of_gates(space, gates)
-        while gates.any() and table.total(space, choices, request.classes) > request.madds:
+        while gates.any() and table.total(space, choices, classes) > limit:
             gates = gates.copy()
             gates[np.where(gates, probabilities, np.inf).argmin()] = False
             gates = effective_gates(space, gates)
@@ -125,37 +154,37 @@ class GeneratorSelector:
 
 def _sigmoid(x: FloatArray) -> FloatArray:
     # The tanh form neither overflows nor needs two branches.
-    return (0.5 * (1 + np.tanh(0.5 * x))).astype(np.float32)
+    return 0.5 * (1 + np.tanh(0.5 * x))
 
 
-def load(space: ElasticSpace, superclasses: int, config: Mapping[str, object], tensors: Mapping[str, np.ndarray]) -> GeneratorSelector:
+def load(
+    space: ElasticSpace, superclasses: int, config: Mapping[str, object], tensors: Mapping[str, np.ndarray]
+) -> GeneratorSelector:
     """The selector of a bundle.
 
     Args:
         config: the bundle's "selector" section: {"kind": "generator", "budgets": [K numbers], "samples": n}.
-        tensors: arrays named as in `GeneratorSelector.weights`.
+        tensors: arrays named as in `GeneratorSelector.weights`, of any floating-point type.
 
     Raises:
-        BundleError: something is missing or of a wrong shape.
+        BundleError: something is missing or malformed; the message names it.
     """
     layout = GateLayout.of(space)
     budgets, samples = config.get("budgets"), config.get("samples")
     if (
         not isinstance(budgets, list)
         or len(budgets) < 2
-        or not all(isinstance(b, (int, float)) for b in budgets)
+        or not all(type(b) in (int, float) and math.isfinite(b) for b in budgets)
         or sorted(set(budgets)) != budgets
-        or not isinstance(samples, int)
-        or not 1 <= samples <= 4096
     ):
         raise BundleError(
-            f"a generator has at least two ascending 'budgets' and 1 to 4096 'samples'; got {budgets!r}, {samples!r}"
+            f"a generator's 'budgets' are two or more ascending numbers; got {reprlib.repr(budgets)}"
         )
-    try:
-        depth = tensors["superclass_embedding"].shape[1]
-        hidden = tensors["lstm.hidden"].shape[1]
-    except (KeyError, IndexError) as error:
-        raise BundleError(f"the generator's tensors are incomplete: {error}") from error
+    if type(samples) is not int or not 1 <= samples <= MAX_SAMPLES:
+        raise BundleError(
+            f"a generator's 'samples' are an integer from 1 to {MAX_SAMPLES}; got {reprlib.repr(samples)}"
+        )
+    depth, hidden = (_columns(tensors, name) for name in ("superclass_embedding", "lstm.hidden"))
     shapes = {
         "superclass_embedding": (superclasses, depth),
         "budget_embedding": (len(budgets), depth),
@@ -167,10 +196,22 @@ def load(space: ElasticSpace, superclasses: int, config: Mapping[str, object], t
     for head, gates in (("depth", layout.depth), ("kernel", layout.kernel), ("expansion", layout.expansion)):
         shapes |= {f"{head}.weight": (gates, hidden), f"{head}.bias": (gates,)}
     for name, shape in shapes.items():
-        if name not in tensors or tensors[name].shape != shape:
-            got = tensors[name].shape if name in tensors else "nothing"
-            raise BundleError(f"the generator's tensor {name!r} has shape {shape}; got {got}")
-        if not np.isfinite(tensors[name]).all():
-            raise BundleError(f"the generator's tensor {name!r} must be finite")
-    weights = {name: np.ascontiguousarray(tensors[name], np.float32) for name in shapes}
+        tensor = tensors.get(name)
+        if tensor is None or tensor.shape != shape or tensor.dtype.kind != "f":
+            got = "nothing" if tensor is None else f"{tensor.dtype} {tensor.shape}"
+            raise BundleError(
+                f"the generator's tensor {name!r} is floating point of shape {shape}; got {got}"
+            )
+        if not np.isfinite(tensor).all():
+            raise BundleError(f"the generator's tensor {name!r} is finite; it is not")
+    weights = {name: np.ascontiguousarray(tensors[name], np.float64) for name in shapes}
     return GeneratorSelector(space, np.asarray(budgets, np.float64), weights, samples)
+
+
+def _columns(tensors: Mapping[str, np.ndarray], name: str) -> int:
+    tensor = tensors.get(name)
+    if tensor is None or tensor.ndim != 2:
+        raise BundleError(
+            f"the generator's tensor {name!r} has two axes; got {getattr(tensor, 'shape', 'nothing')}"
+        )
+    return int(tensor.shape[1])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import reprlib
 
 from eas_sdk.bank.bundle import Bundle
 from eas_sdk.errors import BundleError
@@ -11,7 +12,7 @@ from eas_sdk.selector.protocol import Selector
 SELECTORS: dict[str, str] = {
     "generator": "eas_sdk.selector.generator:load",
 }
-"""Kind -> "module:function" of (space, number of superclasses, configuration, tensors) that makes the selector."""
+"""Kind -> "module:function" of (space, number of superclasses, configuration, tensors) that makes it."""
 
 
 def load_selector(bundle: Bundle) -> Selector:
@@ -21,9 +22,13 @@ def load_selector(bundle: Bundle) -> Selector:
         BundleError: the kind is unknown, or its tensors are incomplete.
     """
     kind = bundle.selector.get("kind")
-    if kind not in SELECTORS:
-        raise BundleError(f"a bundle's selector is of a kind in {sorted(SELECTORS)}; got {kind!r}")
+    if not isinstance(kind, str) or kind not in SELECTORS:
+        raise BundleError(
+            f"a bundle's selector is of a kind in {sorted(SELECTORS)}; got {reprlib.repr(kind)}"
+        )
     module, _, function = SELECTORS[kind].partition(":")
     make = getattr(importlib.import_module(module), function)
-    selector: Selector = make(bundle.space, len(bundle.superclasses), bundle.selector, bundle.group("selector"))
+    selector: Selector = make(
+        bundle.space, len(bundle.superclasses), bundle.selector, bundle.group("selector")
+    )
     return selector

@@ -1,14 +1,15 @@
-"""An architecture: which depth, kernels and expansion ratios a sub-network has. Frozen data with a text and a JSON form."""
+"""An architecture: the depth, kernels and expansion ratios of a sub-network, as data, text and JSON."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+import reprlib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from eas_sdk.errors import ArchitectureError
 
-_BLOCK = re.compile(r"k(\d{1,3})e(\d{1,3})")
+_BLOCK = re.compile("k([1-9][0-9]{0,2})e([1-9][0-9]{0,2})")
 
 
 @dataclass(frozen=True, order=True)
@@ -49,22 +50,12 @@ class Architecture:
 
     @classmethod
     def parse(cls, text: str) -> Architecture:
-        """The architecture that `str(architecture)` wrote: blocks "k<kernel>e<expansion>", units split by "|".
+        """Inverse of `str(architecture)`: blocks "k<kernel>e<expansion>", units split by "|".
 
         Raises:
             ArchitectureError: the text does not follow that form.
         """
-        units = []
-        for part in text.split("|"):
-            matches = [(word, _BLOCK.fullmatch(word)) for word in part.split()]
-            bad = [word for word, match in matches if match is None]
-            if bad or not matches:
-                raise ArchitectureError(
-                    f"an architecture reads like 'k3e6 k5e4 | k7e3 k3e3' (blocks k<kernel>e<expansion>, units split "
-                    f"by '|'); got {bad[0] if bad else 'an empty unit'!r} in {text[:200]!r}"
-                )
-            units.append(tuple(Block(int(m[1]), int(m[2])) for _, m in matches if m))
-        return cls(tuple(units))
+        return cls(tuple(_unit(part.split()) for part in text.split("|")))
 
     def to_json(self) -> dict[str, object]:
         """A JSON-able form: {"units": [["k3e6", "k5e4"], ...]}."""
@@ -78,10 +69,25 @@ class Architecture:
             ArchitectureError: `data` does not have that form.
         """
         units = data.get("units") if isinstance(data, Mapping) else None
-        if not isinstance(units, list) or not all(
-            isinstance(unit, list) and all(isinstance(word, str) for word in unit) for unit in units
+        if (
+            not isinstance(units, list)
+            or not units
+            or not all(
+                isinstance(unit, list) and all(isinstance(word, str) for word in unit) for unit in units
+            )
         ):
             raise ArchitectureError(
-                f'an architecture in JSON is {{"units": [["k3e6", ...], ...]}}; got {str(data)[:200]!r}'
+                f'an architecture in JSON is {{"units": [["k3e6", ...], ...]}}; got {reprlib.repr(data)}'
             )
-        return cls.parse(" | ".join(" ".join(unit) for unit in units))
+        return cls(tuple(_unit(unit) for unit in units))
+
+
+def _unit(words: Sequence[str]) -> tuple[Block, ...]:
+    matches = [_BLOCK.fullmatch(word) for word in words]
+    if not words or None in matches:
+        bad = "an empty unit" if not words else reprlib.repr(words[matches.index(None)])
+        raise ArchitectureError(
+            "an architecture reads like 'k3e6 k5e4 | k7e3 k3e3': units split by '|', each of one or more "
+            f"blocks k<kernel>e<expansion> with numbers from 1 to 999; got {bad}"
+        )
+    return tuple(Block(int(match[1]), int(match[2])) for match in matches if match)

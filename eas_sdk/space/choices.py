@@ -1,10 +1,10 @@
 """Many architectures at once, as integers: what selectors compute with.
 
-A row of choices holds, in this order, the index of each unit's depth (U numbers), of each slot's kernel (S) and of each
-slot's expansion ratio (S), slot = unit x greatest depth + block. Slots beyond a unit's depth hold 0.
+A row of choices holds, in this order, the index of each unit's depth (U numbers), of each slot's kernel (S)
+and of each slot's expansion ratio (S); slot = unit x greatest depth + block. Slots past a unit's depth are 0.
 
-The same row as nested binary gates (EAS, section 3.2): a choice of n options has n - 1 gates, and its index is the
-number of leading gates that are on. Gates are laid out like the choices: depth, kernel, expansion.
+The same row as nested binary gates (EAS, section 3.2): a choice of n options has n - 1 gates, and its index
+is the number of leading gates that are on. Gates are laid out like the choices: depth, kernel, expansion.
 """
 
 from __future__ import annotations
@@ -43,7 +43,11 @@ class GateLayout:
     @classmethod
     def of(cls, space: ElasticSpace) -> GateLayout:
         return cls(
-            len(space.stages), space.slots, len(space.depths) - 1, len(space.kernels) - 1, len(space.expansions) - 1
+            len(space.stages),
+            space.slots,
+            len(space.depths) - 1,
+            len(space.kernels) - 1,
+            len(space.expansions) - 1,
         )
 
     @property
@@ -64,10 +68,15 @@ class GateLayout:
 
 
 def encode(space: ElasticSpace, architectures: Sequence[Architecture]) -> IntArray:
-    """Choices [M, U + 2S] int8 of architectures of one space."""
+    """Choices [M, U + 2S] int8 of architectures.
+
+    Raises:
+        ArchitectureError: one of them is made of other choices than the space's (`space.largest` aside).
+    """
     deepest, units = space.depths[-1], len(space.stages)
     rows = np.zeros((len(architectures), units + 2 * space.slots), np.int8)
     for row, architecture in zip(rows, architectures, strict=True):
+        space.validate(architecture, within=None)
         for u, unit in enumerate(architecture.units):
             row[u] = space.depths.index(len(unit))
             for b, block in enumerate(unit):
@@ -101,19 +110,18 @@ def active_slots(space: ElasticSpace, depth_choices: IntArray) -> BoolArray:
 
 
 def effective_gates(space: ElasticSpace, gates: BoolArray) -> BoolArray:
-    """Gates with everything switched off that has no effect: behind a gate that is off, or in an absent block."""
+    """Gates without those that have no effect: behind a gate that is off, or in an absent block."""
     layout = GateLayout.of(space)
     depth, kernel, expansion = (np.logical_and.accumulate(part, axis=-1) for part in layout.split(gates))
     active = active_slots(space, depth.sum(-1))[..., None]
-    lead = gates.shape[:-1]
-    return np.concatenate(
-        [part.reshape(*lead, -1) for part in (depth, kernel & active, expansion & active)], axis=-1
-    )
+    return _joined(depth, kernel & active, expansion & active)
 
 
 def choices_of_gates(space: ElasticSpace, gates: BoolArray) -> IntArray:
     """Choices [..., U + 2S] int8 of effective gates [..., gates]."""
-    return np.concatenate([part.sum(-1, dtype=np.int8) for part in GateLayout.of(space).split(gates)], axis=-1)
+    return np.concatenate(
+        [part.sum(-1, dtype=np.int8) for part in GateLayout.of(space).split(gates)], axis=-1
+    )
 
 
 def gates_of_choices(space: ElasticSpace, choices: IntArray) -> BoolArray:
@@ -125,9 +133,13 @@ def gates_of_choices(space: ElasticSpace, choices: IntArray) -> BoolArray:
         (choices[..., u : u + s], layout.kernel),
         (choices[..., u + s :], layout.expansion),
     )
-    lead = choices.shape[:-1]
-    gates = [(np.arange(n) < part[..., None]).reshape(*lead, -1) for part, n in parts]
-    return effective_gates(space, np.concatenate(gates, axis=-1))
+    return effective_gates(space, _joined(*(np.arange(n) < part[..., None] for part, n in parts)))
+
+
+def _joined(*parts: BoolArray) -> BoolArray:
+    """Inverse of `GateLayout.split`. (The -1 of reshape would be ambiguous in an empty array.)"""
+    flat = [part.reshape(*part.shape[:-2], part.shape[-2] * part.shape[-1]) for part in parts]
+    return np.concatenate(flat, axis=-1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -149,7 +161,8 @@ class MaddsTable:
         u, s = len(space.stages), space.slots
         picked = self.block[np.arange(s), choices[..., u : u + s], choices[..., u + s :]]
         active = active_slots(space, choices[..., :u])
-        return self.base + self.per_class * np.asarray(classes, np.int64) + (picked * active).sum(-1)
+        blocks: npt.NDArray[np.int64] = (picked * active).sum(-1)
+        return self.base + self.per_class * np.asarray(classes, np.int64) + blocks
 
 
 @functools.lru_cache(maxsize=32)
@@ -170,3 +183,11 @@ def madds_table(space: ElasticSpace) -> MaddsTable:
             size = (size - 1) // stride + 1
     block.setflags(write=False)
     return MaddsTable(sum(madds(node) for node in fixed) - classifier, classifier, block)
+
+
+@functools.lru_cache(maxsize=256)
+def madds_range(space: ElasticSpace, classes: int) -> tuple[int, int]:
+    """Multiply-adds of the smallest and of the largest member, with a classifier of so many classes."""
+    ends = encode(space, [space.smallest, space.largest])
+    low, high = madds_table(space).total(space, ends, classes).tolist()
+    return low, high

@@ -1,37 +1,60 @@
 """The elastic MobileNetV3 space (Howard et al. 2019; Cai et al. 2020; EAS, section 4), as frozen data.
 
-Stem, one fixed block, five units of up to four inverted residual blocks, head. Elastic are the depth of each unit
-and, for each block, the kernel of its depthwise convolution and its expansion ratio. All choices nest: a smaller
-choice uses a prefix of the channels, the centre of the kernel, the first blocks of the unit.
+Stem, one fixed block, five units of up to four inverted residual blocks, head. Elastic are the depth of each
+unit and, for each block, the kernel of its depthwise convolution and its expansion ratio. All choices nest: a
+smaller choice uses a prefix of the channels, the centre of the kernel, the first blocks of the unit.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import reprlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from eas_sdk.errors import ArchitectureError, BundleError
 from eas_sdk.space.architecture import Architecture, Block
 
 KIND = "elastic-mobilenetv3"
 
+# Bounds of what a file may ask for: every count stays within int64, every loop within reason.
+MAX_INPUT_SIZE, MAX_WIDTH, MAX_WIDTH_MULTIPLIER, MAX_CHOICE = 2048, 65536, 16, 99
+
+_WHOLE = Architecture(())  # as `largest`: all choices
+
 
 def make_divisible(value: float, divisor: int = 8) -> int:
-    """`value` rounded to a multiple of `divisor`, never below it nor more than 10% below `value` (MobileNet's rule)."""
+    """`value` rounded to a multiple of `divisor`, never below `divisor` or 0.9 `value` (MobileNet)."""
     rounded = max(divisor, int(value + divisor / 2) // divisor * divisor)
     return rounded + divisor if rounded < 0.9 * value else rounded
 
 
+def _check_integer(what: str, value: object, low: int, high: int) -> None:
+    if type(value) is not int or not low <= value <= high:
+        raise ArchitectureError(f"{what} is an integer from {low} to {high}; got {reprlib.repr(value)}")
+
+
 @dataclass(frozen=True)
 class Stage:
-    """One row of the stage table, before the width multiplier: a unit's width, its first block's stride, its kind."""
+    """A row of the stage table: a unit's width before the multiplier, its first block's stride, its kind."""
 
     width: int
     stride: int
     activation: Literal["relu", "hard_swish"]
     squeeze_excite: bool
+
+    def __post_init__(self) -> None:
+        _check_integer("the width of a stage", self.width, 1, MAX_WIDTH)
+        _check_integer("the stride of a stage", self.stride, 1, 2)
+        if self.activation not in ("relu", "hard_swish"):
+            raise ArchitectureError(
+                f"the activation of a stage is 'relu' or 'hard_swish'; got {reprlib.repr(self.activation)}"
+            )
+        if not isinstance(self.squeeze_excite, bool):
+            raise ArchitectureError(
+                f"squeeze_excite of a stage is true or false; got {reprlib.repr(self.squeeze_excite)}"
+            )
 
 
 MOBILENET_V3_STAGES = (
@@ -54,8 +77,11 @@ class ElasticSpace:
         stem_width, head_width, feature_width: widths before the multiplier.
         stages: one row a unit.
         depths, kernels, expansions: the elastic choices, ascending; kernels are odd.
-        largest: the largest member, block by block; anything nested inside it is a member too. A pruned bank narrows
-            the space by a smaller `largest`.
+        largest: the largest member, block by block; anything nested inside it is a member too. A pruned bank
+            narrows the space by a smaller `largest`.
+
+    Raises:
+        ArchitectureError: a value is of another type or out of range; the message names it.
     """
 
     input_size: int = 224
@@ -68,24 +94,30 @@ class ElasticSpace:
     depths: tuple[int, ...] = (2, 3, 4)
     kernels: tuple[int, ...] = (3, 5, 7)
     expansions: tuple[int, ...] = (3, 4, 6)
-    largest: Architecture = Architecture(())
+    largest: Architecture = _WHOLE
 
     def __post_init__(self) -> None:
-        if self.stem_stride not in (1, 2):
-            raise ArchitectureError(f"stem_stride is 1 or 2; got {self.stem_stride!r}")
-        if self.input_size < 8 or self.width_multiplier <= 0 or not self.stages:
+        _check_integer("input_size", self.input_size, 8, MAX_INPUT_SIZE)
+        _check_integer("stem_stride", self.stem_stride, 1, 2)
+        for name in ("stem_width", "head_width", "feature_width"):
+            _check_integer(name, getattr(self, name), 1, MAX_WIDTH)
+        multiplier = self.width_multiplier
+        if type(multiplier) not in (int, float) or not 0 < multiplier <= MAX_WIDTH_MULTIPLIER:
             raise ArchitectureError(
-                "a space has input_size >= 8, width_multiplier > 0 and at least one stage; got "
-                f"{self.input_size!r}, {self.width_multiplier!r}, {len(self.stages)} stages"
+                f"width_multiplier is a number above 0, at most {MAX_WIDTH_MULTIPLIER}; "
+                f"got {reprlib.repr(multiplier)}"
             )
+        if not self.stages:
+            raise ArchitectureError("stages hold at least one stage; got none")
         for name in ("depths", "kernels", "expansions"):
             values = getattr(self, name)
-            odd = name != "kernels" or all(v % 2 for v in values)
-            if not values or list(values) != sorted(set(values)) or values[0] < 1 or not odd:
-                raise ArchitectureError(
-                    f"{name} are ascending positive integers (kernels odd); got {values!r}"
-                )
-        if self.largest == Architecture(()):
+            if not values:
+                raise ArchitectureError(f"{name} hold at least one choice; got none")
+            for value in values:
+                _check_integer(f"each of {name}", value, 1, MAX_CHOICE)
+            if list(values) != sorted(set(values)) or (name == "kernels" and not all(v % 2 for v in values)):
+                raise ArchitectureError(f"{name} ascend, and kernels are odd; got {reprlib.repr(values)}")
+        if self.largest == _WHOLE:
             unit = (Block(self.kernels[-1], self.expansions[-1]),) * self.depths[-1]
             object.__setattr__(self, "largest", Architecture((unit,) * len(self.stages)))
         self.validate(self.largest, within=None)
@@ -116,15 +148,22 @@ class ElasticSpace:
         """Channels between expansion and projection of a block."""
         return make_divisible(round(self.widths(unit, block)[0] * expansion))
 
-    def validate(self, architecture: Architecture, *, within: Architecture | None | Literal["largest"] = "largest") -> None:
+    def validate(
+        self, architecture: Architecture, *, within: Architecture | Literal["largest"] | None = "largest"
+    ) -> None:
         """Check that `architecture` is a member of this space.
 
         Args:
-            within: an architecture that bounds it block by block; "largest" for the space's own bound, None for none.
+            within: an architecture that bounds it block by block; "largest": the space's own; None: none.
 
         Raises:
             ArchitectureError: it is not; the message names the first choice that is not allowed.
         """
+        if not isinstance(architecture, Architecture):
+            raise ArchitectureError(
+                "an architecture is an eas_sdk.Architecture (Architecture.parse reads text); "
+                f"got {reprlib.repr(architecture)}"
+            )
         bound = self.largest if within == "largest" else within
         if len(architecture.units) != len(self.stages):
             raise ArchitectureError(f"this space has {len(self.stages)} units; got {len(architecture.units)}")
@@ -159,20 +198,31 @@ class ElasticSpace:
             ArchitectureError: the values break a rule of the space.
         """
         names = {f.name for f in dataclasses.fields(cls)}
-        if not isinstance(data, Mapping) or data.get("kind") != KIND or set(data) - {"kind"} != names:
-            got = sorted(data) if isinstance(data, Mapping) else type(data).__name__
-            raise BundleError(f"a space of kind {KIND!r} has the fields {sorted(names)}; got {got}")
-        try:
-            values = {k: data[k] for k in names}
-            values["stages"] = tuple(Stage(**stage) for stage in values["stages"])
-            values["largest"] = Architecture.from_json(values["largest"])
-            for name in ("depths", "kernels", "expansions"):
-                values[name] = tuple(int(v) for v in values[name])
-            return cls(**values)
-        except (TypeError, ValueError) as error:
-            if isinstance(error, ArchitectureError):
-                raise
-            raise BundleError(f"malformed search space: {error}") from error
+        if not isinstance(data, Mapping) or data.get("kind") != KIND:
+            got = data.get("kind") if isinstance(data, Mapping) else data
+            raise BundleError(f"a search space is an object of kind {KIND!r}; got {reprlib.repr(got)}")
+        if set(data) - {"kind"} != names:
+            lacks, unknown = sorted(names - set(data)), sorted(set(data) - names - {"kind"})
+            raise BundleError(
+                f"a search space has the fields {sorted(names)}; "
+                f"it lacks {lacks} and has {reprlib.repr(unknown)} besides"
+            )
+        for name in ("stages", "depths", "kernels", "expansions"):
+            if not isinstance(data[name], list):
+                raise BundleError(f"{name} of a search space are a list; got {reprlib.repr(data[name])}")
+        values: dict[str, Any] = {k: tuple(data[k]) if isinstance(data[k], list) else data[k] for k in names}
+        values["stages"] = tuple(_stage(stage) for stage in data["stages"])
+        values["largest"] = Architecture.from_json(data["largest"])
+        return cls(**values)
+
+
+def _stage(data: object) -> Stage:
+    names = {f.name for f in dataclasses.fields(Stage)}
+    if not isinstance(data, Mapping) or set(data) != names:
+        raise BundleError(
+            f"a stage of a search space has the fields {sorted(names)}; got {reprlib.repr(data)}"
+        )
+    return Stage(**data)
 
 
 PAPER = ElasticSpace()
@@ -183,6 +233,6 @@ SMALL = ElasticSpace(
     width_multiplier=0.4,
     stages=(*MOBILENET_V3_STAGES[:-1], dataclasses.replace(MOBILENET_V3_STAGES[-1], stride=1)),
 )
-"""The shipped bundle's space: 64 px images. The last unit keeps a 4 x 4 map, on which a large kernel still has a use."""
+"""The shipped bundle's space: 64 px. The last unit keeps a 4 x 4 map, so a large kernel still has a use."""
 
 PRESETS = {"paper": PAPER, "small": SMALL}

@@ -1,6 +1,7 @@
 """From a space, an architecture and a number of classes to the nodes of the network: shapes only, no weights.
 
-Every count (MAdds, parameters, memory), the slicing of the bank and the supernet's export follow this one description.
+Every count (MAdds, parameters, memory), the slicing of the bank and the supernet's export follow this
+description.
 """
 
 from __future__ import annotations
@@ -36,9 +37,7 @@ def structure(space: ElasticSpace, architecture: Architecture, classes: int) -> 
 def _nodes(space: ElasticSpace, architecture: Architecture, classes: int) -> Iterator[Node]:
     yield Normalize("normalize", (INPUT,), space.input_size, 3)
     width = space.width(space.stem_width)
-    stem = Conv2d(
-        "stem", ("normalize",), space.input_size, 3, width, 3, space.stem_stride, 1, "hard_swish"
-    )
+    stem = Conv2d("stem", ("normalize",), space.input_size, 3, width, 3, space.stem_stride, 1, "hard_swish")
     yield stem
     size = stem.out_size
     yield DepthwiseConv2d("first.depthwise", ("stem",), size, width, 3, 1, 1, "relu")
@@ -52,7 +51,9 @@ def _nodes(space: ElasticSpace, architecture: Architecture, classes: int) -> Ite
                 yield node
                 source = node.name
             size = (size - 1) // stride + 1
-    last, head, feature = (space.width(w) for w in (space.stages[-1].width, space.head_width, space.feature_width))
+    last, head, feature = (
+        space.width(w) for w in (space.stages[-1].width, space.head_width, space.feature_width)
+    )
     yield Conv2d("head", (source,), size, last, head, 1, 1, 0, "hard_swish")
     yield GlobalMean("pool", ("head",), size, head)
     yield Conv2d("feature", ("pool",), 1, head, feature, 1, 1, 0, "hard_swish", has_bias=False)
@@ -60,7 +61,14 @@ def _nodes(space: ElasticSpace, architecture: Architecture, classes: int) -> Ite
 
 
 def block_nodes(
-    space: ElasticSpace, unit: int, block: int, kernel: int, expansion: int, size: int, stride: int, source: str
+    space: ElasticSpace,
+    unit: int,
+    block: int,
+    kernel: int,
+    expansion: int,
+    size: int,
+    stride: int,
+    source: str,
 ) -> Iterator[Node]:
     """The nodes of one inverted residual block that reads tensor `source` of side `size`."""
     stage = space.stages[unit]

@@ -1,7 +1,7 @@
 """Batched augmentation of RGBA drawings in torch: geometry, drawing style, colour, background, erasing.
 
-Everything works on a whole batch at once, each sample with its own random parameters, so that two cores are enough.
-Colours are premultiplied by alpha while they are resampled, so that transparent pixels do not bleed in.
+Everything works on a whole batch at once, each sample with its own random parameters, so that two cores are
+enough. Colours are premultiplied by alpha while they are resampled, lest transparent pixels bleed in.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Augmentation:
-    """Strengths; a probability is written p_..., everything else is the greatest magnitude of a uniform draw."""
+    """Strengths; a probability is written p_..., all else is the greatest magnitude of a uniform draw."""
 
     rotation_degrees: float = 25.0
     log_scale: float = 0.3
@@ -63,7 +63,7 @@ def augment(drawings: Tensor, size: int, settings: Augmentation, generator: torc
 
 
 def blend_partners(drawings: Tensor, partners: Tensor, share: float, generator: torch.Generator) -> Tensor:
-    """Some drawings replaced by a mixture with another drawing of the same class: an artist between two artists.
+    """Some drawings mixed with another drawing of the same class: an artist between two artists.
 
     Args:
         drawings, partners: N x 4 x S x S RGBA in [0, 1]; `partners[i]` shows the same class as `drawings[i]`.
@@ -121,7 +121,7 @@ def _geometry(x: Tensor, size: int, s: Augmentation, rng: _Rng) -> Tensor:
 
 
 def _style(x: Tensor, s: Augmentation, rng: _Rng) -> Tensor:
-    """Outlines around the drawing, in black or white, and a slight blur: what separates one artist from another."""
+    """Black or white outlines, and a slight blur: what separates one artist from another."""
     n = len(x)
     grown = F.max_pool2d(x[:, 3:], 3, 1, 1)
     ink = (rng.uniform(n, 1, 1, 1) < 0.3).float()

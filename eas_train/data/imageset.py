@@ -112,9 +112,8 @@ class Splits:
 
 def superclass_of_class(superclasses: Sequence[Superclass]) -> npt.NDArray[np.int64]:
     """int64 [classes]: for each class index the index of its superclass."""
-    return np.repeat(np.arange(len(superclasses)), [len(s.class_names) for s in superclasses]).astype(
-        np.int64
-    )
+    sizes = [len(s.class_names) for s in superclasses]
+    return np.repeat(np.arange(len(sizes), dtype=np.int64), sizes)
 
 
 def subset(images: ImageSet, mask: npt.NDArray[np.bool_]) -> ImageSet:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
@@ -19,10 +18,11 @@ from eas_train.supernet.model import Supernet, activate
 
 
 def sample_gates(logits: Tensor, temperature: float, generator: torch.Generator | None = None) -> Tensor:
-    """Binary gates drawn from sigmoid(logits) (Eq. 9 and 10): hard forward, the relaxation's gradient backward."""
+    """Binary gates drawn from sigmoid(logits), Eq. 9 and 10: hard forward, relaxed gradient backward."""
     u = torch.rand(logits.shape, device=logits.device, generator=generator).clamp(1e-6, 1 - 1e-6)
     relaxed = torch.sigmoid((logits + torch.log(u) - torch.log1p(-u)) / temperature)
-    return (relaxed > 0.5).float() + relaxed - relaxed.detach()
+    # In this order the value is exactly 0 or 1: the bracket is zero but for its gradient.
+    return (relaxed > 0.5).float() + (relaxed - relaxed.detach())
 
 
 @dataclass(frozen=True)
@@ -48,10 +48,7 @@ class Shells:
         # at_least[u, i] is 1 when unit u has at least depths[i] blocks.
         at_least = depth.flip(1).cumsum(1).flip(1)
         rank = [sum(d <= block for d in space.depths) for block in range(space.depths[-1])]
-        present = torch.stack(
-            [at_least[:, r] if r < len(space.depths) and block >= space.depths[0] else torch.ones_like(at_least[:, 0])
-             for block, r in enumerate(rank)], 1
-        )
+        present = torch.stack([at_least[:, r] for r in rank], 1)
         return cls(
             depth,
             _one_hot(gates[a:b].view(layout.slots, layout.kernel)),
@@ -79,8 +76,9 @@ def expected_madds(space: ElasticSpace, shells: Shells, classes: int) -> Tensor:
 def gated_forward(net: Supernet, images: Tensor, shells: Shells, statistics: StatisticsTable) -> Tensor:
     """Logits N x classes of the sub-network that the gates describe, differentiable in them.
 
-    The largest network runs once (the single path); shells of kernels and channels that are off are multiplied by
-    zero, and an absent block is bypassed (Eq. 5). With hard gates the result is that of `Supernet.forward`.
+    The largest network runs once (the single path); shells of kernels and channels that are off are
+    multiplied by zero, and an absent block is bypassed (Eq. 5). With hard gates the result is that of
+    `Supernet.forward`.
     """
     space = net.space
     deepest = space.depths[-1]
@@ -120,7 +118,7 @@ def gated_forward(net: Supernet, images: Tensor, shells: Shells, statistics: Sta
                 y = x + made[node.inputs[1]]
             case Linear():
                 y = F.linear(x.flatten(1), net.tensor("classifier.weight"), net.tensor("classifier.bias"))
-        leaves_block = slot is not None and not nodes[i + 1].name.startswith(prefix)
+        leaves_block = slot is not None and not nodes[i + 1].name.startswith(f"{prefix}.")
         if leaves_block and slot is not None and slot % deepest >= space.depths[0]:
             y = torch.lerp(entered[prefix], y, shells.present[slot])
         made[node.name] = y
@@ -155,7 +153,8 @@ def _channel_mask(space: ElasticSpace, shells: Shells, slot: int, *, squeezed: b
     most = squeeze_width(most) if squeezed else most
     index = torch.arange(most, device=shells.expansion.device)
     masks = torch.stack([(index < w).float() for w in widths])
-    return (shells.expansion[slot] @ masks).view(1, -1, 1, 1)
+    mask: Tensor = shells.expansion[slot] @ masks
+    return mask.view(1, -1, 1, 1)
 
 
 def _normalise(
@@ -168,7 +167,7 @@ def _normalise(
         rows = torch.tensordot(shells.kernel[slot], rows, 1)
         if keys == 2:
             rows = torch.tensordot(shells.expansion[slot], rows, 1)
-    mean, variance = rows
+    mean, variance = rows.unbind()
     scale = net.tensor(f"{name}.gamma") * torch.rsqrt(variance + EPSILON)
     shift = net.tensor(f"{name}.beta") - mean * scale
     return y * scale.view(1, -1, 1, 1) + shift.view(1, -1, 1, 1)

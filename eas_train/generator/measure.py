@@ -15,35 +15,31 @@ from torch import Tensor
 from eas_sdk.bank.atomic import write_atomically
 from eas_sdk.errors import TrainingError
 from eas_sdk.space.architecture import Architecture
-from eas_sdk.space.choices import choices_of_gates, decode, effective_gates, GateLayout
+from eas_sdk.space.choices import GateLayout, choices_of_gates, decode, effective_gates
 from eas_sdk.space.elastic import ElasticSpace
 from eas_train.progress import progress
 from eas_train.statistics.table import StatisticsTable
 from eas_train.supernet.evaluate import logits_of
+from eas_train.supernet.loss import cross_entropy
 from eas_train.supernet.model import Supernet
 
 
 def random_architecture(space: ElasticSpace, rng: random.Random) -> Architecture:
-    """A draw that covers the whole range of costs: every gate is on with a probability that is itself uniform."""
+    """A draw that covers all costs: every gate is on with a probability that is itself uniform."""
     p = rng.random()
     gates = np.array([rng.random() < p for _ in range(GateLayout.of(space).gates)])
     return decode(space, choices_of_gates(space, effective_gates(space, gates)))
 
 
 @torch.no_grad()
-def superclass_scores(logits: Tensor, targets: Tensor, superclass_of: Tensor) -> tuple[np.ndarray, np.ndarray]:
-    """Minus the cross-entropy (nats) and the top-1 accuracy within each superclass: [T] each."""
-    known = superclass_of.unsqueeze(0) == superclass_of[targets].unsqueeze(1)
-    masked = logits.masked_fill(~known, -torch.inf)
-    log_p = masked.log_softmax(1).gather(1, targets.unsqueeze(1)).squeeze(1)
-    right = (masked.argmax(1) == targets).float()
+def superclass_scores(logits: Tensor, targets: Tensor, superclass_of: Tensor) -> list[float]:
+    """Minus the cross-entropy (nats) of each superclass's images over its own classes: [T]."""
     owner = superclass_of[targets]
-    count = int(superclass_of.max()) + 1
-    groups = [owner == t for t in range(count)]
-    return (
-        np.array([float(log_p[g].mean()) for g in groups]),
-        np.array([float(right[g].mean()) for g in groups]),
-    )
+    mask = superclass_of.unsqueeze(0) == owner.unsqueeze(1)
+    return [
+        -float(cross_entropy(logits[mine], targets[mine], mask[mine]))
+        for mine in (owner == t for t in range(int(superclass_of.max()) + 1))
+    ]
 
 
 def measure(
@@ -57,24 +53,31 @@ def measure(
     *,
     fingerprint: str,
 ) -> npt.NDArray[np.float64]:
-    """Scores [N, T] of sub-networks (minus cross-entropy within each superclass); `cache` keeps what was measured.
+    """Scores [N, T] of sub-networks (see `superclass_scores`); `cache` keeps what was measured.
 
     Raises:
-        TrainingError: the cache belongs to another training.
+        TrainingError: the cache is damaged or belongs to another training.
     """
-    known: dict[str, list[float]] = {}
-    if cache.exists():
-        data = json.loads(cache.read_text())
-        if data.get("fingerprint") != fingerprint:
-            raise TrainingError(f"{cache} belongs to another training; delete it to measure afresh")
-        known = data["scores"]
-    with progress("measuring sub-networks", len(architectures)) as update:
-        for i, architecture in enumerate(architectures):
-            key = str(architecture)
-            if key not in known:
-                logits = logits_of(net, architecture, images, statistics.norm(architecture))
-                known[key] = [round(float(v), 5) for v in superclass_scores(logits, targets, superclass_of)[0]]
-                if i % 20 == 19 or i + 1 == len(architectures):
-                    write_atomically(cache, [json.dumps({"fingerprint": fingerprint, "scores": known}).encode()])
-            update(i + 1, "")
+    known = _read(cache, fingerprint) if cache.exists() else {}
+    missing = [a for a in dict.fromkeys(architectures) if str(a) not in known]
+    with progress("measuring sub-networks", len(missing)) as update:
+        for i, architecture in enumerate(missing, 1):
+            logits = logits_of(net, architecture, images, statistics.norm(architecture))
+            known[str(architecture)] = [
+                round(v, 5) for v in superclass_scores(logits, targets, superclass_of)
+            ]
+            if i % 20 == 0 or i == len(missing):
+                write_atomically(cache, [json.dumps({"fingerprint": fingerprint, "scores": known}).encode()])
+            update(i, "")
     return np.array([known[str(a)] for a in architectures])
+
+
+def _read(cache: Path, fingerprint: str) -> dict[str, list[float]]:
+    try:
+        data = json.loads(cache.read_bytes())
+        owner, scores = data["fingerprint"], data["scores"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise TrainingError(f"{cache} is damaged ({error!r}); delete it to measure afresh") from error
+    if owner != fingerprint:
+        raise TrainingError(f"{cache} belongs to another training; delete it to measure afresh")
+    return dict(scores)

@@ -56,18 +56,19 @@ class ArchitectureGenerator(nn.Module):
         clamped = madds.double().clamp(budgets[0], budgets[-1])
         high = torch.searchsorted(budgets, clamped).clamp(1, len(budgets) - 1)
         t = (clamped - budgets[high - 1]) / (budgets[high] - budgets[high - 1])
-        return torch.lerp(self.budget_embedding(high - 1), self.budget_embedding(high), t.float().unsqueeze(1))
+        return torch.lerp(
+            self.budget_embedding(high - 1), self.budget_embedding(high), t.float().unsqueeze(1)
+        )
 
     def export(self) -> dict[str, Tensor]:
         """Weights by the names that the runtime reads (`eas_sdk.selector.generator`)."""
-        made = {
+        made: dict[str, Tensor] = {
             "superclass_embedding": self.superclass_embedding.weight,
             "budget_embedding": self.budget_embedding.weight,
-            "lstm.input": self.lstm.weight_ih_l0,
-            "lstm.hidden": self.lstm.weight_hh_l0,
-            "lstm.bias": self.lstm.bias_ih_l0 + self.lstm.bias_hh_l0,
+            "lstm.input": self.lstm.get_parameter("weight_ih_l0"),
+            "lstm.hidden": self.lstm.get_parameter("weight_hh_l0"),
+            "lstm.bias": self.lstm.get_parameter("bias_ih_l0") + self.lstm.get_parameter("bias_hh_l0"),
         }
-        for name in ("depth", "kernel", "expansion"):
-            head = getattr(self, name)
+        for name, head in (("depth", self.depth), ("kernel", self.kernel), ("expansion", self.expansion)):
             made |= {f"{name}.weight": head.weight, f"{name}.bias": head.bias}
         return {name: tensor.detach().float().cpu() for name, tensor in made.items()}

@@ -1,7 +1,7 @@
-"""The accuracy predictor: what each gate adds to a superclass's expected score, fitted to measured sub-networks.
+"""The accuracy predictor: what each gate adds to a superclass's score, fitted to measured sub-networks.
 
-Two ridge regressions: one shared by all superclasses on the mean score, one for each superclass on what the shared one
-leaves, more strongly shrunk, because single superclasses are measured on few drawings.
+Two ridge regressions: one shared by all superclasses on the mean score, one for each superclass on what the
+shared one leaves, more strongly shrunk, because single superclasses are measured on few drawings.
 """
 
 from __future__ import annotations
@@ -69,5 +69,12 @@ def _ridge(x: Array, y: Array, strength: float) -> tuple[Array, Array]:
 
 
 def _spearman(a: Array, b: Array) -> float:
-    ranks = [np.argsort(np.argsort(v)).astype(float) for v in (a, b)]
-    return float(np.corrcoef(*ranks)[0, 1])
+    """Spearman's rank correlation; 0 where either is constant."""
+    x, y = _ranks(a), _ranks(b)
+    return float(np.corrcoef(x, y)[0, 1]) if x.std() and y.std() else 0.0
+
+
+def _ranks(values: Array) -> Array:
+    """Ranks from 0; equal values share their mean rank."""
+    _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
+    return np.asarray((np.cumsum(counts) - (counts + 1) / 2)[inverse], np.float64)

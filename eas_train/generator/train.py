@@ -28,11 +28,15 @@ PAPER_RANGE = 400.0
 """B_H - B_L in the paper, in millions: lambda is stated for costs in these units."""
 
 
-def new_generator(recipe: GeneratorRecipe, net: Supernet, superclass_sizes: list[int]) -> ArchitectureGenerator:
+def new_generator(
+    recipe: GeneratorRecipe, net: Supernet, superclass_sizes: list[int]
+) -> ArchitectureGenerator:
     """An untrained generator whose budgets span the space, from the smallest to the largest network."""
     space = net.space
     classes = round(sum(superclass_sizes) / len(superclass_sizes))
-    low, high = madds_table(space).total(space, encode(space, [space.smallest, space.largest]), classes).tolist()
+    low, high = (
+        madds_table(space).total(space, encode(space, [space.smallest, space.largest]), classes).tolist()
+    )
     torch.manual_seed(recipe.seed)
     budgets = torch.linspace(low, high, recipe.budgets, dtype=torch.float64)
     return ArchitectureGenerator(space, len(superclass_sizes), budgets, recipe.embedding, recipe.hidden)
@@ -49,14 +53,16 @@ def train_generator(
 ) -> ArchitectureGenerator:
     """Train, or go on training, the generator; the checkpoint and a log are kept in `folder`.
 
-    Each step draws superclasses and budgets, samples one architecture for each, and follows Eq. 4: the cross-entropy
-    over the superclass's own classes plus lambda times the squared distance from the budget, the latter in units in
-    which the range of budgets is 400, as in the paper.
+    Each step draws superclasses and budgets, samples one architecture for each, and follows Eq. 4: the
+    cross-entropy over the superclass's own classes plus lambda times the squared distance from the budget,
+    the latter in units in which the range of budgets is 400, as in the paper. The learning rate falls to zero
+    along a cosine.
 
     Raises:
         TrainingError: the checkpoint belongs to another training, or the loss is no longer finite.
     """
     device = next(net.parameters()).device
+    folder.mkdir(parents=True, exist_ok=True)
     net.eval().requires_grad_(False)
     sizes = [len(s.class_names) for s in data.superclasses]
     generator = new_generator(recipe, net, sizes).to(device)
@@ -80,15 +86,29 @@ def train_generator(
             for _ in range(recipe.requests):
                 t = int(torch.randint(len(sizes), (), generator=rng, device=device))
                 ce, miss = _request_loss(
-                    recipe, generator, net, statistics, images, targets, superclass_of, members[t], t, sizes[t], rng
+                    recipe,
+                    generator,
+                    net,
+                    statistics,
+                    images,
+                    targets,
+                    superclass_of,
+                    members[t],
+                    t,
+                    sizes[t],
+                    rng,
                 )
                 loss = (ce + recipe.cost_weight * miss**2) / recipe.requests
                 loss.backward()
                 total += float(ce.detach()) / recipe.requests
                 distance += abs(float(miss.detach())) / recipe.requests
-            if not math.isfinite(total + distance):
-                raise TrainingError(f"the generator's loss is no longer finite at step {step}; lower learning_rate")
-            torch.nn.utils.clip_grad_norm_(generator.parameters(), 5.0)
+            norm = float(torch.nn.utils.clip_grad_norm_(generator.parameters(), 5.0))
+            if not math.isfinite(total + distance + norm):
+                raise TrainingError(
+                    f"cross-entropy {total}, distance {distance} and gradient norm {norm} must stay finite; "
+                    f"they do not at step {step} of the generator. Lower learning_rate "
+                    f"({recipe.learning_rate}); the last checkpoint is kept"
+                )
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
             step += 1
@@ -130,7 +150,9 @@ def _request_loss(
     logits = generator(torch.tensor([superclass], device=device), budget)[0]
     shells = Shells.of(net.space, sample_gates(logits, recipe.temperature, rng))
     picked = members[torch.randint(len(members), (recipe.batch_size,), generator=rng, device=device)]
-    batch = augment(images[picked].float().div_(255), recipe.image_size or net.space.input_size, recipe.augmentation, rng)
+    batch = augment(
+        images[picked].float().div_(255), recipe.image_size or net.space.input_size, recipe.augmentation, rng
+    )
     out = gated_forward(net, batch.contiguous(memory_format=torch.channels_last), shells, statistics)
     mask = (superclass_of == superclass).expand(len(picked), -1)
     miss = (expected_madds(net.space, shells, classes) - budget[0].float()) * (PAPER_RANGE / (high - low))

@@ -1,9 +1,9 @@
 """Statistics keyed by the local configuration of a block.
 
-A channel's mean and variance depend on what its own block does (which kernel, how many channels the projection sums)
-and, less, on what came before. So one row is kept for each local configuration, averaged over sub-networks that differ
-in everything else: depthwise convolutions have a row a kernel, projections a row a (kernel, expansion) pair, all other
-layers one row.
+A channel's mean and variance depend on what its own block does (which kernel, how many channels the
+projection sums) and, less, on what came before. So one row is kept for each local configuration, averaged
+over sub-networks that differ in everything else: depthwise convolutions have a row a kernel, projections a
+row a (kernel, expansion) pair, all other layers one row.
 """
 
 from __future__ import annotations
@@ -56,7 +56,11 @@ class StatisticsTable:
 
 def blocks_by_name(architecture: Architecture) -> dict[str, Block]:
     """The blocks of an architecture by the prefix of their nodes' names."""
-    return {f"unit{u}.block{b}": block for u, unit in enumerate(architecture.units) for b, block in enumerate(unit)}
+    return {
+        f"unit{u}.block{b}": block
+        for u, unit in enumerate(architecture.units)
+        for b, block in enumerate(unit)
+    }
 
 
 def row_index(space: ElasticSpace, name: str, blocks: Mapping[str, Block]) -> tuple[int, ...]:
@@ -79,8 +83,9 @@ def collect(
 
     Args:
         draw_images: from a seed to a batch of training images N x 3 x S x S, on the net's device.
-        draw_architecture: draws the sub-networks whose statistics are averaged.
-        networks: how many; a row that none of them uses is filled from the nearest row that has been.
+        draw_architecture: draws the sub-networks whose statistics are averaged, after the largest, which uses
+            every channel.
+        networks: how many in all; a row that none of them uses takes the average of the others.
     """
     rng = random.Random(seed)
     sums: dict[str, Tensor] = {}
@@ -94,7 +99,7 @@ def collect(
             counts[node.name] = torch.zeros(shape, dtype=torch.float64)
     with progress("statistics", networks) as update:
         for done in range(networks):
-            architecture = draw_architecture(rng)
+            architecture = draw_architecture(rng) if done else net.space.largest
             blocks = blocks_by_name(architecture)
             for name, row in calibrate(net, architecture, draw_images(seed * 100_003 + done)).items():
                 index = row_index(net.space, name, blocks)

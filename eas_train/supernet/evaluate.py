@@ -14,7 +14,7 @@ from eas_train.supernet.norm import FixedStatistics, Norm, Recorder
 def calibrate(
     net: Supernet, architecture: Architecture, images: Tensor, batch_size: int = 256
 ) -> dict[str, Tensor]:
-    """Batch-norm statistics of one sub-network over `images` (N x 3 x S x S): node -> [2, C] mean and variance."""
+    """Batch-norm statistics of one sub-network over images N x 3 x S x S: node -> [2, C] mean, variance."""
     recorder = Recorder()
     for batch in images.split(batch_size):
         net(batch, architecture, recorder)
@@ -22,7 +22,9 @@ def calibrate(
 
 
 @torch.no_grad()
-def logits_of(net: Supernet, architecture: Architecture, images: Tensor, norm: Norm, batch_size: int = 256) -> Tensor:
+def logits_of(
+    net: Supernet, architecture: Architecture, images: Tensor, norm: Norm, batch_size: int = 256
+) -> Tensor:
     """N x classes logits, evaluated in batches."""
     return torch.cat([net(batch, architecture, norm).float() for batch in images.split(batch_size)])
 

@@ -11,8 +11,8 @@ def superclass_mask(
 ) -> Tensor:
     """Which logits remain for each sample (EAS, Eq. 2).
 
-    The superclass of the sample's target always remains; every other superclass is dropped, all of its classes
-    together, with probability `rate` (q in the paper), independently for each sample.
+    The superclass of the sample's target always remains; every other superclass is dropped, all of its
+    classes together, with probability `rate` (q in the paper), independently for each sample.
 
     Args:
         targets: [N] int64 class indices.
@@ -30,7 +30,7 @@ def superclass_mask(
 
 
 def remaining_log_softmax(logits: Tensor, mask: Tensor | None) -> Tensor:
-    """Log-probabilities over the remaining logits ("non-zero elements" below Eq. 2); dropped ones are -inf."""
+    """Log-probabilities over the remaining logits ("non-zero elements", Eq. 2); dropped ones are -inf."""
     logits = logits.float()
     return torch.log_softmax(logits if mask is None else logits.masked_fill(~mask, -torch.inf), dim=1)
 

@@ -1,7 +1,8 @@
 """The supernet: one set of weights, and a functional forward for any architecture of its space.
 
-There is no active sub-network: `forward(images, architecture, norm)` walks the nodes of that architecture and takes
-the prefix of the channels and the centre of the kernels. How batch-norm normalises is passed in as well (see norm.py).
+There is no active sub-network: `forward(images, architecture, norm)` walks the nodes of that architecture and
+takes the prefix of the channels and the centre of the kernels. How batch-norm normalises is passed in as well
+(see norm.py).
 """
 
 from __future__ import annotations
@@ -35,9 +36,9 @@ _cached_structure = functools.lru_cache(maxsize=4096)(structure)
 class Supernet(nn.Module):
     """All weights of the largest architecture of a space.
 
-    Parameters are named after the nodes of the network description: "<node>.weight" (convolutions: O x I x k x k,
-    depthwise: C x 1 x k x k, classifier: classes x features), "<node>.bias" (squeeze-and-excitation, classifier),
-    "<node>.gamma" and "<node>.beta" (batch-norm).
+    Parameters are named after the nodes of the network description: "<node>.weight" (convolutions
+    O x I x k x k, depthwise C x 1 x k x k, classifier classes x features), "<node>.bias"
+    (squeeze-and-excitation, classifier), "<node>.gamma" and "<node>.beta" (batch-norm).
     """
 
     mean: Tensor
@@ -68,7 +69,8 @@ class Supernet(nn.Module):
 
     def tensor(self, name: str) -> Tensor:
         """The full parameter named "<node>.<suffix>"."""
-        return self.tensors[_key(name)]
+        tensor: Tensor = self.tensors[_key(name)]
+        return tensor
 
     def nodes(self, architecture: Architecture) -> tuple[Node, ...]:
         """The nodes that `forward` walks for `architecture`."""
@@ -146,7 +148,7 @@ def _key(name: str) -> str:
 
 
 def has_norm(node: Node) -> bool:
-    """Whether a batch-norm follows this convolution (all but squeeze-and-excitation and the feature layer)."""
+    """Whether a batch-norm follows: all convolutions but squeeze-and-excitation and the feature layer."""
     match node:
         case DepthwiseConv2d():
             return True

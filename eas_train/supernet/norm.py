@@ -31,7 +31,7 @@ class BatchStatistics:
 
 @dataclass
 class Recorder:
-    """Normalises with the batch's statistics and accumulates their sample-weighted mean (OFA's recalibration).
+    """Normalises with the batch's statistics and accumulates their sample-weighted mean, as OFA does.
 
     `sums[name]` holds [2, C] float64: mean and biased variance, times the number of images seen.
     """

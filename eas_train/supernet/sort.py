@@ -5,6 +5,8 @@ The function of the largest network does not change; only which channels a narro
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import torch
 from torch import Tensor
 
@@ -16,12 +18,12 @@ from eas_train.supernet.model import Supernet
 def sort_channels(net: Supernet, *, tiers: tuple[int, ...] = ()) -> None:
     """Sort the hidden channels of every elastic block, in place.
 
-    Importance of a channel is the L1 norm of the projection's weights that read it; of a squeeze-and-excitation unit,
-    the L1 norm of the excitation's weights that read it.
+    Importance of a channel is the L1 norm of the projection's weights that read it; of a
+    squeeze-and-excitation unit, the L1 norm of the excitation's weights that read it.
 
     Args:
-        tiers: expansion ratios whose channel boundaries must hold: channels are sorted within them only, because
-            networks of these ratios have been trained already.
+        tiers: expansion ratios whose channel boundaries must hold: channels are sorted within them only,
+            because networks of these ratios have been trained already.
     """
     space = net.space
     for u, unit in enumerate(space.largest.units):
@@ -50,10 +52,7 @@ def sort_channels(net: Supernet, *, tiers: tuple[int, ...] = ()) -> None:
 
 def _order(importance: Tensor, edges: list[int]) -> Tensor:
     """Indices by descending importance, within each range between consecutive edges."""
-    parts = [
-        importance[a:b].argsort(descending=True, stable=True) + a
-        for a, b in zip(edges, edges[1:], strict=False)
-    ]
+    parts = [importance[a:b].argsort(descending=True, stable=True) + a for a, b in pairwise(edges)]
     return torch.cat(parts)
 
 

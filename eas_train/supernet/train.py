@@ -1,8 +1,8 @@
 """Training of the supernet: phases of gradient steps, each over several sub-networks of one batch.
 
-One loop serves the teacher (the largest network alone), progressive shrinking (Cai et al. 2020) and the sandwich rule
-(Yu et al. 2020): they differ in what a phase samples. All randomness of step i comes from (seed, i), so a resumed
-training continues exactly.
+One loop serves the teacher (the largest network alone), progressive shrinking (Cai et al. 2020) and the
+sandwich rule (Yu et al. 2020): they differ in what a phase samples. All randomness of step i comes from
+(seed, i), so a resumed training continues exactly.
 """
 
 from __future__ import annotations
@@ -61,8 +61,7 @@ def train_supernet(recipe: SupernetRecipe, data: ImageSet, folder: Path, device:
         TrainingError: the checkpoint belongs to another recipe or data set, or the loss is no longer finite.
     """
     torch.manual_seed(recipe.seed)
-    net = Supernet(recipe.space(), len(data.classes), dropout=recipe.dropout)
-    net = net.to(device, memory_format=torch.channels_last)
+    net = _new_supernet(recipe, data, device)
     optimizer = _optimizer(net, recipe)
     fingerprint = recipe.fingerprint(data)
     state = checkpoint.load(folder / CHECKPOINT, recipe=fingerprint)
@@ -79,7 +78,12 @@ def train_supernet(recipe: SupernetRecipe, data: ImageSet, folder: Path, device:
     def save() -> None:
         checkpoint.save(
             folder / CHECKPOINT,
-            {"recipe": fingerprint, "net": net.state_dict(), "optimizer": optimizer.state_dict(), "step": step},
+            {
+                "recipe": fingerprint,
+                "net": net.state_dict(),
+                "optimizer": optimizer.state_dict(),
+                "step": step,
+            },
         )
 
     with progress("supernet", total, step) as update:
@@ -91,15 +95,10 @@ def train_supernet(recipe: SupernetRecipe, data: ImageSet, folder: Path, device:
             for group in optimizer.param_groups:
                 group["lr"] = learning_rate(phase, at)
             losses = _step(net, optimizer, phase, training, recipe, step)
-            if not math.isfinite(sum(losses)):
-                raise TrainingError(
-                    f"the loss is {losses} at step {step}: it must stay finite. Lower the learning rate of phase "
-                    f"{phase.name!r} ({phase.learning_rate}); the last checkpoint is kept"
-                )
             step += 1
             if step % 20 == 0:
                 _log(folder / LOG, step, phase.name, losses)
-            if time.monotonic() - saved > recipe.checkpoint_every_s or step == total:
+            if time.monotonic() - saved >= recipe.checkpoint_every_s or step == total:
                 save()
                 saved = time.monotonic()
             update(step, f"{phase.name} loss {losses[0]:.3f}")
@@ -116,11 +115,19 @@ def load_supernet(recipe: SupernetRecipe, data: ImageSet, folder: Path, device: 
     if state is None or state["step"] < recipe.total_steps:
         done = 0 if state is None else state["step"]
         raise TrainingError(
-            f"{folder} holds no finished supernet ({done} of {recipe.total_steps} steps); run the supernet stage"
+            f"{folder} holds no finished supernet ({done} of {recipe.total_steps} steps); run the supernet "
+            "stage"
         )
-    net = Supernet(recipe.space(), len(data.classes), dropout=recipe.dropout)
+    net = _new_supernet(recipe, data, device)
     net.load_state_dict(state["net"])
-    return net.to(device, memory_format=torch.channels_last).eval()
+    return net.eval()
+
+
+def _new_supernet(recipe: SupernetRecipe, data: ImageSet, device: torch.device) -> Supernet:
+    net = Supernet(recipe.space(), len(data.classes), dropout=recipe.dropout)
+    # torch documents this overload but does not annotate it.
+    net.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return net
 
 
 def learning_rate(phase: Phase, at: int) -> float:
@@ -160,7 +167,11 @@ def _step(
     recipe: SupernetRecipe,
     step: int,
 ) -> list[float]:
-    """One optimiser step; the losses of its sub-networks, in order."""
+    """One optimiser step; the losses of its sub-networks, in order.
+
+    Raises:
+        TrainingError: a loss or the gradient is not finite; the weights are left as they were.
+    """
     device = data.images.device
     seed = recipe.seed * 1_000_003 + step
     rng = random.Random(seed)
@@ -174,11 +185,21 @@ def _step(
     images = augment(drawings, phase.image_size or net.space.input_size, recipe.augmentation, generator)
     images = images.contiguous(memory_format=torch.channels_last)
     mask = superclass_mask(targets, data.superclass_of, phase.superclass_dropout, generator)
+
+    def forward(architecture: Architecture) -> Tensor:
+        mixed = recipe.mixed_precision and device.type == "cuda"
+        with torch.autocast(device.type, torch.bfloat16, enabled=mixed):
+            logits: Tensor = net(images, architecture)
+        return logits
+
+    architectures = phase_architectures(net.space, phase, rng)
     teacher: Tensor | None = None
+    if phase.distillation and architectures[0] != net.space.largest:
+        with torch.no_grad():
+            teacher = forward(net.space.largest)
     losses = []
-    for architecture in phase_architectures(net.space, phase, rng):
-        with torch.autocast(device.type, torch.bfloat16, enabled=recipe.mixed_precision and device.type == "cuda"):
-            logits = net(images, architecture)
+    for architecture in architectures:
+        logits = forward(architecture)
         loss = cross_entropy(logits, targets, mask, smoothing=recipe.label_smoothing)
         if architecture == net.space.largest:
             teacher = logits.detach()
@@ -186,14 +207,19 @@ def _step(
             loss = loss + phase.distillation * distillation(logits, teacher, mask)
         loss.backward()
         losses.append(float(loss.detach()))
-    torch.nn.utils.clip_grad_norm_(net.parameters(), recipe.clip_norm)
+    norm = float(torch.nn.utils.clip_grad_norm_(net.parameters(), recipe.clip_norm))
+    if not math.isfinite(sum(losses) + norm):
+        raise TrainingError(
+            f"losses {losses} and gradient norm {norm} must stay finite; they do not at step {step}. Lower "
+            f"the learning rate of phase {phase.name!r} ({phase.learning_rate}); the last checkpoint is kept"
+        )
     optimizer.step()
     optimizer.zero_grad(set_to_none=True)
     return losses
 
 
 def _batch(count: int, batch_size: int, seed: int, step: int) -> Tensor:
-    """Indices of one batch: consecutive epochs, each a fresh permutation that depends on (seed, epoch) alone."""
+    """Indices of one batch: consecutive epochs, each a permutation that depends on (seed, epoch) alone."""
     start = step * batch_size
     epochs = range(start // count, (start + batch_size - 1) // count + 1)
     orders = [torch.randperm(count, generator=torch.Generator().manual_seed(seed * 7919 + e)) for e in epochs]
@@ -203,7 +229,7 @@ def _batch(count: int, batch_size: int, seed: int, step: int) -> Tensor:
 def _same_class(all_targets: Tensor, targets: Tensor, generator: torch.Generator) -> Tensor:
     """For every target, the index of a random drawing of the same class."""
     noise = torch.rand(len(targets), len(all_targets), generator=generator, device=targets.device)
-    return (noise * (all_targets.unsqueeze(0) == targets.unsqueeze(1))).argmax(1)
+    return noise.masked_fill(all_targets.unsqueeze(0) != targets.unsqueeze(1), -1).argmax(1)
 
 
 def _optimizer(net: Supernet, recipe: SupernetRecipe) -> torch.optim.Optimizer:
@@ -211,7 +237,10 @@ def _optimizer(net: Supernet, recipe: SupernetRecipe) -> torch.optim.Optimizer:
     named = list(net.named_parameters())
     decayed = [p for name, p in named if name.endswith("weight")]
     plain = [p for name, p in named if not name.endswith("weight")]
-    groups = [{"params": decayed, "weight_decay": recipe.weight_decay}, {"params": plain, "weight_decay": 0.0}]
+    groups = [
+        {"params": decayed, "weight_decay": recipe.weight_decay},
+        {"params": plain, "weight_decay": 0.0},
+    ]
     return torch.optim.SGD(groups, lr=0.0, momentum=recipe.momentum, nesterov=True)
 
 

@@ -72,6 +72,12 @@ class Npm:
         return log.read_text().splitlines() if log.exists() else []
 
 
+@pytest.fixture(autouse=True)
+def no_real_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep the user's own cache out of reach, even where the code under test forgets its argument."""
+    monkeypatch.setenv("EAS_CACHE", str(tmp_path / "default-cache"))
+
+
 @pytest.fixture
 def npm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Npm:
     """The only `npm` on PATH."""

@@ -78,6 +78,19 @@ def test_a_superclass_may_be_called_train(tmp_path: Path) -> None:
     assert [s.name for s in splits.superclasses] == ["boat", "train"]
 
 
+def test_a_class_may_be_called_like_an_image(tmp_path: Path) -> None:
+    assert load_folder(grow(tmp_path, {"icons": {"logo.png": 3}}), 8).classes == ("logo.png",)
+
+
+def test_many_images_show_their_progress(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    load_folder(grow(tmp_path / "few", {"s": {"c": 10}}), 2)
+    assert capsys.readouterr() == ("", "")
+    load_folder(grow(tmp_path / "many", {"s": {"c": 400}}), 2)
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert "400/400" in shown.err
+
+
 def test_every_format_is_read_whatever_the_case(tmp_path: Path) -> None:
     for i, suffix in enumerate(("png", "jpg", "jpeg", "webp", "bmp", "PNG", "JPG")):
         draw(tmp_path / "s" / "c" / f"{i}.{suffix}", (9, 5), colour=(200, 100, 50))

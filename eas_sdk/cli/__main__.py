@@ -1,0 +1,7 @@
+"""`python -m eas_sdk.cli`: the same as `eas`."""
+
+from __future__ import annotations
+
+from eas_sdk.cli import main
+
+main()

@@ -1,0 +1,72 @@
+"""What several commands share: their options, the runtime that they open, and a stopwatch."""
+
+from __future__ import annotations
+
+import importlib.resources
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import ParamSpec, TypeVar
+
+import click
+
+from eas_sdk.engine.registry import load_engine
+from eas_sdk.errors import BundleError
+from eas_sdk.runtime import EMBEDDED, Runtime, load
+from eas_sdk.space.choices import madds_table
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+bundle_option = click.option(
+    "--bundle",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="The bundle to use.  [default: the one that ships with the package]",
+)
+json_option = click.option(
+    "--json", "as_json", is_flag=True, help="Print one JSON object to standard output instead of tables."
+)
+
+
+def _split(ctx: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(name.strip() for value in values for name in value.split(",") if name.strip()))
+
+
+def tasks_option(text: str) -> Callable[[Callable[..., T]], Callable[..., T]]:
+    """`--tasks a,b`, which may be repeated; the command gets a tuple of names, each once."""
+    return click.option("--tasks", multiple=True, metavar="NAME[,NAME...]", callback=_split, help=text)
+
+
+def open_runtime(bundle: Path | None) -> Runtime:
+    """The runtime of `bundle`, or of the embedded one.
+
+    Its table of multiply-adds and the engine's code are loaded here, and do not count in later timings.
+
+    Raises:
+        BundleError, FileNotFoundError: see `eas_sdk.load`.
+    """
+    try:
+        runtime = load(bundle)
+    except FileNotFoundError:
+        if bundle is not None:
+            raise
+        raise BundleError("this installation ships no bundle; name one with --bundle FILE") from None
+    madds_table(runtime.bundle.space)
+    load_engine()
+    return runtime
+
+
+def bundle_file(bundle: Path | None) -> tuple[str, int]:
+    """Path and size in bytes of `bundle`, or of the embedded one."""
+    if bundle is not None:
+        return str(bundle), bundle.stat().st_size
+    with importlib.resources.as_file(importlib.resources.files("eas_sdk") / "assets" / EMBEDDED) as file:
+        return str(file), file.stat().st_size
+
+
+def timed(call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> tuple[T, float]:
+    """The result of a call, and how long it took in milliseconds."""
+    began = time.perf_counter()
+    result = call(*args, **kwargs)
+    return result, 1e3 * (time.perf_counter() - began)

@@ -1,0 +1,175 @@
+"""`eas demo`: several tasks, several budgets, real drawings; a table and a picture."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+import numpy as np
+
+from eas_sdk.bank.atomic import write_atomically
+from eas_sdk.budget import format_madds
+from eas_sdk.cli.common import bundle_option, json_option, open_runtime, tasks_option, timed
+from eas_sdk.cli.drawings import Drawings, attribution, load_drawings
+from eas_sdk.cli.evaluate import budget_at
+from eas_sdk.cli.output import percent, print_facts, print_json, print_table
+from eas_sdk.cli.picture import Answer, Panel, Strip, render
+from eas_sdk.errors import InputError
+from eas_sdk.model import Prediction
+from eas_sdk.runtime import Runtime
+from eas_sdk.space.architecture import Architecture
+
+LEVELS = {"low": 0.0, "middle": 0.5, "top": 1.0}
+TASKS = 4
+SHOWN = 8
+"""Drawings of a task in the picture."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One network and how it did. Times are medians."""
+
+    task: str
+    budget: str
+    budget_madds: int
+    architecture: str
+    madds: int
+    ms_per_image: float
+    switch_ms: float
+    accuracy: float
+    images: int
+
+
+@click.command()
+@click.option(
+    "--out",
+    default="eas_demo.png",
+    show_default=True,
+    type=click.Path(path_type=Path),
+    metavar="FILE.png",
+    help="The picture to write.",
+)
+@bundle_option
+@click.option(
+    "--images",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Folder of superclass/label.png or superclass/label/*.png.  [default: the drawings that ship]",
+)
+@tasks_option(f"Only these tasks.  [default: {TASKS} that lie far apart]")
+@json_option
+def demo(out: Path, bundle: Path | None, images: Path | None, tasks: tuple[str, ...], as_json: bool) -> None:
+    """Try it on drawings: a table and a picture.
+
+    Networks for several tasks, at three budgets each, classify the drawings that ship with the package.
+    Switching is what it takes to go from one network to the next: select the architecture, slice it out of
+    the weights, compile it.
+
+    \b
+    Examples:
+      eas demo
+      eas demo --tasks birds,vehicles --out birds.png
+    """
+    if out.suffix.lower() != ".png" or not out.parent.is_dir() or out.is_dir():
+        raise InputError(f"the picture is a file .png in a folder that exists; got {str(out)!r}")
+    runtime = open_runtime(bundle)
+    drawings = load_drawings(runtime, images, tasks)
+    if not tasks:
+        drawings = spread(drawings, TASKS)
+    credit = attribution(images)
+    rows, panels = [], []
+    runtime.specialize(*_request(runtime, drawings[0].task, 1.0)).logits(drawings[0].images[:1])  # warm up
+    for drawn in drawings:
+        results = [_run(runtime, drawn, name, fraction) for name, fraction in LEVELS.items()]
+        rows += [row for row, _ in results]
+        panels.append(_panel(runtime, drawn, results))
+    write_atomically(out, [render(panels, credit)])
+    if as_json:
+        figures = [dataclasses.asdict(row) for row in rows]
+        print_json({"picture": str(out), "attribution": credit, "rows": figures})
+    else:
+        _print(rows, out, credit)
+
+
+def spread(items: Sequence[Drawings], count: int) -> list[Drawings]:
+    """`count` items, evenly spaced from the first to the last."""
+    picked = sorted(set(np.linspace(0, len(items) - 1, count).round().astype(int).tolist()))
+    return [items[i] for i in picked]
+
+
+def _request(runtime: Runtime, task: str, fraction: float) -> tuple[str, int]:
+    return task, budget_at(runtime, task, fraction)
+
+
+def _run(runtime: Runtime, drawn: Drawings, name: str, fraction: float) -> tuple[Row, list[Prediction]]:
+    """Specialise for the task at a fraction of its budget range, and classify its drawings one by one."""
+    task, budget = _request(runtime, drawn.task, fraction)
+    switches = [timed(runtime.specialize, task, budget) for _ in range(5)]
+    model = switches[0][0]
+    model.logits(drawn.images[:1])  # the first call also sets up the memory
+    runs = [timed(model.predict, image[None]) for image in drawn.images]
+    predictions = [prediction for (prediction,), _ in runs]
+    hits = [p.label == model.labels[target] for p, target in zip(predictions, drawn.targets, strict=True)]
+    row = Row(
+        task=task,
+        budget=name,
+        budget_madds=budget,
+        architecture=str(model.architecture),
+        madds=model.madds,
+        ms_per_image=float(np.median([run_ms for _, run_ms in runs])),
+        switch_ms=float(np.median([switch_ms for _, switch_ms in switches])),
+        accuracy=float(np.mean(hits)),
+        images=len(hits),
+    )
+    return row, predictions
+
+
+def _panel(runtime: Runtime, drawn: Drawings, results: Sequence[tuple[Row, list[Prediction]]]) -> Panel:
+    labels = runtime.labels(drawn.task)
+    shown = sorted(set(np.linspace(0, len(drawn.images) - 1, SHOWN).round().astype(int).tolist()))
+    strips = []
+    for row, predictions in results:
+        answers = [
+            Answer(p.label, p.probability, p.label == labels[target])
+            for p, target in ((predictions[i], drawn.targets[i]) for i in shown)
+        ]
+        title = f"budget {format_madds(row.budget_madds)}: {format_madds(row.madds)} multiply-adds"
+        note = f"{row.accuracy:.0%} of {row.images} right, {row.ms_per_image:.1f} ms an image"
+        strips.append(Strip(title, note, answers))
+    return Panel(f"{drawn.task}  ({len(labels)} labels)", [drawn.images[i] for i in shown], strips)
+
+
+def _print(rows: Sequence[Row], out: Path, credit: str) -> None:
+    total = sum(row.images for row in rows[:: len(LEVELS)])
+    print_table(
+        f"Networks cut out of one set of weights, classifying {total} drawings",
+        ["task", "budget", "architecture<", "MAdds", "ms/image", "switch ms", "top-1"],
+        [
+            [
+                row.task,
+                format_madds(row.budget_madds),
+                compact(Architecture.parse(row.architecture)),
+                format_madds(row.madds),
+                f"{row.ms_per_image:.2f}",
+                f"{row.switch_ms:.2f}",
+                percent(row.accuracy),
+            ]
+            for row in rows
+        ],
+    )
+    facts = {
+        "architecture": "blocks of each unit, mean side of the kernels (k), mean expansion ratio (e)",
+        "switch": "select the architecture, slice it out of the weights, compile it",
+        "picture": str(out),
+    }
+    print_facts(facts | ({"drawings": credit} if credit else {}))
+
+
+def compact(architecture: Architecture) -> str:
+    """An architecture in a few columns: blocks of each unit, mean kernel side, mean expansion ratio."""
+    kernel = np.mean([block.kernel for block in architecture.blocks])
+    expansion = np.mean([block.expansion for block in architecture.blocks])
+    return f"{'-'.join(map(str, architecture.depths))} k{kernel:.1f} e{expansion:.1f}"

@@ -1,0 +1,125 @@
+"""Labelled images in a folder, `superclass/label.png` or `superclass/label/*.png`; some ship with the SDK."""
+
+from __future__ import annotations
+
+import importlib.resources
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from eas_sdk.cli.images import SUFFIXES, read_image
+from eas_sdk.cli.output import progress
+from eas_sdk.errors import DataError, ImageError, closest
+from eas_sdk.runtime import Runtime
+
+ATTRIBUTION = "ATTRIBUTION.md"
+
+
+@dataclass(frozen=True, eq=False)
+class Drawings:
+    """The images of one task.
+
+    Attributes:
+        task: name of the superclass.
+        images: uint8 [N, S, S, 3], RGB.
+        targets: int64 [N], indices into the task's labels.
+    """
+
+    task: str
+    images: npt.NDArray[np.uint8]
+    targets: npt.NDArray[np.int64]
+
+
+def shipped_folder() -> Path:
+    """The drawings that ship with the package."""
+    return Path(str(importlib.resources.files("eas_sdk") / "assets" / "drawings"))
+
+
+def load_drawings(runtime: Runtime, folder: Path | None, tasks: Sequence[str] = ()) -> list[Drawings]:
+    """Labelled images, in the runtime's order of tasks.
+
+    Files that are no images by their suffix, and names that begin with a dot, are passed over.
+
+    Args:
+        folder: None for the drawings that ship.
+        tasks: none for every task that has images.
+
+    Raises:
+        TaskError: the runtime has no such task.
+        DataError: there is no such folder, a folder or file is named after no task or label, an image
+            cannot be read, or a task has no images.
+    """
+    for task in tasks:
+        runtime.labels(task)
+    root = shipped_folder() if folder is None else folder
+    if not root.is_dir():
+        missing = "this installation ships no drawings; name a folder with --images DIR"
+        raise DataError(missing if folder is None else f"{root} must be a folder of superclass/label.png")
+    unknown = [f.name for f in _entries(root) if f.is_dir() and f.name not in runtime.tasks]
+    if unknown and not tasks:
+        raise DataError(
+            f"every folder in {root} must be named after a task of the bundle; "
+            f"{unknown[0]!r} is none, {closest(unknown[0], runtime.tasks)}"
+        )
+    found = {task: list(_scan(root / task, runtime.labels(task))) for task in tasks or runtime.tasks}
+    if empty := [task for task in tasks if not found[task]]:
+        raise DataError(f"{root / empty[0]} must hold images label.png or label/*.png, and holds none")
+    if not any(found.values()):
+        raise DataError(f"{root} must hold images superclass/label[/*].png, and holds none")
+    size = runtime.bundle.space.input_size
+    with progress("read images", sum(len(files) for files in found.values())) as advance:
+        return [
+            Drawings(
+                task,
+                np.stack([_read(path, size, advance) for path, _ in found[task]]),
+                np.array([label for _, label in found[task]], np.int64),
+            )
+            for task in runtime.tasks
+            if found.get(task)
+        ]
+
+
+def attribution(folder: Path | None) -> str:
+    """Who drew the images: the first paragraph below the headings of the folder's ATTRIBUTION.md, or ""."""
+    path = (shipped_folder() if folder is None else folder) / ATTRIBUTION
+    if not path.is_file():
+        return ""
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    text = "\n".join("" if line.startswith("#") else line.strip() for line in lines).strip()
+    return text.partition("\n\n")[0].replace("\n", " ")
+
+
+def _entries(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+
+
+def _images(folder: Path) -> list[Path]:
+    return [path for path in _entries(folder) if path.suffix.lower() in SUFFIXES and path.is_file()]
+
+
+def _scan(folder: Path, labels: Sequence[str]) -> Iterator[tuple[Path, int]]:
+    """The images of one task, each with the index of its label."""
+    if not folder.is_dir():
+        return
+    named = [(path.stem, [path]) for path in _images(folder)]
+    named += [(path.name, _images(path)) for path in _entries(folder) if path.is_dir()]
+    for label, paths in named:
+        if label not in labels:
+            raise DataError(
+                f"every image or folder in {folder} must be named after a label of the task; "
+                f"{label!r} is none, {closest(label, labels)}"
+            )
+        for path in paths:
+            yield path, labels.index(label)
+
+
+def _read(path: Path, size: int, advance: Callable[[], None]) -> npt.NDArray[np.uint8]:
+    try:
+        pixels = read_image(path, size)
+    except ImageError as error:
+        raise DataError(f"{path}: {error}") from error
+    advance()
+    return pixels

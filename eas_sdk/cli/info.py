@@ -1,0 +1,117 @@
+"""`eas info`: what a bundle holds."""
+
+from __future__ import annotations
+
+import platform
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+
+from eas_sdk._version import __version__
+from eas_sdk.bank import bundle as bundles
+from eas_sdk.cli.common import bundle_file, bundle_option, json_option, open_runtime
+from eas_sdk.cli.output import (
+    BY_SUPERCLASS,
+    accuracy_rows,
+    madds,
+    percent,
+    print_accuracy,
+    print_facts,
+    print_json,
+    print_table,
+    size,
+)
+from eas_sdk.runtime import Runtime
+
+
+@click.command()
+@bundle_option
+@json_option
+def info(bundle: Path | None, as_json: bool) -> None:
+    """Show what a bundle holds.
+
+    Its tasks, the budgets that each can meet, how accurate the networks are, and whose work it is.
+
+    \b
+    Examples:
+      eas info
+      eas info --bundle mine.safetensors --json
+    """
+    runtime = open_runtime(bundle)
+    facts = describe(runtime, *bundle_file(bundle))
+    if as_json:
+        print_json(facts)
+    else:
+        _print(facts)
+
+
+def describe(runtime: Runtime, path: str, size_bytes: int) -> dict[str, Any]:
+    """What a loaded bundle holds, as JSON-able data."""
+    held = runtime.bundle
+    return {
+        "name": held.name,
+        "file": path,
+        "size_bytes": size_bytes,
+        "bank_numbers": sum(tensor.size for tensor in held.group("bank").values()),
+        "space": held.space.to_json(),
+        "selector": dict(held.selector),
+        "tasks": [
+            {
+                "name": task,
+                "labels": list(runtime.labels(task)),
+                "budget_range_madds": list(runtime.budget_range(task)),
+            }
+            for task in runtime.tasks
+        ],
+        "accuracy": accuracy_rows(held.training.get("accuracy")),
+        "attributions": list(held.attributions),
+        "versions": {
+            "eas_sdk": __version__,
+            "bundle": bundles.VERSION,
+            "numpy": np.__version__,
+            "python": platform.python_version(),
+        },
+    }
+
+
+def _print(facts: dict[str, Any]) -> None:
+    space, versions = facts["space"], facts["versions"]
+
+    def choices(name: str) -> str:
+        return ", ".join(str(value) for value in space[name])
+
+    print_facts(
+        {
+            "bundle": facts["name"],
+            "file": f"{facts['file']} ({size(facts['size_bytes'])})",
+            "images": f"{space['input_size']} x {space['input_size']} px, RGB",
+            "space": f"{space['kind']}, width multiplier {space['width_multiplier']:g}",
+            "choices": f"{len(space['stages'])} units of {choices('depths')} blocks; "
+            f"kernels {choices('kernels')}; expansion ratios {choices('expansions')}",
+            "bank": f"{facts['bank_numbers'] / 1e6:.2f} million numbers",
+            "selector": str(facts["selector"]["kind"]),
+            "versions": ", ".join(f"{name} {version}" for name, version in versions.items()),
+        }
+    )
+    click.echo()
+    last = facts["accuracy"][-1].get(BY_SUPERCLASS, {}) if facts["accuracy"] else {}
+    print_table(
+        "Tasks (budgets in multiply-adds of one image; test top-1 at the most useful budget)"
+        if last
+        else "Tasks (budgets in multiply-adds of one image)",
+        ["task", "labels", "least budget", "most useful budget", *(["test top-1"] if last else [])],
+        [
+            [
+                task["name"],
+                str(len(task["labels"])),
+                *(madds(end) for end in task["budget_range_madds"]),
+                *([percent(last.get(task["name"]))] if last else []),
+            ]
+            for task in facts["tasks"]
+        ],
+    )
+    print_accuracy(facts["accuracy"])
+    if facts["attributions"]:
+        print_facts({"trained on": "\n".join(facts["attributions"])})

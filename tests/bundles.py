@@ -1,0 +1,113 @@
+"""Bundles with random weights: small, quick to make, and real in every other way. They need numpy alone.
+
+>>> path = random_bundle(tmp_path)
+>>> eas_sdk.load(path).specialize("birds", "1M").labels
+('duck', 'owl', 'penguin')
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from eas_sdk.bank.bundle import Bundle, tensor_shapes
+from eas_sdk.bank.container_writer import write
+from eas_sdk.graph.cost import cost
+from eas_sdk.space.choices import GateLayout
+from eas_sdk.space.elastic import ElasticSpace
+from eas_sdk.space.structure import structure
+from eas_sdk.task import Superclass
+
+SPACE = ElasticSpace(input_size=32, width_multiplier=0.25)
+"""Five units of 2 to 4 blocks over 32 px images; networks of 0.48 to 2.37 million multiply-adds."""
+
+SUPERCLASSES: Mapping[str, Sequence[str]] = {
+    "birds": ("duck", "owl", "penguin"),
+    "insects": ("ant", "bee", "beetle", "snail"),
+    "tools": ("axe", "hammer", "hook", "saw", "wrench"),
+}
+
+
+def random_bundle(
+    folder: Path,
+    superclasses: Mapping[str, Sequence[str]] = SUPERCLASSES,
+    *,
+    space: ElasticSpace = SPACE,
+    seed: int = 0,
+    training: Mapping[str, Any] | None = None,
+) -> Path:
+    """Write `folder`/random.safetensors and return its path. Equal arguments give equal bytes.
+
+    The networks' answers differ between images, tasks and budgets, but mean nothing.
+
+    Args:
+        folder: an existing folder.
+        superclasses: the labels of each task.
+        space: what the bank serves.
+        seed: of all weights.
+        training: the bundle's `training` section, for instance {"accuracy": [...]}.
+    """
+    rng = np.random.default_rng(seed)
+    classes = sum(len(labels) for labels in superclasses.values())
+    tensors = {
+        name: _tensor(rng, name, shape)
+        for node in structure(space, space.largest, classes)
+        for name, shape in tensor_shapes(space, node).items()
+    }
+    ends = [cost(structure(space, end, classes)).madds for end in (space.smallest, space.largest)]
+    budgets = np.linspace(*ends, 4).tolist()
+    tensors |= {f"selector/{k}": v for k, v in _selector(rng, space, len(superclasses), len(budgets)).items()}
+    bundle = Bundle(
+        name="random",
+        space=space,
+        superclasses=tuple(Superclass(name, tuple(labels)) for name, labels in superclasses.items()),
+        mean=(0.5, 0.5, 0.5),
+        std=(0.25, 0.25, 0.25),
+        selector={"kind": "generator", "budgets": budgets, "samples": 16},
+        tensors=tensors,
+        training=training or {},
+        attributions=("Random numbers by numpy, public domain.",),
+    )
+    path = folder / "random.safetensors"
+    write(path, bundle.tensors, {"eas": bundle.metadata()})
+    return path
+
+
+def _tensor(rng: np.random.Generator, name: str, shape: tuple[int, ...]) -> np.ndarray:
+    """Random values of the size that training leaves, so that signals neither vanish nor explode."""
+    noise = rng.standard_normal(shape)
+    if name.endswith(".weight"):
+        depthwise = name.endswith("depthwise.weight")
+        inputs = shape[0] * shape[1] if depthwise else int(np.prod(shape[1:]))
+        value = noise * np.sqrt(3 / inputs)
+    elif name.endswith((".variance", ".gamma")):
+        value = np.exp(0.1 * noise)
+    else:
+        value = 0.005 * noise
+    return value.astype(np.float32)
+
+
+def _selector(
+    rng: np.random.Generator, space: ElasticSpace, superclasses: int, budgets: int
+) -> dict[str, np.ndarray]:
+    """A generator's tensors (see eas_sdk.selector.generator); it expects bigger networks to do better."""
+    layout, width, hidden = GateLayout.of(space), 8, 16
+    shapes = {
+        "superclass_embedding": (superclasses, width),
+        "budget_embedding": (budgets, width),
+        "lstm.input": (4 * hidden, 2 * width),
+        "lstm.hidden": (4 * hidden, hidden),
+        "lstm.bias": (4 * hidden,),
+        "predictor": (superclasses, layout.gates),
+    }
+    for head in ("depth", "kernel", "expansion"):
+        gates = getattr(layout, head)
+        shapes |= {f"{head}.weight": (gates, hidden), f"{head}.bias": (gates,)}
+    tensors = {name: rng.standard_normal(shape).astype(np.float32) for name, shape in shapes.items()}
+    tensors["predictor"] = np.abs(tensors["predictor"])
+    for head in ("depth", "kernel", "expansion"):  # gates are on with probabilities around one half
+        tensors[f"{head}.weight"] *= 0.3
+    return tensors

@@ -1,0 +1,101 @@
+"""Counts on nodes: the values that the papers state, and memory by a simulation of its own."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+
+import pytest
+from hypothesis import given
+from strategies import members
+
+from eas_sdk.graph.cost import cost, last_uses, output_shape, peak_activation_bytes, total_weight_elements
+from eas_sdk.graph.nodes import INPUT, Add, Conv2d, DepthwiseConv2d, Linear, Node, Normalize
+from eas_sdk.space.architecture import Architecture
+from eas_sdk.space.elastic import PAPER, ElasticSpace
+from eas_sdk.space.structure import structure
+
+AT_128 = dataclasses.replace(PAPER, input_size=128)
+
+
+@pytest.mark.parametrize(
+    ("space", "end", "classes", "millions"),
+    [
+        (PAPER, "largest", 1000, 563.7),
+        (PAPER, "smallest", 1000, 121.0),
+        (AT_128, "smallest", 1000, 41.2),
+        (PAPER, "largest", 60, 562.5),
+        (PAPER, "smallest", 60, 119.8),
+    ],
+)
+def test_multiply_adds_of_the_paper_s_space(space: ElasticSpace, end: str, classes: int, millions: float) -> None:
+    counted = cost(structure(space, getattr(space, end), classes))
+    assert round(counted.madds_without_se / 1e6, 1) == millions
+    assert counted.madds > counted.madds_without_se
+
+
+@pytest.mark.parametrize(("end", "millions"), [("largest", 7.66), ("smallest", 3.41)])
+def test_parameters_of_the_paper_s_space(end: str, millions: float) -> None:
+    counted = cost(structure(PAPER, getattr(PAPER, end), 1000))
+    assert round(counted.parameters / 1e6, 2) == millions
+
+
+@pytest.mark.parametrize(("end", "channels"), [("smallest", 5968), ("largest", 20912)])
+def test_batch_norm_channels_of_the_paper_s_space(end: str, channels: int) -> None:
+    nodes = structure(PAPER, getattr(PAPER, end), 1000)
+    normalised = [n for n in nodes if isinstance(n, (Conv2d, DepthwiseConv2d))]
+    normalised = [n for n in normalised if not n.name.endswith((".squeeze", ".excite")) and n.name != "feature"]
+    assert sum(output_shape(node)[-1] for node in normalised) == channels
+
+
+def simulated_peak(nodes: tuple[Node, ...]) -> int:
+    """At each step, what exists already and is read at that step or later, and what the step makes."""
+    made_at = {INPUT: -1} | {node.name: i for i, node in enumerate(nodes)}
+    size = {node.name: 4 * math.prod(output_shape(node)) for node in nodes}
+    first = nodes[0]
+    assert isinstance(first, Normalize)
+    size[INPUT] = 4 * first.size * first.size * 3
+    peak = 0
+    for i, node in enumerate(nodes):
+        held = {name for later in nodes[i:] for name in later.inputs if made_at[name] < i} | {node.name}
+        peak = max(peak, sum(size[name] for name in held))
+    return peak
+
+
+@given(members())
+def test_peak_activation_bytes_by_simulation(member: tuple[ElasticSpace, Architecture]) -> None:
+    nodes = structure(*member, classes=5)
+    assert peak_activation_bytes(nodes) == simulated_peak(nodes)
+
+
+def test_peak_activation_bytes_by_hand() -> None:
+    nodes = (
+        Normalize("normalize", (INPUT,), 4, 3),
+        Conv2d("a", ("normalize",), 4, 3, 2, 1, 1, 0, "relu"),
+        Conv2d("b", ("a",), 4, 2, 5, 1, 1, 0, "relu"),
+        Conv2d("c", ("b",), 4, 5, 2, 1, 1, 0, "none"),
+        Add("d", ("c", "a"), 4, 2),
+    )
+    assert peak_activation_bytes(nodes) == 4 * 16 * (2 + 5 + 2)  # a waits for the sum while b becomes c
+    assert last_uses(nodes) == {INPUT: 0, "normalize": 1, "a": 4, "b": 3, "c": 4, "d": 5}
+
+
+@given(members())
+def test_stored_numbers_are_parameters_with_batch_norm_folded(member: tuple[ElasticSpace, Architecture]) -> None:
+    nodes = structure(*member, classes=5)
+    norms = sum(
+        output_shape(node)[-1]
+        for node in nodes
+        if isinstance(node, DepthwiseConv2d)
+        or (isinstance(node, Conv2d) and node.has_bias and not node.name.endswith((".squeeze", ".excite")))
+    )
+    assert total_weight_elements(nodes) == cost(nodes).parameters - norms + 6
+
+
+@given(members())
+def test_a_class_more_costs_one_row(member: tuple[ElasticSpace, Architecture]) -> None:
+    few, more = (structure(*member, classes=n) for n in (5, 6))
+    last = few[-1]
+    assert isinstance(last, Linear)
+    assert cost(more).madds - cost(few).madds == last.in_features
+    assert cost(more).parameters - cost(few).parameters == last.in_features + 1

@@ -1,0 +1,62 @@
+"""Selectors with random weights, for any space."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from eas_sdk.selector.generator import GeneratorSelector, load
+from eas_sdk.space.choices import GateLayout, madds_range
+from eas_sdk.space.elastic import ElasticSpace
+
+HEADS = ("depth", "kernel", "expansion")
+
+
+def random_tensors(
+    space: ElasticSpace,
+    *,
+    superclasses: int = 3,
+    budgets: int = 4,
+    embedding: int = 4,
+    hidden: int = 6,
+    scale: float = 1.0,
+    bias: float = 0.0,
+    seed: int = 0,
+) -> dict[str, np.ndarray]:
+    """A generator's tensors: normal numbers times `scale`; `bias` is added to every gate's logit."""
+    layout, rng = GateLayout.of(space), np.random.default_rng(seed)
+    shapes = {
+        "superclass_embedding": (superclasses, embedding),
+        "budget_embedding": (budgets, embedding),
+        "lstm.input": (4 * hidden, 2 * embedding),
+        "lstm.hidden": (4 * hidden, hidden),
+        "lstm.bias": (4 * hidden,),
+        "predictor": (superclasses, layout.gates),
+    }
+    for head in HEADS:
+        gates = getattr(layout, head)
+        shapes |= {f"{head}.weight": (gates, hidden), f"{head}.bias": (gates,)}
+    tensors = {name: (scale * rng.standard_normal(shape)).astype(np.float32) for name, shape in shapes.items()}
+    for head in HEADS:
+        tensors[f"{head}.bias"] += np.float32(bias)
+    return tensors
+
+
+def config(space: ElasticSpace, *, budgets: int = 4, samples: int = 16, classes: int = 5) -> dict[str, object]:
+    """A generator's configuration, with budgets from the smallest to beyond the largest network."""
+    low, high = madds_range(space, classes)
+    return {"kind": "generator", "budgets": np.linspace(low, high + budgets, budgets).tolist(), "samples": samples}
+
+
+def random_selector(
+    space: ElasticSpace, *, samples: int = 16, superclasses: int = 3, budgets: int = 4, **how: float
+) -> GeneratorSelector:
+    """A loaded generator; `how`: see `random_tensors`."""
+    tensors: Mapping[str, np.ndarray] = random_tensors(
+        space,
+        superclasses=superclasses,
+        budgets=budgets,
+        **how,  # type: ignore[arg-type]
+    )
+    return load(space, superclasses, config(space, budgets=budgets, samples=samples), tensors)

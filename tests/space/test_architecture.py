@@ -1,0 +1,131 @@
+"""The text and JSON forms of architectures."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from strategies import members
+
+from eas_sdk.errors import ArchitectureError
+from eas_sdk.space.architecture import Architecture, Block
+
+BLOCKS = st.builds(Block, kernel=st.integers(1, 999), expansion=st.integers(1, 999))
+UNITS = st.lists(st.lists(BLOCKS, min_size=1, max_size=4).map(tuple), min_size=1, max_size=5).map(tuple)
+ARCHITECTURES = st.builds(Architecture, UNITS)
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=8) | st.sampled_from(["k3e6", "k3e6 | k3e6"]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["units", "x"]), inner, max_size=2),
+    max_leaves=8,
+)
+
+
+@given(ARCHITECTURES)
+def test_text_and_json_round_trip(architecture: Architecture) -> None:
+    assert Architecture.parse(str(architecture)) == architecture
+    assert Architecture.from_json(json.loads(json.dumps(architecture.to_json()))) == architecture
+
+
+def test_the_text_form_is_the_documented_one() -> None:
+    architecture = Architecture.parse("k3e6 k5e4 | k7e3")
+    assert architecture.units == ((Block(3, 6), Block(5, 4)), (Block(7, 3),))
+    assert str(architecture) == "k3e6 k5e4 | k7e3"
+    assert architecture.to_json() == {"units": [["k3e6", "k5e4"], ["k7e3"]]}
+    assert architecture.depths == (2, 1)
+    assert architecture.blocks == (Block(3, 6), Block(5, 4), Block(7, 3))
+
+
+def test_spaces_and_line_breaks_do_not_matter() -> None:
+    assert Architecture.parse("  k3e6\tk5e4|\nk7e3 ") == Architecture.parse("k3e6 k5e4 | k7e3")
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("", "an empty unit"),
+        ("k3e6 |", "an empty unit"),
+        ("k3e6 || k3e6", "an empty unit"),
+        ("k3", "'k3'"),
+        ("k3e", "'k3e'"),
+        ("e6k3", "'e6k3'"),
+        ("K3E6", "'K3E6'"),
+        ("k3e6,k3e6", "'k3e6,k3e6'"),
+        ("k3e6 k-3e6", "'k-3e6'"),
+        ("k0e6", "'k0e6'"),
+        ("k3e06", "'k3e06'"),
+        ("k1000e6", "'k1000e6'"),
+        ("k3.0e6", "'k3.0e6'"),
+        ("k٣e6", "'k٣e6'"),  # a digit to int(), and no digit of the form
+        ("k3e6\x00", "k3e6"),
+    ],
+)
+def test_malformed_text_is_named(text: str, named: str) -> None:
+    with pytest.raises(ArchitectureError) as caught:
+        Architecture.parse(text)
+    assert named in str(caught.value)
+
+
+def test_a_message_stays_short() -> None:
+    with pytest.raises(ArchitectureError) as caught:
+        Architecture.parse("x" * 100_000)
+    assert len(str(caught.value)) < 400
+
+
+@given(st.text(max_size=30))
+def test_any_text_parses_or_is_refused(text: str) -> None:
+    try:
+        architecture = Architecture.parse(text)
+    except ArchitectureError:
+        return
+    assert Architecture.parse(str(architecture)) == architecture
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        None,
+        [],
+        "k3e6",
+        {},
+        {"units": None},
+        {"units": []},  # inside a space it would mean "no bound"
+        {"units": [[]]},
+        {"units": ["k3e6"]},
+        {"units": [[3, 6]]},
+        {"units": [["k3e6 k3e6"]]},  # two blocks in one
+        {"units": [["k3e6 | k3e6"]]},  # two units in one
+        {"units": [[" k3e6"]]},
+    ],
+)
+def test_malformed_json_is_refused(data: object) -> None:
+    with pytest.raises(ArchitectureError):
+        Architecture.from_json(data)
+
+
+@given(JSON)
+def test_any_json_is_read_or_refused(data: object) -> None:
+    try:
+        architecture = Architecture.from_json(data)
+    except ArchitectureError:
+        return
+    assert isinstance(data, dict)
+    assert architecture.to_json()["units"] == data["units"]
+
+
+def test_deeply_nested_json_is_refused() -> None:
+    data: object = "k3e6"
+    for _ in range(3000):
+        data = [data]
+    with pytest.raises(ArchitectureError):
+        Architecture.from_json({"units": data})
+
+
+@given(members())
+def test_equal_networks_are_equal_values(member: tuple[object, Architecture]) -> None:
+    architecture = member[1]
+    again = Architecture.parse(str(architecture))
+    assert again == architecture
+    assert hash(again) == hash(architecture)

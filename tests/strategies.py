@@ -1,0 +1,77 @@
+"""Hypothesis strategies for search spaces and their members."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+from hypothesis import strategies as st
+
+from eas_sdk.space.architecture import Architecture, Block
+from eas_sdk.space.elastic import ElasticSpace, Stage
+
+
+def _choices(options: tuple[int, ...], most: int = 3) -> st.SearchStrategy[tuple[int, ...]]:
+    """Some of `options`, ascending."""
+    some = st.lists(st.sampled_from(options), min_size=1, max_size=most, unique=True)
+    return some.map(lambda values: tuple(sorted(values)))
+
+
+STAGES = st.builds(
+    Stage,
+    width=st.integers(1, 40),
+    stride=st.sampled_from((1, 2)),
+    activation=st.sampled_from(("relu", "hard_swish")),
+    squeeze_excite=st.booleans(),
+)
+
+
+@st.composite
+def architectures(draw: st.DrawFn, space: ElasticSpace) -> Architecture:
+    """Members of a space, within its `largest`."""
+    units = []
+    for bound in space.largest.units:
+        depth = draw(st.sampled_from([d for d in space.depths if d <= len(bound)]))
+        units.append(
+            tuple(
+                Block(
+                    draw(st.sampled_from([k for k in space.kernels if k <= limit.kernel])),
+                    draw(st.sampled_from([e for e in space.expansions if e <= limit.expansion])),
+                )
+                for limit in bound[:depth]
+            )
+        )
+    return Architecture(tuple(units))
+
+
+@st.composite
+def spaces(draw: st.DrawFn, *, narrowed: bool = True) -> ElasticSpace:
+    """Small spaces of any form: one to three stages, single choices, odd sizes; some with a smaller `largest`."""
+    space = ElasticSpace(
+        input_size=draw(st.integers(8, 40)),
+        width_multiplier=draw(st.sampled_from((0.25, 0.5, 1.0, 1.3))),
+        stem_stride=draw(st.sampled_from((1, 2))),
+        stem_width=draw(st.integers(1, 24)),
+        head_width=draw(st.integers(1, 48)),
+        feature_width=draw(st.integers(1, 48)),
+        stages=tuple(draw(st.lists(STAGES, min_size=1, max_size=3))),
+        depths=draw(_choices((1, 2, 3, 4))),
+        kernels=draw(_choices((1, 3, 5, 7))),
+        expansions=draw(_choices((1, 2, 3, 4, 6))),
+    )
+    if narrowed and draw(st.booleans()):
+        return dataclasses.replace(space, largest=draw(architectures(space)))
+    return space
+
+
+@st.composite
+def members(draw: st.DrawFn) -> tuple[ElasticSpace, Architecture]:
+    """A space and one of its members."""
+    space = draw(spaces())
+    return space, draw(architectures(space))
+
+
+def random_gates(seed: int, *shape: int) -> np.ndarray:
+    """Booleans, each row with its own share of True, so that large and small networks are as likely as medium."""
+    rng = np.random.default_rng(seed)
+    return rng.random(shape) < rng.random((*shape[:-1], 1))

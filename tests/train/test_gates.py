@@ -1,0 +1,160 @@
+"""Binary gates: what they describe, what it costs, and the gradients of both (EAS, Eq. 3 to 10)."""
+
+from __future__ import annotations
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from torch import Tensor  # noqa: E402
+from train.tiny import SPACES, TINY, architectures, collected, random_images, random_net  # noqa: E402
+
+from eas_sdk.space.choices import (  # noqa: E402
+    GateLayout,
+    choices_of_gates,
+    effective_gates,
+    encode,
+    gates_of_choices,
+    madds_table,
+)
+from eas_sdk.space.elastic import ElasticSpace, Stage  # noqa: E402
+from eas_train.generator.gates import Shells, expected_madds, gated_forward, sample_gates  # noqa: E402
+
+CLASSES = 6
+
+
+def random_gates(space: ElasticSpace, count: int, seed: int = 0) -> np.ndarray:
+    """[count, gates] bool: any combination, those without an effect included."""
+    rng = np.random.default_rng(seed)
+    return rng.random((count, GateLayout.of(space).gates)) < rng.random((count, 1))
+
+
+def total_madds(space: ElasticSpace, gates: np.ndarray) -> np.ndarray:
+    return madds_table(space).total(space, choices_of_gates(space, effective_gates(space, gates)), CLASSES)
+
+
+def tensor(gates: np.ndarray) -> Tensor:
+    return torch.tensor(gates, dtype=torch.float32)
+
+
+@pytest.mark.parametrize(("name", "count"), [("tiny", 10), ("small", 4)])
+def test_hard_gates_give_the_sub_network(name: str, count: int) -> None:
+    space = SPACES[name]
+    net, images = random_net(space), random_images(space, 3)
+    table = collected(net)
+    members = architectures(space, count, seed=2)
+    gates = gates_of_choices(space, encode(space, members))
+    for architecture, row in zip(members, gates, strict=True):
+        with torch.no_grad():
+            expected = net(images, architecture, table.norm(architecture))
+            found = gated_forward(net, images, Shells.of(space, tensor(row)), table)
+        torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4 * float(expected.abs().max()))
+
+
+def test_gates_without_an_effect_change_nothing() -> None:
+    net, images = random_net(TINY), random_images(TINY, 3)
+    table = collected(net)
+    gates = random_gates(TINY, 4)
+    effective = effective_gates(TINY, gates)
+    assert (gates != effective).any(1).sum() >= 3
+    for row, same in zip(gates, effective, strict=True):
+        one, other = (gated_forward(net, images, Shells.of(TINY, tensor(g)), table) for g in (row, same))
+        torch.testing.assert_close(one, other)
+
+
+@pytest.mark.parametrize("name", ["tiny", "small"])
+def test_the_expected_cost_of_hard_gates_is_the_networks(name: str) -> None:
+    space = SPACES[name]
+    gates = random_gates(space, 30)
+    found = [float(expected_madds(space, Shells.of(space, tensor(row)), CLASSES)) for row in gates]
+    np.testing.assert_allclose(found, total_madds(space, gates), rtol=1e-6)
+
+
+def test_the_costs_gradient_is_what_switching_each_gate_costs() -> None:
+    """The cost is linear in each gate, so its gradient at a corner is a finite difference exactly."""
+    gates = random_gates(TINY, 6, seed=1)
+    for row in gates:
+        leaf = tensor(row).requires_grad_()
+        expected_madds(TINY, Shells.of(TINY, leaf), CLASSES).backward()
+        assert leaf.grad is not None
+        on, off = (np.where(np.eye(len(row), dtype=bool), value, row) for value in (True, False))
+        difference = total_madds(TINY, on) - total_madds(TINY, off)
+        assert np.count_nonzero(difference) > 3
+        np.testing.assert_allclose(leaf.grad.numpy(), difference, rtol=1e-5, atol=1)
+
+
+def test_the_expected_cost_is_the_mean_over_all_gate_vectors() -> None:
+    """Value and gradient between the corners, by summing all of them (the multilinear extension)."""
+    space = ElasticSpace(
+        input_size=16,
+        stages=(Stage(8, 2, "relu", True),),
+        depths=(1, 2),
+        kernels=(3, 5, 7),
+        expansions=(2, 3),
+    )
+    corners = np.array(list(itertools.product((False, True), repeat=GateLayout.of(space).gates)))
+    costs = torch.tensor(total_madds(space, corners), dtype=torch.float64)
+    p = torch.rand(corners.shape[1], generator=torch.Generator().manual_seed(0), requires_grad=True)
+    found = expected_madds(space, Shells.of(space, p), CLASSES)
+    (gradient,) = torch.autograd.grad(found, p)
+    q = p.detach().double().requires_grad_()
+    probability = torch.where(torch.tensor(corners), q, 1 - q).prod(1)
+    expected = (probability * costs).sum()
+    (exact,) = torch.autograd.grad(expected, q)
+    torch.testing.assert_close(found.double(), expected, rtol=1e-6, atol=1e-6)
+    torch.testing.assert_close(gradient.double(), exact, rtol=1e-4, atol=1.0)
+
+
+def test_every_effective_gate_gets_a_gradient_from_the_networks_output() -> None:
+    net, images = random_net(TINY), random_images(TINY, 4)
+    table = collected(net)
+    leaf = torch.full((GateLayout.of(TINY).gates,), 0.5, requires_grad=True)
+    gated_forward(net, images, Shells.of(TINY, leaf), table).square().sum().backward()
+    assert leaf.grad is not None
+    assert torch.isfinite(leaf.grad).all()
+    assert (leaf.grad != 0).all()
+
+
+@pytest.mark.parametrize("temperature", [0.5, 1.0, 3.0])
+def test_gates_are_binary_and_drawn_with_the_probability_of_the_sigmoid(temperature: float) -> None:
+    draws = 20_000
+    logits = torch.tensor([-6.0, -2.0, 0.0, 0.5, 3.0, 8.0])
+    gates = sample_gates(logits.expand(draws, -1), temperature, torch.Generator().manual_seed(0))
+    assert set(gates.unique().tolist()) == {0.0, 1.0}
+    p = torch.sigmoid(logits)
+    sigma = (p * (1 - p) / draws).sqrt()
+    assert ((gates.mean(0) - p).abs() < 4 * sigma + 1e-4).all()
+
+
+def test_sampled_gates_are_exact_under_a_gradient() -> None:
+    logits = torch.zeros(10_000, requires_grad=True)
+    gates = sample_gates(logits, 1.0, torch.Generator().manual_seed(0)).detach()
+    assert ((gates == 0) | (gates == 1)).all()
+
+
+@pytest.mark.parametrize("temperature", [0.5, 1.0])
+def test_the_straight_through_gradient_is_that_of_the_relaxation(temperature: float) -> None:
+    """Eq. 9 written out with the noise of the same generator; its gradient passes the threshold of Eq. 10."""
+    logits = torch.linspace(-2, 2, 50, requires_grad=True)
+    (found,) = torch.autograd.grad(
+        sample_gates(logits, temperature, torch.Generator().manual_seed(3)).sum(), logits
+    )
+    u = torch.rand(50, generator=torch.Generator().manual_seed(3)).double()
+    p = torch.sigmoid(logits.detach().double())
+    h = torch.sigmoid((torch.log(p / (1 - p)) + torch.log(u / (1 - u))) / temperature)
+    torch.testing.assert_close(found.double(), h * (1 - h) / temperature, rtol=1e-3, atol=1e-6)
+    assert (found > 0).all()
+
+
+def test_extreme_logits_and_noise_stay_finite() -> None:
+    logits = torch.tensor([-1e4, 1e4], requires_grad=True)
+    gates = sample_gates(logits.expand(1000, 2), 0.1, torch.Generator().manual_seed(0))
+    gates.sum().backward()
+    assert gates.mean(0).tolist() == [0.0, 1.0]
+    assert logits.grad is not None
+    assert torch.isfinite(logits.grad).all()
+    assert math.isfinite(float(gates.sum()))

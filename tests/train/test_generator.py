@@ -1,0 +1,199 @@
+"""The generator in torch and its numpy twin on the device; how it is trained."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeAlias
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from train.tiny import (  # noqa: E402
+    GENTLE,
+    SPACES,
+    TINY,
+    collected,
+    drawings,
+    interrupted_after,
+    random_net,
+)
+
+from eas_sdk.errors import TrainingError  # noqa: E402
+from eas_sdk.selector.generator import load  # noqa: E402
+from eas_sdk.space.choices import encode, madds_table  # noqa: E402
+from eas_sdk.space.elastic import ElasticSpace  # noqa: E402
+from eas_train.generator.gates import Shells, expected_madds  # noqa: E402
+from eas_train.generator.model import ArchitectureGenerator  # noqa: E402
+from eas_train.generator.train import new_generator, train_generator  # noqa: E402
+from eas_train.recipe import GeneratorRecipe  # noqa: E402
+from eas_train.statistics.table import StatisticsTable  # noqa: E402
+from eas_train.supernet.model import Supernet  # noqa: E402
+
+BUDGETS = [1e6, 2e6, 3e6, 5e6]
+
+
+def random_generator(space: ElasticSpace, superclasses: int = 3) -> ArchitectureGenerator:
+    torch.manual_seed(0)
+    budgets = torch.tensor(BUDGETS, dtype=torch.float64)
+    generator = ArchitectureGenerator(space, superclasses, budgets, embedding=8, hidden=16)
+    with torch.no_grad():
+        for parameter in generator.parameters():
+            parameter.normal_(0, 0.7)
+    return generator
+
+
+@pytest.mark.parametrize("name", ["tiny", "small"])
+def test_torch_and_numpy_give_the_same_probabilities(name: str) -> None:
+    space = SPACES[name]
+    generator = random_generator(space)
+    tensors = {key: tensor.numpy() for key, tensor in generator.export().items()}
+    tensors["predictor"] = np.zeros((3, generator.layout.gates), np.float32)
+    twin = load(space, 3, {"budgets": generator.budgets.tolist(), "samples": 4}, tensors)
+    superclasses = np.arange(40) % 3
+    madds = np.linspace(0.5e6, 6e6, 40).astype(int)
+    with torch.no_grad():
+        logits = generator(torch.from_numpy(superclasses), torch.from_numpy(madds))
+    found = twin.probabilities(superclasses, madds)
+    assert found.shape == (40, generator.layout.gates)
+    assert np.ptp(found, axis=0).mean() > 0.1  # the requests do differ
+    np.testing.assert_allclose(found, torch.sigmoid(logits), atol=1e-5)
+
+
+def read_by_the_lstm(generator: ArchitectureGenerator, madds: list[float]) -> torch.Tensor:
+    """[M, D]: the budget's part of what the LSTM is given."""
+    seen: list[torch.Tensor] = []
+    hook = generator.lstm.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    with torch.no_grad():
+        generator(torch.zeros(len(madds), dtype=torch.int64), torch.tensor(madds, dtype=torch.float64))
+    hook.remove()
+    steps = seen[0][..., 8:]
+    assert (steps == steps[:, :1]).all()
+    return steps[:, 0]
+
+
+def test_a_budget_with_an_embedding_uses_it_exactly() -> None:
+    generator = random_generator(TINY)
+    assert torch.equal(read_by_the_lstm(generator, BUDGETS), generator.budget_embedding.weight)
+
+
+def test_budgets_between_are_interpolated_linearly_and_those_outside_take_the_end() -> None:
+    generator = random_generator(TINY)
+    table = generator.budget_embedding.weight.detach()
+    found = read_by_the_lstm(generator, [1.25e6, 2.5e6, 3.5e6, 0.1e6, 9e6])
+    expected = torch.stack(
+        [
+            0.75 * table[0] + 0.25 * table[1],
+            0.5 * table[1] + 0.5 * table[2],
+            0.75 * table[2] + 0.25 * table[3],
+            table[0],
+            table[3],
+        ]
+    )
+    torch.testing.assert_close(found, expected)
+
+
+def test_a_batch_of_requests_is_answered_like_each_alone() -> None:
+    generator = random_generator(TINY)
+    superclasses, madds = torch.tensor([0, 2, 1, 0]), torch.tensor([1.1e6, 2e6, 4e6, 3e6])
+    with torch.no_grad():
+        together = generator(superclasses, madds)
+        alone = [generator(superclasses[i : i + 1], madds[i : i + 1])[0] for i in range(4)]
+    torch.testing.assert_close(together, torch.stack(alone))
+
+
+def test_the_budgets_span_the_space_evenly() -> None:
+    generator = new_generator(GeneratorRecipe(budgets=5), random_net(TINY), [3, 3])
+    low, high = madds_table(TINY).total(TINY, encode(TINY, [TINY.smallest, TINY.largest]), 3).tolist()
+    np.testing.assert_allclose(generator.budgets, np.linspace(low, high, 5))
+
+
+RECIPE = GeneratorRecipe(
+    steps=3, requests=2, batch_size=4, budgets=4, embedding=8, hidden=16, image_size=16, augmentation=GENTLE
+)
+
+
+@pytest.fixture(scope="module")
+def net() -> Supernet:
+    return random_net(TINY)
+
+
+@pytest.fixture(scope="module")
+def statistics(net: Supernet) -> StatisticsTable:
+    return collected(net)
+
+
+@pytest.fixture(scope="module")
+def train(net: Supernet, statistics: StatisticsTable) -> Callable[..., ArchitectureGenerator]:
+    def run(folder: Path, recipe: GeneratorRecipe = RECIPE, fingerprint: str = "a") -> ArchitectureGenerator:
+        return train_generator(recipe, net, statistics, drawings(4, 1), folder, fingerprint=fingerprint)
+
+    return run
+
+
+Train: TypeAlias = Callable[..., ArchitectureGenerator]
+
+
+def test_training_moves_the_generator_alone_and_is_reproducible(
+    net: Supernet, train: Train, tmp_path: Path
+) -> None:
+    before = {name: tensor.clone() for name, tensor in net.state_dict().items()}
+    one, other = (train(tmp_path / name).state_dict() for name in ("one", "other"))
+    start = new_generator(RECIPE, net, [3, 3]).state_dict()
+    assert all(torch.equal(net.state_dict()[name], tensor) for name, tensor in before.items())
+    assert all(torch.equal(one[name], other[name]) for name in one)
+    assert not torch.equal(one["lstm.weight_ih_l0"], start["lstm.weight_ih_l0"])
+
+
+def test_training_goes_on_exactly_where_it_stopped(
+    train: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The checkpoint of the 100th step is all that is left of a training that is interrupted after the 102nd."""
+    recipe = RECIPE.model_copy(update={"steps": 104, "requests": 1, "batch_size": 1})
+    whole = train(tmp_path / "whole", recipe)
+    with monkeypatch.context() as patch:
+        patch.setattr("eas_train.generator.train.progress", interrupted_after(102))
+        with pytest.raises(KeyboardInterrupt):
+            train(tmp_path / "cut", recipe)
+    resumed = train(tmp_path / "cut", recipe).state_dict()
+    assert all(torch.equal(resumed[name], tensor) for name, tensor in whole.state_dict().items())
+
+
+def test_it_learns_to_keep_to_the_budget(train: Train, tmp_path: Path) -> None:
+    recipe = RECIPE.model_copy(update={"steps": 100, "batch_size": 1, "learning_rate": 0.03})
+    generator = train(tmp_path, recipe)
+    log = [json.loads(line) for line in (tmp_path / "generator.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in log] == [20, 40, 60, 80, 100]
+    low, high = (float(generator.budgets[i]) for i in (0, -1))
+    wanted = torch.tensor([low, (low + high) / 2, high], dtype=torch.float64)
+    with torch.no_grad():
+        gates = torch.sigmoid(generator(torch.tensor([0, 0, 0]), wanted))
+        costs = [float(expected_madds(TINY, Shells.of(TINY, p), 3)) for p in gates]
+    assert costs[0] < costs[1] < costs[2]
+    assert costs[2] - costs[0] > 0.4 * (high - low)
+
+
+def test_a_finished_training_is_not_done_again(train: Train, tmp_path: Path) -> None:
+    one = train(tmp_path)
+    written = (tmp_path / "generator.pt").read_bytes()
+    other = train(tmp_path)
+    assert (tmp_path / "generator.pt").read_bytes() == written
+    assert torch.equal(one.lstm.weight_hh_l0, other.lstm.weight_hh_l0)
+
+
+def test_a_checkpoint_of_another_training_is_refused(train: Train, tmp_path: Path) -> None:
+    train(tmp_path)
+    with pytest.raises(TrainingError, match="another recipe"):
+        train(tmp_path, fingerprint="b")
+
+
+def test_a_loss_that_is_not_finite_stops_the_training(statistics: StatisticsTable, tmp_path: Path) -> None:
+    broken = random_net(TINY)
+    with torch.no_grad():
+        broken.tensor("classifier.bias").fill_(float("nan"))
+    with pytest.raises(TrainingError, match="finite"):
+        train_generator(RECIPE, broken, statistics, drawings(4, 1), tmp_path, fingerprint="a")
+    assert not (tmp_path / "generator.pt").exists()

@@ -1,0 +1,201 @@
+"""Training of the supernet: what a step samples, and that a training goes on exactly after any interruption."""
+
+from __future__ import annotations
+
+import collections
+import json
+import math
+import os
+import random
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from train.tiny import (  # noqa: E402
+    CPU,
+    TINY,
+    TinyRecipe,
+    drawings,
+    equal_states,
+    interrupted_after,
+    sandwich,
+    tiny_recipe,
+    train_in,
+)
+
+from eas_sdk.errors import TrainingError  # noqa: E402
+from eas_train import checkpoint  # noqa: E402
+from eas_train.recipe import Phase  # noqa: E402
+from eas_train.supernet.model import Supernet  # noqa: E402
+from eas_train.supernet.train import (  # noqa: E402
+    CHECKPOINT,
+    LOG,
+    learning_rate,
+    load_supernet,
+    phase_architectures,
+    sample_architecture,
+    train_supernet,
+)
+
+DATA = drawings(4, 0)
+
+
+def train(folder: Path, recipe: TinyRecipe | None = None) -> Supernet:
+    return train_supernet(recipe or tiny_recipe(), DATA, folder, CPU)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Supernet:
+    """The tiny recipe, trained in one go."""
+    return train(tmp_path_factory.mktemp("whole"))
+
+
+@pytest.mark.parametrize("step", [1, 2, 3, 5])
+def test_an_interrupted_training_goes_on_exactly(
+    whole: Supernet, step: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Inside the first phase, at the boundary (channels are sorted next), and inside the second."""
+    with monkeypatch.context() as patch:
+        patch.setattr("eas_train.supernet.train.progress", interrupted_after(step))
+        with pytest.raises(KeyboardInterrupt):
+            train(tmp_path)
+    with pytest.raises(TrainingError, match=rf"{step} of 6 steps"):
+        load_supernet(tiny_recipe(), DATA, tmp_path, CPU)
+    assert equal_states(train(tmp_path), whole)
+
+
+def test_a_killed_training_goes_on_exactly(tmp_path: Path) -> None:
+    steps, cut = 40, tmp_path / "cut"
+    command = "import sys, pathlib; from train.tiny import train_in; train_in(pathlib.Path(sys.argv[1]), 40)"
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    with subprocess.Popen([sys.executable, "-c", command, str(cut)], env=environment) as process:
+        while not (cut / CHECKPOINT).exists() and process.poll() is None:
+            time.sleep(0.005)
+        process.kill()
+    recipe = tiny_recipe(phases=(sandwich(steps=steps),))
+    state = checkpoint.load(cut / CHECKPOINT, recipe=recipe.fingerprint(DATA))
+    assert state is not None
+    assert 1 <= state["step"] < steps
+    assert equal_states(train_in(cut, steps), train_in(tmp_path / "whole", steps))
+
+
+def test_equal_seeds_give_equal_networks_and_others_do_not(whole: Supernet, tmp_path: Path) -> None:
+    assert equal_states(train(tmp_path / "same"), whole)
+    assert not equal_states(train(tmp_path / "other", tiny_recipe(seed=1)), whole)
+
+
+def test_a_finished_training_is_loaded_and_not_done_again(whole: Supernet, tmp_path: Path) -> None:
+    train(tmp_path)
+    written = (tmp_path / CHECKPOINT).read_bytes()
+    assert equal_states(train(tmp_path), whole)
+    assert (tmp_path / CHECKPOINT).read_bytes() == written
+    loaded = load_supernet(tiny_recipe(), DATA, tmp_path, CPU)
+    assert equal_states(loaded, whole)
+    assert not loaded.training
+
+
+def test_another_recipe_or_data_set_does_not_touch_a_checkpoint(tmp_path: Path) -> None:
+    train(tmp_path)
+    written = (tmp_path / CHECKPOINT).read_bytes()
+    with pytest.raises(TrainingError, match="another recipe or data set"):
+        train(tmp_path, tiny_recipe(seed=1))
+    with pytest.raises(TrainingError, match="another recipe or data set"):
+        train_supernet(tiny_recipe(), drawings(5, 0), tmp_path, CPU)
+    assert (tmp_path / CHECKPOINT).read_bytes() == written
+
+
+def test_a_folder_without_a_training_holds_no_supernet(tmp_path: Path) -> None:
+    with pytest.raises(TrainingError, match="0 of 6 steps"):
+        load_supernet(tiny_recipe(), DATA, tmp_path, CPU)
+
+
+def test_a_loss_that_is_not_finite_names_the_phase_and_keeps_the_last_good_checkpoint(tmp_path: Path) -> None:
+    good = sandwich(steps=2, name="good")
+    bad = sandwich(steps=4, name="too fast", learning_rate=1e30)
+    recipe = tiny_recipe(phases=(good, bad))
+    with pytest.raises(TrainingError, match="'too fast'"):
+        train(tmp_path, recipe)
+    state = checkpoint.load(tmp_path / CHECKPOINT, recipe=recipe.fingerprint(DATA))
+    assert state is not None
+    assert 2 <= state["step"] < 6
+    assert all(torch.isfinite(tensor).all() for tensor in state["net"].values())
+
+
+def test_the_log_has_the_losses_of_every_network_of_a_step(tmp_path: Path) -> None:
+    train_in(tmp_path, 20)
+    (line,) = (tmp_path / LOG).read_text().splitlines()
+    entry = json.loads(line)
+    assert (entry["step"], entry["phase"]) == (20, "sandwich")
+    assert len(entry["losses"]) == 3
+
+
+def test_training_lowers_the_loss(tmp_path: Path) -> None:
+    teacher = Phase(
+        name="teacher", steps=60, learning_rate=0.1, depths=(3,), kernels=(7,), expansions=(4,), image_size=16
+    )
+    train(tmp_path, tiny_recipe(phases=(teacher,), batch_size=16))
+    losses = [json.loads(line)["losses"][0] for line in (tmp_path / LOG).read_text().splitlines()]
+    assert len(losses) == 3
+    assert losses[-1] < losses[0] < math.log(6) + 0.5
+
+
+@pytest.mark.parametrize("with_sandwich", [True, False])
+def test_distillation_acts_whether_or_not_the_step_trains_the_teacher(
+    tmp_path: Path, with_sandwich: bool
+) -> None:
+    """Progressive shrinking (no sandwich) has a teacher too: the largest network, without a gradient."""
+    made = []
+    for weight in (0.0, 1.0):
+        phase = sandwich(
+            steps=1,
+            networks=2,
+            sandwich=with_sandwich,
+            expansions=(2, 3),
+            distillation=weight,
+            learning_rate=0.01,
+        )
+        made.append(train(tmp_path / str(weight), tiny_recipe(phases=(phase,))))
+    assert not equal_states(*made)
+
+
+def test_the_learning_rate_warms_up_and_falls_along_a_cosine() -> None:
+    phase = sandwich(steps=110, warmup_steps=10, learning_rate=0.4)
+    rates = [learning_rate(phase, at) for at in range(110)]
+    assert rates[:10] == pytest.approx([0.04 * (i + 1) for i in range(10)])
+    assert rates[10] == pytest.approx(0.4)
+    assert rates[60] == pytest.approx(0.2)
+    assert all(a > b for a, b in zip(rates[10:], rates[11:], strict=False))
+    assert 0 < rates[-1] < 0.001
+
+
+def test_a_step_trains_the_largest_the_smallest_and_random_networks() -> None:
+    rng = random.Random(0)
+    networks = phase_architectures(TINY, sandwich(steps=1, networks=4), rng)
+    assert networks[:2] == [TINY.largest, TINY.smallest]
+    assert len(networks) == 4
+    teacher = Phase(
+        name="t", steps=1, learning_rate=1, depths=(3,), kernels=(7,), expansions=(4,), networks=3
+    )
+    assert phase_architectures(TINY, teacher, rng) == [TINY.largest]
+    assert len(phase_architectures(TINY, sandwich(steps=1, sandwich=False), rng)) == 3
+
+
+def test_random_networks_are_uniform_over_the_phases_choices() -> None:
+    rng = random.Random(0)
+    phase = sandwich(steps=1, depths=(1, 3), kernels=(3, 7), expansions=(2, 3, 4))
+    drawn = [sample_architecture(TINY, phase, rng) for _ in range(1500)]
+    for architecture in drawn:
+        TINY.validate(architecture)
+    counts = collections.Counter(depth for a in drawn for depth in a.depths)
+    blocks = [block for a in drawn for block in a.blocks]
+    assert counts[1] / (3 * 1500) == pytest.approx(1 / 2, abs=0.03)
+    assert set(counts) == {1, 3}
+    for kernel in (3, 7):
+        assert sum(b.kernel == kernel for b in blocks) / len(blocks) == pytest.approx(1 / 2, abs=0.03)
+    for expansion in (2, 3, 4):
+        assert sum(b.expansion == expansion for b in blocks) / len(blocks) == pytest.approx(1 / 3, abs=0.03)

@@ -1,0 +1,248 @@
+"""A search space, drawings and recipes so small that every stage of a training takes seconds."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from eas_sdk.bank.bundle import Bundle
+from eas_sdk.space.architecture import Architecture
+from eas_sdk.space.elastic import SMALL, ElasticSpace, Stage
+from eas_sdk.task import Superclass as Task
+from eas_train.bundle import assemble
+from eas_train.data.augment import Augmentation
+from eas_train.data.imageset import ImageSet, Splits, Superclass
+from eas_train.generator.measure import random_architecture
+from eas_train.generator.model import ArchitectureGenerator
+from eas_train.generator.predictor import Predictor
+from eas_train.recipe import Phase, SupernetRecipe
+from eas_train.statistics.table import StatisticsTable, collect
+from eas_train.supernet.model import Supernet
+from eas_train.supernet.train import train_supernet
+
+# More threads would sum in another order, and other work on the machine would slow all of them down.
+torch.set_num_threads(1)
+
+CPU = torch.device("cpu")
+
+TINY = ElasticSpace(
+    input_size=24,
+    stem_width=8,
+    head_width=48,
+    feature_width=64,
+    stages=(
+        Stage(16, 2, "relu", False),
+        Stage(24, 2, "hard_swish", True),
+        Stage(24, 1, "hard_swish", True),
+    ),
+    depths=(1, 2, 3),
+    kernels=(3, 5, 7),
+    expansions=(2, 3, 4),
+)
+"""Three units with everything that the real spaces have: strides, squeeze-and-excitation, a unit that begins with a
+residual block, and narrow layers whose rounding shows."""
+
+SPACES = {"tiny": TINY, "small": SMALL}
+
+GENTLE = Augmentation(
+    rotation_degrees=10,
+    log_scale=0.1,
+    shear=0.05,
+    shift=0.05,
+    warp=0,
+    p_outline=0,
+    hue_turns=0.02,
+    p_any_hue=0,
+    saturation=0.1,
+    brightness=0.1,
+    contrast=0.1,
+    p_grey=0,
+    p_noise=0,
+    p_erase=0,
+)
+"""Leaves colours and shapes recognisable at 24 px."""
+
+
+class TinyRecipe(SupernetRecipe):
+    """Trains the tiny space instead of a preset."""
+
+    def space(self) -> ElasticSpace:
+        return TINY
+
+
+def tiny_recipe(**changes: object) -> TinyRecipe:
+    """Six steps: two of the teacher, then four of the sandwich with channels sorted."""
+    settings: dict[str, object] = {
+        "batch_size": 8,
+        "dropout": 0.2,
+        "checkpoint_every_s": 0,
+        "augmentation": GENTLE,
+        "phases": (
+            Phase(
+                name="teacher",
+                steps=2,
+                learning_rate=0.05,
+                depths=(3,),
+                kernels=(7,),
+                expansions=(4,),
+                image_size=16,
+            ),
+            sandwich(steps=4, sort_channels=True),
+        ),
+    }
+    return TinyRecipe.model_validate(settings | changes)
+
+
+def sandwich(steps: int, **changes: object) -> Phase:
+    """Largest, smallest and one random network of the tiny space a step."""
+    settings: dict[str, object] = {
+        "name": "sandwich",
+        "steps": steps,
+        "learning_rate": 0.05,
+        "depths": TINY.depths,
+        "kernels": TINY.kernels,
+        "expansions": TINY.expansions,
+        "networks": 3,
+        "sandwich": True,
+        "distillation": 1.0,
+        "superclass_dropout": 0.5,
+    }
+    return Phase.model_validate(settings | changes)
+
+
+SUPERCLASSES = (
+    Superclass("solids", ("red disc", "green square", "blue triangle")),
+    Superclass("lines", ("yellow ring", "cyan cross", "magenta bar")),
+)
+COLOURS = ((220, 40, 40), (40, 180, 60), (50, 70, 220), (230, 210, 40), (40, 200, 210), (210, 50, 200))
+
+
+def drawings(each: int, seed: int, size: int = 24) -> ImageSet:
+    """`each` drawings of six classes: a shape in its colour, both a little varied, on a transparent ground."""
+    rng = np.random.default_rng(seed)
+    images, targets = [], []
+    for target in range(6):
+        for _ in range(each):
+            y, x = np.mgrid[0:size, 0:size] / size - 0.5 + rng.uniform(-0.05, 0.05, (2, 1, 1))
+            scale = rng.uniform(0.28, 0.4)
+            distance = np.hypot(x, y)
+            shape = (
+                distance < scale,
+                np.maximum(abs(x), abs(y)) < scale,
+                (y < scale) & (y > 2 * abs(x) - scale),
+                abs(distance - scale) < 0.08,
+                (np.minimum(abs(x), abs(y)) < 0.08) & (np.maximum(abs(x), abs(y)) < scale),
+                (abs(y) < 0.1) & (abs(x) < scale),
+            )[target]
+            colour = np.clip(COLOURS[target] + rng.normal(0, 12, 3), 0, 255)
+            images.append(np.dstack([np.broadcast_to(colour, (size, size, 3)), 255 * shape]).astype(np.uint8))
+            targets.append(target)
+    return ImageSet(
+        np.stack(images),
+        np.array(targets, np.int64),
+        tuple(c for s in SUPERCLASSES for c in s.class_names),
+        SUPERCLASSES,
+        ("numpy",) * len(targets),
+        tuple(f"drawing {i}" for i in range(len(targets))),
+    )
+
+
+def splits() -> Splits:
+    """Drawings of the same six classes by three seeds."""
+    return Splits(drawings(30, 0), drawings(8, 1), drawings(8, 2))
+
+
+def architectures(space: ElasticSpace, count: int, seed: int = 0) -> list[Architecture]:
+    """The smallest, the largest, and random members between them."""
+    rng = random.Random(seed)
+    return [space.smallest, space.largest, *(random_architecture(space, rng) for _ in range(count - 2))]
+
+
+def random_net(space: ElasticSpace, classes: int = 6, seed: int = 0) -> Supernet:
+    """A supernet in evaluation mode whose parameters are all random (a new one has gammas and biases of 0 or 1)."""
+    torch.manual_seed(seed)
+    net = Supernet(space, classes)
+    with torch.no_grad():
+        for name, parameter in net.named_parameters():
+            if name.endswith("gamma"):
+                parameter.uniform_(0.5, 1.5)
+            elif not name.endswith("weight"):
+                parameter.normal_(0, 0.3)
+    return net.eval()
+
+
+def random_images(space: ElasticSpace, count: int, seed: int = 0) -> Tensor:
+    """`count` x 3 x S x S, each with a mean and a contrast of its own."""
+    generator = torch.Generator().manual_seed(seed)
+    noise = torch.rand(count, 3, space.input_size, space.input_size, generator=generator)
+    return noise * torch.rand(count, 3, 1, 1, generator=generator)
+
+
+def collected(net: Supernet, networks: int = 6, images: int = 16) -> StatisticsTable:
+    """Statistics of random networks on random images."""
+    return collect(
+        net,
+        lambda seed: random_images(net.space, images, seed),
+        lambda rng: random_architecture(net.space, rng),
+        networks,
+    )
+
+
+def random_bundle(space: ElasticSpace = TINY, seed: int = 0, sharpness: float = 3.0) -> Bundle:
+    """A bundle of random weights, straight from torch; `sharpness` scales the generator's heads."""
+    net = random_net(space, seed=seed)
+    budgets = torch.tensor([0.2, 0.5, 1.0, 2.0, 4.0], dtype=torch.float64) * 1e6
+    generator = ArchitectureGenerator(space, 2, budgets, embedding=8, hidden=16)
+    with torch.no_grad():
+        for head in (generator.depth, generator.kernel, generator.expansion):
+            head.weight.normal_(0, sharpness)
+    rng = np.random.default_rng(seed)
+    predictor = Predictor(rng.normal(0.1, 0.1, (2, generator.layout.gates)), np.zeros(2), 0.0)
+    return assemble(
+        "tiny",
+        net,
+        collected(net),
+        generator,
+        predictor,
+        [Task(s.name, s.class_names) for s in SUPERCLASSES],
+        samples=16,
+        training={},
+        attributions=("numpy",),
+    )
+
+
+def train_in(folder: Path, steps: int) -> Supernet:
+    """A training of `steps` sandwich steps that saves after each; also run by a process that is killed."""
+    recipe = tiny_recipe(phases=(sandwich(steps=steps),))
+    return train_supernet(recipe, drawings(4, 0), folder, CPU)
+
+
+def interrupted_after(step: int) -> Callable[..., AbstractContextManager[Callable[[int, str], None]]]:
+    """A progress that presses Ctrl-C once `step` steps are done."""
+
+    @contextmanager
+    def progress(*_: object) -> Iterator[Callable[[int, str], None]]:
+        def update(done: int, note: str) -> None:
+            if done == step:
+                raise KeyboardInterrupt
+
+        yield update
+
+    return progress
+
+
+def equal_states(a: Supernet, b: Supernet) -> bool:
+    """Whether two supernets have the same parameters, bit for bit."""
+    one, other = a.state_dict(), b.state_dict()
+    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+
+
+def means(values: Sequence[Tensor]) -> Tensor:
+    """The mean of tensors of one shape."""
+    return torch.stack(list(values)).mean(0)
