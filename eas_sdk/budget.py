@@ -16,9 +16,7 @@ LIMIT = 2**62
 """Budgets lie below it, so that sums of multiply-adds fit int64."""
 
 _GRAMMAR = "a budget is a positive number of multiply-adds below 2**62: 4_000_000, '4M', '350k' or '0.3G'"
-_TEXT = re.compile(
-    r"\s*([0-9]+(?:\.[0-9]+)?(?:[eE]\+?[0-9]{1,2})?)\s*([kKmMgG]?)\s*(?:[mM][aA][dD][dD][sS])?\s*"
-)
+_TEXT = re.compile(r"\s*([0-9]+(?:\.[0-9]+)?(?:[eE]\+?[0-9]{1,2})?)\s*([kKmMgG]?)\s*(?:[mM][aA][dD][dD][sS])?\s*")
 _SCALE = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9}
 
 

@@ -83,9 +83,7 @@ class Model:
         """
         return self.program.run(as_float_batch(images, self.input_size))
 
-    def predict(
-        self, images: npt.NDArray[np.uint8] | npt.NDArray[np.floating], top_k: int = 3
-    ) -> list[Prediction]:
+    def predict(self, images: npt.NDArray[np.uint8] | npt.NDArray[np.floating], top_k: int = 3) -> list[Prediction]:
         """Labels with probabilities, one `Prediction` an image.
 
         Args:

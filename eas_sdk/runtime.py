@@ -61,9 +61,7 @@ class Runtime:
         """
         return madds_range(self.bundle.space, len(resolve(task, self.bundle.superclasses).classes))
 
-    def architectures(
-        self, requests: Sequence[tuple[str | Task, object]], *, seed: int = 0
-    ) -> list[Architecture]:
+    def architectures(self, requests: Sequence[tuple[str | Task, object]], *, seed: int = 0) -> list[Architecture]:
         """Architectures for many (task, budget) requests in one forward pass of the selector.
 
         Equal requests with equal seeds give equal answers, alone or among others.
@@ -74,9 +72,7 @@ class Runtime:
         """
         if isinstance(seed, bool) or not isinstance(seed, numbers.Integral) or seed < 0:
             raise InputError(f"a seed is an integer of 0 or more; got {seed!r}")
-        return self.selector.select(
-            [self._request(task, budget) for task, budget in requests], seed=int(seed)
-        )
+        return self.selector.select([self._request(task, budget) for task, budget in requests], seed=int(seed))
 
     def specialize(
         self, task: str | Task, budget: object, *, seed: int = 0, engine: str = "numpy", threads: int = 1
@@ -99,9 +95,7 @@ class Runtime:
         (architecture,) = self.architectures([(resolved, budget)], seed=seed)
         return self.build(resolved, architecture, engine=engine, threads=threads)
 
-    def build(
-        self, task: str | Task, architecture: Architecture, *, engine: str = "numpy", threads: int = 1
-    ) -> Model:
+    def build(self, task: str | Task, architecture: Architecture, *, engine: str = "numpy", threads: int = 1) -> Model:
         """The network of a given architecture for a task, whatever it costs.
 
         Raises:

@@ -48,9 +48,7 @@ def resolve(task: object, superclasses: Sequence[Superclass]) -> Task:
         return task
     names = [superclass.name for superclass in superclasses]
     if not isinstance(task, str):
-        raise TaskError(
-            f"a task is the name of a superclass; got {reprlib.repr(task)} of type {type(task).__name__}"
-        )
+        raise TaskError(f"a task is the name of a superclass; got {reprlib.repr(task)} of type {type(task).__name__}")
     if task not in names:
         raise TaskError(f"no superclass is called {task[:64]!r}; {closest(task[:64], names)}")
     index = names.index(task)
@@ -62,16 +60,10 @@ def resolve(task: object, superclasses: Sequence[Superclass]) -> Task:
 def _check(task: Task, superclasses: Sequence[Superclass]) -> None:
     labels = [label for superclass in superclasses for label in superclass.labels]
     if task.superclass not in range(len(superclasses)):
-        raise TaskError(
-            f"the superclass of a task is an index below {len(superclasses)}; got {task.superclass!r}"
-        )
+        raise TaskError(f"the superclass of a task is an index below {len(superclasses)}; got {task.superclass!r}")
     if not task.classes or len(set(task.classes)) != len(task.classes):
-        raise TaskError(
-            f"a task has at least one class and names none twice; got {reprlib.repr(task.classes)}"
-        )
+        raise TaskError(f"a task has at least one class and names none twice; got {reprlib.repr(task.classes)}")
     if any(c not in range(len(labels)) for c in task.classes):
-        raise TaskError(
-            f"the classes of a task are indices below {len(labels)}; got {reprlib.repr(task.classes)}"
-        )
+        raise TaskError(f"the classes of a task are indices below {len(labels)}; got {reprlib.repr(task.classes)}")
     if task.labels != tuple(labels[c] for c in task.classes):
         raise TaskError(f"the labels of a task are those of its classes; got {reprlib.repr(task.labels)}")

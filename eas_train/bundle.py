@@ -51,7 +51,7 @@ def assemble(
             match node:
                 case Conv2d() if suffix == "weight":
                     value = value.transpose(0, 2, 3, 1)
-                case DepthwiseConv2d():
+                case DepthwiseConv2d() if suffix == "weight":
                     value = value[:, 0].transpose(1, 2, 0)
                 case _:
                     pass
@@ -103,13 +103,17 @@ def selectable(bundle: Bundle, budgets: int) -> Architecture:
 
 
 def prune(bundle: Bundle, largest: Architecture) -> Bundle:
-    """The bundle without what lies beyond `largest`; its space is narrowed likewise."""
+    """The bundle without what lies beyond `largest`; its space is narrowed likewise.
+
+    The selector cuts its samples to the space, so whatever the seed it stays within the bank. A request may thus get
+    another network than from the whole bundle: where a sample that was too large fits when cut, and promises more.
+    """
     space = dataclasses.replace(bundle.space, largest=largest)
     tensors = {name: tensor for name, tensor in bundle.tensors.items() if name.startswith("selector/")}
     for node in structure(space, largest, len(bundle.labels)):
         for name, shape in tensor_shapes(space, node).items():
             full = bundle.tensors[name]
-            if isinstance(node, DepthwiseConv2d) and name.startswith("bank/"):
+            if isinstance(node, DepthwiseConv2d) and name.endswith(".weight"):
                 crop = (full.shape[0] - node.kernel) // 2
                 full = full[crop : crop + node.kernel, crop : crop + node.kernel]
             tensors[name] = np.ascontiguousarray(full[tuple(slice(n) for n in shape)])

@@ -32,14 +32,13 @@ def load(path: Path, *, recipe: str) -> dict[str, Any] | None:
     """
     if not path.exists():
         return None
+    content = path.read_bytes()
     try:
-        with zipfile.ZipFile(path) as archive:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
             broken = archive.testzip()  # torch does not compare the checksums itself
         if broken is not None:
             raise ValueError(f"wrong checksum of {broken}")
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except OSError:
-        raise
+        state = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
     except Exception as error:  # a damaged archive or pickle can raise almost anything
         raise TrainingError(
             f"{path} is not a readable checkpoint ({error!r}); delete it to start afresh"

@@ -90,9 +90,7 @@ def _tensor(rng: np.random.Generator, name: str, shape: tuple[int, ...]) -> np.n
     return value.astype(np.float32)
 
 
-def _selector(
-    rng: np.random.Generator, space: ElasticSpace, superclasses: int, budgets: int
-) -> dict[str, np.ndarray]:
+def _selector(rng: np.random.Generator, space: ElasticSpace, superclasses: int, budgets: int) -> dict[str, np.ndarray]:
     """A generator's tensors (see eas_sdk.selector.generator); it expects bigger networks to do better."""
     layout, width, hidden = GateLayout.of(space), 8, 16
     shapes = {

@@ -178,9 +178,7 @@ def test_the_command_check_catches(line: str, whole: bool) -> None:
     assert command_fault(line, whole) != ""
 
 
-@pytest.mark.parametrize(
-    "line", ["eas evaluate --images", "eas predict", "eas --version", "eas demo --out FILE"]
-)
+@pytest.mark.parametrize("line", ["eas evaluate --images", "eas predict", "eas --version", "eas demo --out FILE"])
 def test_the_command_check_allows_a_part_in_the_text(line: str) -> None:
     assert command_fault(line, whole=False) == ""
 

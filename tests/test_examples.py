@@ -80,9 +80,7 @@ def test_budget_sweep_explains_an_unknown_task_in_one_line(bundle: Path) -> None
     assert "Traceback" not in done.stderr
 
 
-def test_classify_folder_answers_for_each_image_and_reports_a_damaged_one(
-    bundle: Path, tmp_path: Path
-) -> None:
+def test_classify_folder_answers_for_each_image_and_reports_a_damaged_one(bundle: Path, tmp_path: Path) -> None:
     from PIL import Image
 
     pixels = np.random.default_rng(0).integers(0, 256, (40, 60, 4), np.uint8)

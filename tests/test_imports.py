@@ -187,9 +187,7 @@ def test_the_cycle_check_catches_a_circle(tmp_path: Path) -> None:
     assert {"p.a", "p.b", "p.c.d"} == set(import_cycle(tmp_path, "p"))
 
 
-@pytest.mark.parametrize(
-    "back", ["def f():\n    import p.a", "if TYPE_CHECKING:\n    import p.a", "X = 'p.a:x'"]
-)
+@pytest.mark.parametrize("back", ["def f():\n    import p.a", "if TYPE_CHECKING:\n    import p.a", "X = 'p.a:x'"])
 def test_the_cycle_check_allows_what_does_not_run_at_import(tmp_path: Path, back: str) -> None:
     write(tmp_path, {"p/__init__.py": "from p.a import x", "p/a.py": "import p.b", "p/b.py": back})
     assert import_cycle(tmp_path, "p") == []

@@ -132,9 +132,7 @@ def check(bundle: Bundle) -> None:
             raise BundleError(f"a bundle names no {what} twice; got {reprlib.repr(twice)}")
     for superclass in bundle.superclasses:
         if not superclass.labels:
-            raise BundleError(
-                f"a superclass has at least one label; {reprlib.repr(superclass.name)} has none"
-            )
+            raise BundleError(f"a superclass has at least one label; {reprlib.repr(superclass.name)} has none")
     if not all(-NORMALISATION <= v <= NORMALISATION for v in bundle.mean):
         raise BundleError(f"mean lies between -{NORMALISATION:g} and {NORMALISATION:g}; got {bundle.mean}")
     if not all(1 / NORMALISATION <= v <= NORMALISATION for v in bundle.std):
@@ -144,13 +142,9 @@ def check(bundle: Bundle) -> None:
             tensor = bundle.tensors.get(name)
             if tensor is None or tensor.shape != shape or tensor.dtype.kind != "f":
                 got = "nothing" if tensor is None else f"{tensor.dtype} {tensor.shape}"
-                raise BundleError(
-                    f"the bundle's tensor {name!r} is floating point of shape {shape}; got {got}"
-                )
+                raise BundleError(f"the bundle's tensor {name!r} is floating point of shape {shape}; got {got}")
             if not np.isfinite(tensor).all() or (name.endswith(".variance") and tensor.min() < 0):
-                raise BundleError(
-                    f"the bundle's tensor {name!r} is finite, and no variance negative; it is not"
-                )
+                raise BundleError(f"the bundle's tensor {name!r} is finite, and no variance negative; it is not")
 
 
 def tensor_shapes(space: ElasticSpace, node: Node) -> dict[str, tuple[int, ...]]:
@@ -198,18 +192,14 @@ def statistics_rows(space: ElasticSpace, name: str) -> tuple[int, ...]:
 def _get(data: object, key: str, kind: type[T]) -> T:
     value = data.get(key) if isinstance(data, dict) else None
     if not isinstance(value, kind):
-        raise BundleError(
-            f"{key!r} in the section 'eas' is of type {kind.__name__}; got {reprlib.repr(value)}"
-        )
+        raise BundleError(f"{key!r} in the section 'eas' is of type {kind.__name__}; got {reprlib.repr(value)}")
     return value
 
 
 def _text(key: str, value: object) -> str:
     # Lone surrogates, which JSON can escape, cannot be printed.
     if not isinstance(value, str) or not value or value != value.encode(errors="ignore").decode():
-        raise BundleError(
-            f"{key!r} in the section 'eas' is non-empty text of valid Unicode; got {reprlib.repr(value)}"
-        )
+        raise BundleError(f"{key!r} in the section 'eas' is non-empty text of valid Unicode; got {reprlib.repr(value)}")
     return value
 
 

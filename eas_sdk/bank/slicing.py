@@ -26,11 +26,7 @@ def cut(bundle: Bundle, architecture: Architecture, classes: Sequence[int]) -> G
         ArchitectureError: the bank cannot serve the architecture.
     """
     nodes = structure(bundle.space, architecture, len(classes))
-    blocks = {
-        f"unit{u}.block{b}": block
-        for u, unit in enumerate(architecture.units)
-        for b, block in enumerate(unit)
-    }
+    blocks = {f"unit{u}.block{b}": block for u, unit in enumerate(architecture.units) for b, block in enumerate(unit)}
     weights: dict[str, FloatArray] = {}
     for node in nodes:
         weight: FloatArray
@@ -40,9 +36,7 @@ def cut(bundle: Bundle, architecture: Architecture, classes: Sequence[int]) -> G
                 weight = (1 / np.asarray(bundle.std)).astype(np.float32)
                 bias = (-np.asarray(bundle.mean) / np.asarray(bundle.std)).astype(np.float32)
             case Conv2d():
-                stored = bundle.tensors[f"bank/{node.name}.weight"][
-                    : node.out_channels, ..., : node.in_channels
-                ]
+                stored = bundle.tensors[f"bank/{node.name}.weight"][: node.out_channels, ..., : node.in_channels]
                 if not node.has_bias:
                     weight, bias = _float32(stored), np.zeros(node.out_channels, np.float32)
                 elif node.name.endswith((".squeeze", ".excite")):
@@ -69,9 +63,7 @@ def cut(bundle: Bundle, architecture: Architecture, classes: Sequence[int]) -> G
     return Graph(nodes, weights, tuple(labels[c] for c in classes))
 
 
-def _statistics(
-    bundle: Bundle, name: str, blocks: Mapping[str, Block], channels: int
-) -> tuple[FloatArray, FloatArray]:
+def _statistics(bundle: Bundle, name: str, blocks: Mapping[str, Block], channels: int) -> tuple[FloatArray, FloatArray]:
     """A node's batch-norm as scale and shift, with the statistics of its block's local configuration."""
     mean, variance = (bundle.tensors[f"statistics/{name}.{suffix}"] for suffix in ("mean", "variance"))
     if mean.ndim > 1:

@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import click
 import numpy as np
@@ -21,6 +22,8 @@ from eas_sdk.errors import InputError
 from eas_sdk.model import Prediction
 from eas_sdk.runtime import Runtime
 from eas_sdk.space.architecture import Architecture
+
+T = TypeVar("T")
 
 LEVELS = {"low": 0.0, "middle": 0.5, "top": 1.0}
 TASKS = 4
@@ -81,7 +84,7 @@ def demo(out: Path, bundle: Path | None, images: Path | None, tasks: tuple[str, 
         drawings = spread(drawings, TASKS)
     credit = attribution(images)
     rows, panels = [], []
-    runtime.specialize(*_request(runtime, drawings[0].task, 1.0)).logits(drawings[0].images[:1])  # warm up
+    _run(runtime, drawings[0], "warm-up", 0.5)
     for drawn in drawings:
         results = [_run(runtime, drawn, name, fraction) for name, fraction in LEVELS.items()]
         rows += [row for row, _ in results]
@@ -94,27 +97,23 @@ def demo(out: Path, bundle: Path | None, images: Path | None, tasks: tuple[str, 
         _print(rows, out, credit)
 
 
-def spread(items: Sequence[Drawings], count: int) -> list[Drawings]:
+def spread(items: Sequence[T], count: int) -> list[T]:
     """`count` items, evenly spaced from the first to the last."""
     picked = sorted(set(np.linspace(0, len(items) - 1, count).round().astype(int).tolist()))
     return [items[i] for i in picked]
 
 
-def _request(runtime: Runtime, task: str, fraction: float) -> tuple[str, int]:
-    return task, budget_at(runtime, task, fraction)
-
-
 def _run(runtime: Runtime, drawn: Drawings, name: str, fraction: float) -> tuple[Row, list[Prediction]]:
     """Specialise for the task at a fraction of its budget range, and classify its drawings one by one."""
-    task, budget = _request(runtime, drawn.task, fraction)
-    switches = [timed(runtime.specialize, task, budget) for _ in range(5)]
+    budget = budget_at(runtime, drawn.task, fraction)
+    switches = [timed(runtime.specialize, drawn.task, budget) for _ in range(5)]
     model = switches[0][0]
     model.logits(drawn.images[:1])  # the first call also sets up the memory
     runs = [timed(model.predict, image[None]) for image in drawn.images]
     predictions = [prediction for (prediction,), _ in runs]
     hits = [p.label == model.labels[target] for p, target in zip(predictions, drawn.targets, strict=True)]
     row = Row(
-        task=task,
+        task=drawn.task,
         budget=name,
         budget_madds=budget,
         architecture=str(model.architecture),
@@ -129,14 +128,14 @@ def _run(runtime: Runtime, drawn: Drawings, name: str, fraction: float) -> tuple
 
 def _panel(runtime: Runtime, drawn: Drawings, results: Sequence[tuple[Row, list[Prediction]]]) -> Panel:
     labels = runtime.labels(drawn.task)
-    shown = sorted(set(np.linspace(0, len(drawn.images) - 1, SHOWN).round().astype(int).tolist()))
+    shown = spread(range(len(drawn.images)), SHOWN)
     strips = []
     for row, predictions in results:
         answers = [
             Answer(p.label, p.probability, p.label == labels[target])
             for p, target in ((predictions[i], drawn.targets[i]) for i in shown)
         ]
-        title = f"budget {format_madds(row.budget_madds)}: {format_madds(row.madds)} multiply-adds"
+        title = f"budget {format_madds(row.budget_madds)}: a network of {format_madds(row.madds)} multiply-adds"
         note = f"{row.accuracy:.0%} of {row.images} right, {row.ms_per_image:.1f} ms an image"
         strips.append(Strip(title, note, answers))
     return Panel(f"{drawn.task}  ({len(labels)} labels)", [drawn.images[i] for i in shown], strips)
@@ -165,7 +164,7 @@ def _print(rows: Sequence[Row], out: Path, credit: str) -> None:
         "switch": "select the architecture, slice it out of the weights, compile it",
         "picture": str(out),
     }
-    print_facts(facts | ({"drawings": credit} if credit else {}))
+    print_facts(facts | ({"credit": credit} if credit else {}))
 
 
 def compact(architecture: Architecture) -> str:

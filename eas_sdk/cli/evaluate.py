@@ -34,9 +34,7 @@ RESAMPLES = 10_000
 )
 @tasks_option("Only these tasks.  [default: all that have images]")
 @json_option
-def evaluate(
-    bundle: Path | None, images: Path | None, budgets: int, tasks: tuple[str, ...], as_json: bool
-) -> None:
+def evaluate(bundle: Path | None, images: Path | None, budgets: int, tasks: tuple[str, ...], as_json: bool) -> None:
     """Measure accuracy on labelled images.
 
     Top-1 within the task: which of its own labels an image shows. The mean weighs all tasks alike; its 95%

@@ -14,7 +14,7 @@ import click
 from eas_sdk.budget import format_madds
 
 if TYPE_CHECKING:
-    from rich.console import Console
+    from rich.console import RenderableType
 
 PIPE_WIDTH = 200
 """Columns of a table that goes to a file or a pipe."""
@@ -45,13 +45,14 @@ def print_facts(facts: Mapping[str, str]) -> None:
     table.add_column(overflow="fold")
     for name, value in facts.items():
         table.add_row(name, printable(value))
-    _console().print(table)
+    _show(table)
 
 
 def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """A titled table. The first column, and others whose name ends in "<", are text; the rest are numbers."""
     from rich import box
     from rich.table import Table
+    from rich.text import Text
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for index, name in enumerate(columns):
@@ -59,9 +60,7 @@ def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]
         table.add_column(name.rstrip("<"), justify="left" if left else "right", overflow="fold")
     for row in rows:
         table.add_row(*(printable(cell) for cell in row))
-    console = _console()
-    console.print(title, style="bold", soft_wrap=True)
-    console.print(table)
+    _show(Text(title, "bold"), table)
 
 
 def accuracy_rows(section: object) -> list[dict[str, Any]]:
@@ -142,8 +141,12 @@ def progress(title: str, total: int) -> Iterator[Callable[[], None]]:
             bar.stop()
 
 
-def _console() -> Console:
+def _show(*parts: RenderableType) -> None:
+    """Print tables and texts, without the spaces that fill a table's last column."""
     from rich.console import Console
 
-    plain: dict[str, Any] = {"markup": False, "emoji": False, "highlight": False}
-    return Console(**plain, width=None if sys.stdout.isatty() else PIPE_WIDTH)
+    console = Console(markup=False, emoji=False, highlight=False, width=None if sys.stdout.isatty() else PIPE_WIDTH)
+    with console.capture() as captured:
+        console.print(*parts, sep="\n")
+    for line in captured.get().splitlines():
+        click.echo(line.rstrip())

@@ -94,13 +94,13 @@ def _panel(picture: Image, draw: ImageDraw, panel: Panel, left: int, top: int, w
         y += STRIP_HEAD
         for column, (pixels, answer) in enumerate(zip(panel.images, strip.answers, strict=True)):
             x = left + column * (TILE + GAP)
-            colour = RIGHT if answer.is_right else WRONG
+            colour, verdict = (RIGHT, "right") if answer.is_right else (WRONG, "wrong")
             low, high = -FRAME, TILE + FRAME - 1
             draw.rounded_rectangle((x + low, y + low, x + high, y + high), 6, colour)
             tile = images.fromarray(pixels).resize((TILE, TILE), images.Resampling.LANCZOS)
             picture.paste(tile, (x, y))
             _text(draw, (x, y + TILE + FRAME + 1), answer.label, 13, INK, TILE + GAP - 4)
-            _text(draw, (x, y + TILE + FRAME + 16), f"{answer.probability:.0%}", 13, colour, TILE)
+            _text(draw, (x, y + TILE + FRAME + 16), f"{answer.probability:.0%}, {verdict}", 13, colour, TILE)
 
 
 def _text(draw: ImageDraw, at: tuple[int, int], text: str, size: int, colour: str, width: int) -> None:

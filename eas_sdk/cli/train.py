@@ -154,9 +154,7 @@ def _device(name: str) -> torch.device:
 
     cuda = torch.cuda.is_available()
     if name == "cuda" and not cuda:
-        raise InputError(
-            "--device cuda needs a CUDA device that torch can use, and there is none; use cpu or auto"
-        )
+        raise InputError("--device cuda needs a CUDA device that torch can use, and there is none; use cpu or auto")
     return torch.device("cuda" if cuda and name != "cpu" else "cpu")
 
 

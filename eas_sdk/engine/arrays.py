@@ -1,4 +1,4 @@
-"""The array type of the engines, and aligned memory for it."""
+"""The array type of the engines, and views of it."""
 
 from __future__ import annotations
 
@@ -11,13 +11,6 @@ Array: TypeAlias = npt.NDArray[np.float32]
 
 ALIGNMENT_BYTES = 64
 """A cache line, and the widest vector register of today's processors."""
-
-
-def aligned(count: int) -> Array:
-    """`count` uninitialised float32 values that start on a cache line."""
-    memory = np.empty(4 * count + ALIGNMENT_BYTES, np.uint8)
-    start = -memory.ctypes.data % ALIGNMENT_BYTES
-    return memory[start : start + 4 * count].view(np.float32)
 
 
 def strided(flat: Array, start: int, shape: tuple[int, ...], strides: tuple[int, ...]) -> Array:

@@ -33,7 +33,7 @@ def activate(plan: Builder, block: Array, activation: Activation) -> None:
             _clip(plan, block, 6)
             plan.call(np.multiply, block, _scalar(1 / 6), out=block)
         case "hard_swish":
-            with plan.scratch(block.size) as (flat,):
+            with plan.scratch(block.size) as flat:
                 gate = flat.reshape(block.shape)
                 plan.call(np.add, block, _scalar(3 * HARD_SWISH_SCALE), out=gate)
                 _clip(plan, gate, 6 * HARD_SWISH_SCALE)

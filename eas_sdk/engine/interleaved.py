@@ -17,7 +17,7 @@ from eas_sdk.engine.arrays import Array, strided
 from eas_sdk.engine.epilogue import Epilogue
 from eas_sdk.engine.expansion import Expansion
 from eas_sdk.engine.kernels import blocks, length, positions
-from eas_sdk.engine.plan import Builder, copy
+from eas_sdk.engine.plan import ONE, ZERO, Builder, copy
 from eas_sdk.engine.window import Window
 
 PIECE = 1400
@@ -53,19 +53,18 @@ class InterleavedDepthwise:
         window, batch, channels, kernel = self.window, plan.batch, self.channels, self.window.kernel
         side = window.stride * (window.out - 1) + kernel
         row, line = side * channels, window.out * channels
-        padded = plan.bordered((window, channels), batch * side * row)
-        self._fill(plan, inputs[0], padded.reshape(batch, side, row))
-
         piece = self.weight.shape[2]
         shape = (batch, window.out, line // piece, kernel, kernel, piece)
         strides = (side * row, window.stride * row, window.stride * piece, row, channels, 1)
-        met = strided(padded, 0, shape, strides)
         out = plan.result(channels, batch * window.out**2, interleaved=True)
         sums = out.T.reshape(batch, window.out, line // piece, piece)
-        for images, rows in blocks(batch, window.out, 4 * line):
-            block = sums[images, rows]
-            plan.call(np.einsum, "nhpyxc,yxc->nhpc", met[images, rows], self.weight, out=block)
-            self.epilogue.emit(plan, block.reshape(-1, self.epilogue.bias.size))
+        with plan.scratch(batch * side * row) as padded:
+            self._fill(plan, inputs[0], padded.reshape(batch, side, row))
+            met = strided(padded, 0, shape, strides)
+            for images, rows in blocks(batch, window.out, 4 * line):
+                block = sums[images, rows]
+                plan.call(np.einsum, "nhpyxc,yxc->nhpc", met[images, rows], self.weight, out=block)
+                self.epilogue.emit(plan, block.reshape(-1, self.epilogue.bias.size))
         return out
 
     def _fill(self, plan: Builder, source: Array, padded: Array) -> None:
@@ -74,18 +73,27 @@ class InterleavedDepthwise:
         # With a stride the window may end before the map does.
         met = min(size, padded.shape[1] - before)
         columns = slice(before * channels, (before + met) * channels)
+        border = (
+            padded[:, :before],
+            padded[:, before + met :],
+            padded[:, before : before + met, : columns.start],
+            padded[:, before : before + met, columns.stop :],
+        )
+        for part in border:
+            if part.size:
+                plan.call(copy, ZERO, out=part)
         if self.expansion is None:
             maps = source.reshape(channels, plan.batch, size, size)[:, :, :met, :met]
             inside = padded[:, before : before + met, columns].reshape(plan.batch, met, met, channels)
             plan.call(copy, maps.transpose(1, 2, 3, 0), out=inside)
             return
-        with plan.scratch((len(source) + 1) * source.shape[1]) as (flat,):
+        with plan.scratch((len(source) + 1) * source.shape[1]) as flat:
             with_ones = flat.reshape(len(source) + 1, -1)
             plan.call(copy, source, out=with_ones[:-1])
-            plan.call(copy, np.ones((), np.float32), out=with_ones[-1])
+            plan.call(copy, ONE, out=with_ones[-1])
             for images, rows in blocks(plan.batch, size, 4 * size * channels):
                 here = positions(images, rows, size)
-                with plan.scratch(length(here) * channels) as (expanded,):
+                with plan.scratch(length(here) * channels) as expanded:
                     matrix = expanded.reshape(-1, channels).T
                     self.expansion.emit(plan, slice(0, channels), with_ones[:, here], matrix)
                     keep = max(0, min(rows.stop, met) - rows.start)

@@ -10,7 +10,7 @@ import numpy as np
 
 from eas_sdk.engine.arrays import Array
 from eas_sdk.engine.epilogue import Epilogue
-from eas_sdk.engine.plan import Builder, copy
+from eas_sdk.engine.plan import ZERO, Builder, copy, fill
 from eas_sdk.engine.window import Window
 
 BLOCK_BYTES = 256 * 1024
@@ -87,18 +87,20 @@ class Dense:
         channels, taps = len(inputs[0]), self.weight.shape[1]
         source = inputs[0].reshape(channels, batch, window.size, window.size)
         shape = (channels, window.stride, window.stride, batch, window.side, window.side)
-        padded = plan.bordered((window, channels), math.prod(shape)).reshape(shape)
-        for rows in window.phases:
-            for columns in window.phases:
-                inside = padded[:, rows.index, columns.index, :, rows.inside, columns.inside]
-                plan.call(copy, source[:, :, rows.source, columns.source], out=inside)
         out = plan.result(len(self.weight), batch * window.out**2)
-        for images, lines in blocks(batch, window.out, 4 * taps * window.out):
-            part = out[:, positions(images, lines, window.out)]
-            with plan.scratch(taps * part.shape[1]) as (flat,):
-                self._gather(plan, padded, images, lines, flat)
-                plan.call(np.matmul, self.weight, flat.reshape(taps, -1), out=part)
-                self.epilogue.emit(plan, part)
+        with plan.scratch(math.prod(shape)) as padding:
+            plan.call(fill, ZERO, out=padding)
+            padded = padding.reshape(shape)
+            for rows in window.phases:
+                for columns in window.phases:
+                    inside = padded[:, rows.index, columns.index, :, rows.inside, columns.inside]
+                    plan.call(copy, source[:, :, rows.source, columns.source], out=inside)
+            for images, lines in blocks(batch, window.out, 4 * taps * window.out):
+                part = out[:, positions(images, lines, window.out)]
+                with plan.scratch(taps * part.shape[1]) as flat:
+                    self._gather(plan, padded, images, lines, flat)
+                    plan.call(np.matmul, self.weight, flat.reshape(taps, -1), out=part)
+                    self.epilogue.emit(plan, part)
         return out
 
     def _gather(self, plan: Builder, padded: Array, images: slice, lines: slice, flat: Array) -> None:

@@ -7,14 +7,18 @@ together). Matrix products read and write either, so each operation chooses the 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
 
-from eas_sdk.engine.arrays import Array, aligned
+from eas_sdk.engine.arena import Arena, Lease
+from eas_sdk.engine.arrays import Array
+
+ZERO = np.zeros((), np.float32)
+ONE = np.ones((), np.float32)
 
 Call = tuple[Callable[..., Any], tuple[Any, ...], Array]
 
@@ -57,26 +61,24 @@ class Plan:
 
 
 class Builder:
-    """Collects the calls of a plan and hands out its memory: a buffer is used again once its tensor is dead."""
+    """Collects the calls of a plan and hands out its memory, which is used again once a tensor is dead."""
 
     def __init__(self, batch: int, steps: Sequence[Step]) -> None:
         self.batch = batch
         self._steps = steps
         self._last_use = {name: i for i, step in enumerate(steps) for name in step.inputs}
         self._calls: list[Call] = []
-        self._tensors: dict[str, tuple[Array, Array]] = {}  # matrix, and the buffer that holds it
-        self._bordered: dict[Hashable, Array] = {}
-        self._free: list[Array] = []
+        self._arena = Arena()
+        self._tensors: dict[str, tuple[Lease, Array]] = {}
         self._index = 0
 
     def build(self, name: str, channels: int, size: int) -> Plan:
         """The whole plan, for input tensor `name` of `channels` x (batch, size, size)."""
         images = self._reserve(name, channels, self.batch * size * size, interleaved=False)
         for self._index, step in enumerate(self._steps):
-            output = step.kernel.emit(self, [self._tensors[name][0] for name in step.inputs])
-            assert output is self._tensors[step.output][0]
-            for name in {name for name in step.inputs if self._dies(name)}:
-                self._free.append(self._tensors.pop(name)[1])
+            output = step.kernel.emit(self, [self._tensors[name][1] for name in step.inputs])
+            for name in {name for name in step.inputs if name in self._tensors and self._dies(name)}:
+                self._arena.give(self._tensors.pop(name)[0])
         return Plan(images.reshape(channels, self.batch, size, size), output, tuple(self._calls))
 
     def call(self, function: Callable[..., Any], *operands: Any, out: Array) -> None:
@@ -88,47 +90,37 @@ class Builder:
         return self._reserve(self._steps[self._index].output, channels, positions, interleaved)
 
     def result_over_first_input(self) -> Array:
-        """The matrix for the current step's output, of the first input's shape: in its place if no one else reads it."""
+        """The matrix for the current step's output, shaped as its first input, and in its place if it dies here."""
         step = self._steps[self._index]
-        source, buffer = self._tensors[step.inputs[0]]
+        lease, source = self._tensors[step.inputs[0]]
         if not self._dies(step.inputs[0]):
             return self.result(*source.shape, interleaved=not source.flags.c_contiguous)
-        self._tensors[step.inputs[0]] = (source, buffer[:0])
-        self._tensors[step.output] = (source, buffer)
+        del self._tensors[step.inputs[0]]
+        self._tensors[step.output] = lease, source
         return source
 
     @contextmanager
-    def scratch(self, *counts: int) -> Iterator[list[Array]]:
-        """Uninitialised flat arrays for the calls added inside the `with`."""
-        buffers = [self._take(count) for count in counts]
-        yield [buffer[:count] for buffer, count in zip(buffers, counts, strict=True)]
-        self._free.extend(buffers)
-
-    def bordered(self, key: Hashable, count: int) -> Array:
-        """A flat array of zeros that stays with `key`, whose users always write the same part of it."""
-        if key not in self._bordered:
-            self._bordered[key] = aligned(count)
-            self._bordered[key].fill(0)
-        return self._bordered[key]
+    def scratch(self, count: int) -> Iterator[Array]:
+        """An uninitialised flat array for the calls added inside the `with`."""
+        lease, flat = self._arena.take(count)
+        yield flat
+        self._arena.give(lease)
 
     def _dies(self, name: str) -> bool:
         return self._last_use[name] == self._index
 
     def _reserve(self, name: str, channels: int, positions: int, interleaved: bool) -> Array:
-        buffer = self._take(channels * positions)
-        flat = buffer[: channels * positions]
+        lease, flat = self._arena.take(channels * positions)
         matrix = flat.reshape(positions, channels).T if interleaved else flat.reshape(channels, positions)
-        self._tensors[name] = (matrix, buffer)
+        self._tensors[name] = lease, matrix
         return matrix
-
-    def _take(self, count: int) -> Array:
-        # The smallest that fits, unless it is so large that something else will want it.
-        fitting = [i for i, buffer in enumerate(self._free) if count <= buffer.size <= 8 * count]
-        if not fitting:
-            return aligned(count)
-        return self._free.pop(min(fitting, key=lambda i: self._free[i].size))
 
 
 def copy(source: Array, out: Array) -> None:
     """np.copyto with the signature of a call."""
     np.copyto(out, source)
+
+
+def fill(value: Array, out: Array) -> None:
+    """Set every element of `out` to a value without axes."""
+    out.fill(value)

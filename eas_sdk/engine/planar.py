@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 
 import numpy as np
@@ -30,7 +31,7 @@ from eas_sdk.engine.arrays import Array, strided
 from eas_sdk.engine.epilogue import Epilogue
 from eas_sdk.engine.expansion import Expansion
 from eas_sdk.engine.kernels import length
-from eas_sdk.engine.plan import Builder, copy
+from eas_sdk.engine.plan import ONE, ZERO, Builder, copy, fill
 from eas_sdk.engine.window import Phase, Window
 
 COPIES_BYTES = 600 * 1024
@@ -71,34 +72,43 @@ class PlanarDepthwise:
         wide = _block(EXPANDED_BYTES, plan.batch * window.met, channels)
         wide = min(channels, max(wide // block, 1) * block)
         shape = (wide, window.stride, window.stride, plan.batch, window.side, window.side)
-        # The shifted copies of the last plane run up to kernel - 1 values past its end.
-        padded = plan.bordered((window, wide), math.prod(shape) + kernel)
-        planes = padded[: math.prod(shape)].reshape(shape)
         out = plan.result(channels, plan.batch * window.out**2)
-        places = list(self._places(plan.batch))
-        met = plan.batch * window.met
-        with plan.scratch((len(source) + 1) * met if self.expansion else 0) as (flat,):
+        with ExitStack() as memory:
             if self.expansion:
-                # A 1x1 convolution takes the pixels in any order: sort the few channels before it by phase.
-                by_phase = flat.reshape(len(source) + 1, met)
-                for place in places:
-                    plan.call(copy, place.of_map(source), out=place.of_sorted(by_phase[:-1]))
-                plan.call(copy, np.ones((), np.float32), out=by_phase[-1])
+                source = self._sorted_with_ones(plan, source, memory)
+            # The shifted copies of the last plane run up to kernel - 1 values past its end.
+            padded = memory.enter_context(plan.scratch(math.prod(shape) + kernel))
+            plan.call(fill, ZERO, out=padded)
+            planes = padded[: math.prod(shape)].reshape(shape)
             for first in range(0, channels, wide):
                 part = slice(first, min(first + wide, channels))
-                if self.expansion:
-                    with plan.scratch(length(part) * met) as (expanded,):
-                        rows = expanded.reshape(length(part), met)
-                        self.expansion.emit(plan, part, by_phase, rows)
-                        for place in places:
-                            plan.call(copy, place.of_sorted(rows), out=place.of_planes(planes[:length(part)]))
-                else:
-                    for place in places:
-                        plan.call(copy, place.of_map(source[part]), out=place.of_planes(planes[:length(part)]))
+                self._fill(plan, part, source, planes[: length(part)])
                 for start in range(part.start, part.stop, block):
                     few = slice(start, min(start + block, part.stop))
                     self._convolve(plan, few, padded, start - part.start, out[few])
         return out
+
+    def _sorted_with_ones(self, plan: Builder, source: Array, memory: ExitStack) -> Array:
+        """The pixels of the expansion's input sorted by phase (it takes them in any order), and a channel of ones."""
+        positions = plan.batch * self.window.met
+        flat = memory.enter_context(plan.scratch((len(source) + 1) * positions))
+        matrix = flat.reshape(len(source) + 1, positions)
+        for place in self._places(plan.batch):
+            plan.call(copy, place.of_map(source), out=place.of_sorted(matrix[:-1]))
+        plan.call(fill, ONE, out=matrix[-1])
+        return matrix
+
+    def _fill(self, plan: Builder, part: slice, source: Array, planes: Array) -> None:
+        """Channels `part` of the input into padded planes."""
+        if self.expansion is None:
+            for place in self._places(plan.batch):
+                plan.call(copy, place.of_map(source[part]), out=place.of_planes(planes))
+            return
+        with plan.scratch(length(part) * source.shape[1]) as flat:
+            expanded = flat.reshape(length(part), -1)
+            self.expansion.emit(plan, part, source, expanded)
+            for place in self._places(plan.batch):
+                plan.call(copy, place.of_sorted(expanded), out=place.of_planes(planes))
 
     def _places(self, batch: int) -> Iterator[_Place]:
         first = 0
@@ -112,10 +122,10 @@ class PlanarDepthwise:
         window, kernel, side = self.window, self.window.kernel, self.window.side
         plane, count = plan.batch * side**2, length(part)
         pitch = plane + side
-        with plan.scratch(count * kernel * plane, count * kernel * pitch, count * plane) as (
-            shifted,
-            products,
-            sums,
+        with (
+            plan.scratch(count * kernel * plane) as shifted,
+            plan.scratch(count * kernel * pitch) as products,
+            plan.scratch(count * plane) as sums,
         ):
             copies = shifted.reshape(count, kernel, plane)
             top = 0

@@ -177,9 +177,7 @@ def load(
         or not all(type(b) in (int, float) and math.isfinite(b) for b in budgets)
         or sorted(set(budgets)) != budgets
     ):
-        raise BundleError(
-            f"a generator's 'budgets' are two or more ascending numbers; got {reprlib.repr(budgets)}"
-        )
+        raise BundleError(f"a generator's 'budgets' are two or more ascending numbers; got {reprlib.repr(budgets)}")
     if type(samples) is not int or not 1 <= samples <= MAX_SAMPLES:
         raise BundleError(
             f"a generator's 'samples' are an integer from 1 to {MAX_SAMPLES}; got {reprlib.repr(samples)}"
@@ -199,9 +197,7 @@ def load(
         tensor = tensors.get(name)
         if tensor is None or tensor.shape != shape or tensor.dtype.kind != "f":
             got = "nothing" if tensor is None else f"{tensor.dtype} {tensor.shape}"
-            raise BundleError(
-                f"the generator's tensor {name!r} is floating point of shape {shape}; got {got}"
-            )
+            raise BundleError(f"the generator's tensor {name!r} is floating point of shape {shape}; got {got}")
         if not np.isfinite(tensor).all():
             raise BundleError(f"the generator's tensor {name!r} is finite; it is not")
     weights = {name: np.ascontiguousarray(tensors[name], np.float64) for name in shapes}
@@ -211,7 +207,5 @@ def load(
 def _columns(tensors: Mapping[str, np.ndarray], name: str) -> int:
     tensor = tensors.get(name)
     if tensor is None or tensor.ndim != 2:
-        raise BundleError(
-            f"the generator's tensor {name!r} has two axes; got {getattr(tensor, 'shape', 'nothing')}"
-        )
+        raise BundleError(f"the generator's tensor {name!r} has two axes; got {getattr(tensor, 'shape', 'nothing')}")
     return int(tensor.shape[1])

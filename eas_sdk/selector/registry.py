@@ -23,12 +23,8 @@ def load_selector(bundle: Bundle) -> Selector:
     """
     kind = bundle.selector.get("kind")
     if not isinstance(kind, str) or kind not in SELECTORS:
-        raise BundleError(
-            f"a bundle's selector is of a kind in {sorted(SELECTORS)}; got {reprlib.repr(kind)}"
-        )
+        raise BundleError(f"a bundle's selector is of a kind in {sorted(SELECTORS)}; got {reprlib.repr(kind)}")
     module, _, function = SELECTORS[kind].partition(":")
     make = getattr(importlib.import_module(module), function)
-    selector: Selector = make(
-        bundle.space, len(bundle.superclasses), bundle.selector, bundle.group("selector")
-    )
+    selector: Selector = make(bundle.space, len(bundle.superclasses), bundle.selector, bundle.group("selector"))
     return selector

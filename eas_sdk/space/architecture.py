@@ -72,9 +72,7 @@ class Architecture:
         if (
             not isinstance(units, list)
             or not units
-            or not all(
-                isinstance(unit, list) and all(isinstance(word, str) for word in unit) for unit in units
-            )
+            or not all(isinstance(unit, list) and all(isinstance(word, str) for word in unit) for unit in units)
         ):
             raise ArchitectureError(
                 f'an architecture in JSON is {{"units": [["k3e6", ...], ...]}}; got {reprlib.repr(data)}'

@@ -119,9 +119,7 @@ def effective_gates(space: ElasticSpace, gates: BoolArray) -> BoolArray:
 
 def choices_of_gates(space: ElasticSpace, gates: BoolArray) -> IntArray:
     """Choices [..., U + 2S] int8 of effective gates [..., gates]."""
-    return np.concatenate(
-        [part.sum(-1, dtype=np.int8) for part in GateLayout.of(space).split(gates)], axis=-1
-    )
+    return np.concatenate([part.sum(-1, dtype=np.int8) for part in GateLayout.of(space).split(gates)], axis=-1)
 
 
 def gates_of_choices(space: ElasticSpace, choices: IntArray) -> BoolArray:

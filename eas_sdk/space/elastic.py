@@ -104,8 +104,7 @@ class ElasticSpace:
         multiplier = self.width_multiplier
         if type(multiplier) not in (int, float) or not 0 < multiplier <= MAX_WIDTH_MULTIPLIER:
             raise ArchitectureError(
-                f"width_multiplier is a number above 0, at most {MAX_WIDTH_MULTIPLIER}; "
-                f"got {reprlib.repr(multiplier)}"
+                f"width_multiplier is a number above 0, at most {MAX_WIDTH_MULTIPLIER}; got {reprlib.repr(multiplier)}"
             )
         if not self.stages:
             raise ArchitectureError("stages hold at least one stage; got none")
@@ -178,9 +177,7 @@ class ElasticSpace:
                     value, most = getattr(block, name), getattr(limit, name)
                     if value not in options or value > most:
                         allowed = [v for v in options if v <= most]
-                        raise ArchitectureError(
-                            f"block {b} of unit {u} may have {name} {allowed}; got {value}"
-                        )
+                        raise ArchitectureError(f"block {b} of unit {u} may have {name} {allowed}; got {value}")
 
     def to_json(self) -> dict[str, object]:
         """A JSON-able form that `from_json` reads back to an equal space."""
@@ -219,9 +216,7 @@ class ElasticSpace:
 def _stage(data: object) -> Stage:
     names = {f.name for f in dataclasses.fields(Stage)}
     if not isinstance(data, Mapping) or set(data) != names:
-        raise BundleError(
-            f"a stage of a search space has the fields {sorted(names)}; got {reprlib.repr(data)}"
-        )
+        raise BundleError(f"a stage of a search space has the fields {sorted(names)}; got {reprlib.repr(data)}")
     return Stage(**data)
 
 

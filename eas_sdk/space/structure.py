@@ -51,9 +51,7 @@ def _nodes(space: ElasticSpace, architecture: Architecture, classes: int) -> Ite
                 yield node
                 source = node.name
             size = (size - 1) // stride + 1
-    last, head, feature = (
-        space.width(w) for w in (space.stages[-1].width, space.head_width, space.feature_width)
-    )
+    last, head, feature = (space.width(w) for w in (space.stages[-1].width, space.head_width, space.feature_width))
     yield Conv2d("head", (source,), size, last, head, 1, 1, 0, "hard_swish")
     yield GlobalMean("pool", ("head",), size, head)
     yield Conv2d("feature", ("pool",), 1, head, feature, 1, 1, 0, "hard_swish", has_bias=False)

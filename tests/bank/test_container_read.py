@@ -240,10 +240,7 @@ entries = st.fixed_dictionaries(
     }
 )
 headers = st.fixed_dictionaries(
-    {
-        "__metadata__": st.just(MARK)
-        | st.dictionaries(st.text(max_size=5), hostile, max_size=2).map(MARK.__or__)
-    }
+    {"__metadata__": st.just(MARK) | st.dictionaries(st.text(max_size=5), hostile, max_size=2).map(MARK.__or__)}
 )
 
 
@@ -290,9 +287,7 @@ def test_the_map_is_released_with_the_last_array(tmp_path: Path) -> None:
         return str(target) in Path("/proc/self/maps").read_text()
 
     def is_open() -> bool:
-        return any(
-            os.path.realpath(f"/proc/self/fd/{fd}") == str(target) for fd in os.listdir("/proc/self/fd")
-        )
+        return any(os.path.realpath(f"/proc/self/fd/{fd}") == str(target) for fd in os.listdir("/proc/self/fd"))
 
     container: Container | None = read(target)
     assert container is not None

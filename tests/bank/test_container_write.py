@@ -33,9 +33,7 @@ EXAMPLE: dict[str, np.ndarray] = {
 SECTIONS: dict[str, object] = {"task": {"labels": ["cat", "größe 🐱"], "n": 2}, "arch": [3, 1.5, None, True]}
 
 RESERVED = ("__metadata__", "eas.format", "eas.sha256")
-names = st.text(st.characters(exclude_categories=["Cs"]), max_size=12).filter(
-    lambda name: name not in RESERVED
-)
+names = st.text(st.characters(exclude_categories=["Cs"]), max_size=12).filter(lambda name: name not in RESERVED)
 numbers = st.integers(-(2**63), 2**64 - 1) | st.floats(allow_nan=False, allow_infinity=False)
 json_values = st.recursive(
     st.none() | st.booleans() | numbers | names,
@@ -168,9 +166,7 @@ def test_we_read_what_the_safetensors_library_writes(tmp_path: Path) -> None:
         ({}, {"x": "x" * 2**24}, "16777216.*tensor"),
     ],
 )
-def test_what_the_format_cannot_hold_is_refused(
-    tmp_path: Path, tensors: Any, metadata: Any, words: str
-) -> None:
+def test_what_the_format_cannot_hold_is_refused(tmp_path: Path, tensors: Any, metadata: Any, words: str) -> None:
     path = tmp_path / "x"
     path.write_bytes(b"old")
     with pytest.raises(InputError, match=words):
@@ -245,9 +241,7 @@ def test_a_full_disk_keeps_the_old_file_and_leaves_no_other(tmp_path: Path) -> N
         except OSError as error:
             print(error)
     """
-    done = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(script)], capture_output=True, text=True, check=True
-    )
+    done = subprocess.run([sys.executable, "-c", textwrap.dedent(script)], capture_output=True, text=True, check=True)
     assert "cannot write a file here: File too large" in done.stdout
     assert str(path) in done.stdout
     assert_same_tensors(read(path).tensors, EXAMPLE)

@@ -97,7 +97,7 @@ def test_effective_gates_by_the_definition(space: ElasticSpace, seed: int) -> No
     depth, kernel, expansion = (part.tolist() for part in layout.split(gates))
 
     def leading(values: list[bool]) -> int:
-        return (values + [False]).index(False)
+        return [*values, False].index(False)
 
     deepest = space.depths[-1]
     units = []

@@ -137,9 +137,7 @@ def train(net: Supernet, statistics: StatisticsTable) -> Callable[..., Architect
 Train: TypeAlias = Callable[..., ArchitectureGenerator]
 
 
-def test_training_moves_the_generator_alone_and_is_reproducible(
-    net: Supernet, train: Train, tmp_path: Path
-) -> None:
+def test_training_moves_the_generator_alone_and_is_reproducible(net: Supernet, train: Train, tmp_path: Path) -> None:
     before = {name: tensor.clone() for name, tensor in net.state_dict().items()}
     one, other = (train(tmp_path / name).state_dict() for name in ("one", "other"))
     start = new_generator(RECIPE, net, [3, 3]).state_dict()
@@ -151,7 +149,7 @@ def test_training_moves_the_generator_alone_and_is_reproducible(
 def test_training_goes_on_exactly_where_it_stopped(
     train: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The checkpoint of the 100th step is all that is left of a training that is interrupted after the 102nd."""
+    """Interrupted after step 102, all that is left is the checkpoint of step 100."""
     recipe = RECIPE.model_copy(update={"steps": 104, "requests": 1, "batch_size": 1})
     whole = train(tmp_path / "whole", recipe)
     with monkeypatch.context() as patch:

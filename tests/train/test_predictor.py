@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 from pathlib import Path
 
 import numpy as np
@@ -58,9 +59,9 @@ def test_more_noise_means_smaller_weights() -> None:
         norms.append(np.linalg.norm(fit(gates, scores).weights) / np.linalg.norm(weights))
     assert norms[0] == pytest.approx(1, abs=0.05)
     fitted_exactly = planted(own=0.0, noise=30.0)
-    ordinary = np.linalg.lstsq(
-        np.c_[fitted_exactly[0].astype(float), np.ones(200)], fitted_exactly[1], rcond=None
-    )[0][:-1]
+    ordinary = np.linalg.lstsq(np.c_[fitted_exactly[0].astype(float), np.ones(200)], fitted_exactly[1], rcond=None)[0][
+        :-1
+    ]
     assert norms[1] < 0.5 * np.linalg.norm(ordinary) / np.linalg.norm(fitted_exactly[2])
 
 
@@ -174,8 +175,6 @@ def test_the_cache_of_another_training_or_a_damaged_one_is_refused(
 
 
 def test_random_architectures_cover_small_and_large_networks() -> None:
-    import random
-
     rng = random.Random(0)
     drawn = [random_architecture(TINY, rng) for _ in range(200)]
     blocks = [len(a.blocks) for a in drawn]

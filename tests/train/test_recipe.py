@@ -81,9 +81,7 @@ def test_what_a_file_leaves_out_has_a_default(tmp_path: Path) -> None:
         ("[supernet]", "[supernet", "line 3"),
     ],
 )
-def test_mistakes_are_refused_with_the_files_name_and_the_field(
-    tmp_path: Path, old: str, new: str, field: str
-) -> None:
+def test_mistakes_are_refused_with_the_files_name_and_the_field(tmp_path: Path, old: str, new: str, field: str) -> None:
     assert old in MINIMAL
     path = written(tmp_path, MINIMAL.replace(old, new, 1))
     with pytest.raises(TrainingError) as caught:

@@ -58,7 +58,7 @@ class InvertedResidual(nn.Module):
 
 
 class Standalone(nn.Module):
-    """A sub-network of the elastic MobileNetV3 space, built from the table of the paper by ordinary modules."""
+    """A sub-network of the elastic MobileNetV3 space, built of ordinary modules from the space's table."""
 
     def __init__(self, space: ElasticSpace, architecture: Architecture, classes: int) -> None:
         super().__init__()

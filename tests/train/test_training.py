@@ -1,8 +1,9 @@
-"""Training of the supernet: what a step samples, and that a training goes on exactly after any interruption."""
+"""Training of the supernet: what a step samples, and that an interrupted training goes on exactly."""
 
 from __future__ import annotations
 
 import collections
+import itertools
 import json
 import math
 import os
@@ -69,11 +70,21 @@ def test_an_interrupted_training_goes_on_exactly(
     assert equal_states(train(tmp_path), whole)
 
 
+# Should the kill come late, the training waits for it.
+KILLED = """
+import pathlib, sys, time
+import eas_train.supernet.train as module
+from train.tiny import interrupted_after, train_in
+module.progress = interrupted_after(12, lambda: time.sleep(600))
+train_in(pathlib.Path(sys.argv[1]), int(sys.argv[2]))
+"""
+
+
 def test_a_killed_training_goes_on_exactly(tmp_path: Path) -> None:
-    steps, cut = 40, tmp_path / "cut"
-    command = "import sys, pathlib; from train.tiny import train_in; train_in(pathlib.Path(sys.argv[1]), 40)"
+    steps, cut = 16, tmp_path / "cut"
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-    with subprocess.Popen([sys.executable, "-c", command, str(cut)], env=environment) as process:
+    command = [sys.executable, "-c", KILLED, str(cut), str(steps)]
+    with subprocess.Popen(command, env=environment) as process:
         while not (cut / CHECKPOINT).exists() and process.poll() is None:
             time.sleep(0.005)
         process.kill()
@@ -145,9 +156,7 @@ def test_training_lowers_the_loss(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("with_sandwich", [True, False])
-def test_distillation_acts_whether_or_not_the_step_trains_the_teacher(
-    tmp_path: Path, with_sandwich: bool
-) -> None:
+def test_distillation_acts_whether_or_not_the_step_trains_the_teacher(tmp_path: Path, with_sandwich: bool) -> None:
     """Progressive shrinking (no sandwich) has a teacher too: the largest network, without a gradient."""
     made = []
     for weight in (0.0, 1.0):
@@ -169,7 +178,7 @@ def test_the_learning_rate_warms_up_and_falls_along_a_cosine() -> None:
     assert rates[:10] == pytest.approx([0.04 * (i + 1) for i in range(10)])
     assert rates[10] == pytest.approx(0.4)
     assert rates[60] == pytest.approx(0.2)
-    assert all(a > b for a, b in zip(rates[10:], rates[11:], strict=False))
+    assert all(a > b for a, b in itertools.pairwise(rates[10:]))
     assert 0 < rates[-1] < 0.001
 
 
@@ -178,9 +187,7 @@ def test_a_step_trains_the_largest_the_smallest_and_random_networks() -> None:
     networks = phase_architectures(TINY, sandwich(steps=1, networks=4), rng)
     assert networks[:2] == [TINY.largest, TINY.smallest]
     assert len(networks) == 4
-    teacher = Phase(
-        name="t", steps=1, learning_rate=1, depths=(3,), kernels=(7,), expansions=(4,), networks=3
-    )
+    teacher = Phase(name="t", steps=1, learning_rate=1, depths=(3,), kernels=(7,), expansions=(4,), networks=3)
     assert phase_architectures(TINY, teacher, rng) == [TINY.largest]
     assert len(phase_architectures(TINY, sandwich(steps=1, sandwich=False), rng)) == 3
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import signal
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -45,8 +46,7 @@ TINY = ElasticSpace(
     kernels=(3, 5, 7),
     expansions=(2, 3, 4),
 )
-"""Three units with everything that the real spaces have: strides, squeeze-and-excitation, a unit that begins with a
-residual block, and narrow layers whose rounding shows."""
+"""Three units with all that the real spaces have, and a residual block that begins a unit (never dropped)."""
 
 SPACES = {"tiny": TINY, "small": SMALL}
 
@@ -124,7 +124,7 @@ COLOURS = ((220, 40, 40), (40, 180, 60), (50, 70, 220), (230, 210, 40), (40, 200
 
 
 def drawings(each: int, seed: int, size: int = 24) -> ImageSet:
-    """`each` drawings of six classes: a shape in its colour, both a little varied, on a transparent ground."""
+    """`each` drawings of six classes: a shape in its colour, a little varied, on a transparent ground."""
     rng = np.random.default_rng(seed)
     images, targets = [], []
     for target in range(6):
@@ -165,7 +165,7 @@ def architectures(space: ElasticSpace, count: int, seed: int = 0) -> list[Archit
 
 
 def random_net(space: ElasticSpace, classes: int = 6, seed: int = 0) -> Supernet:
-    """A supernet in evaluation mode whose parameters are all random (a new one has gammas and biases of 0 or 1)."""
+    """A supernet in evaluation mode with random parameters (a new one's gammas and biases are 0 or 1)."""
     torch.manual_seed(seed)
     net = Supernet(space, classes)
     with torch.no_grad():
@@ -223,16 +223,14 @@ def train_in(folder: Path, steps: int) -> Supernet:
     return train_supernet(recipe, drawings(4, 0), folder, CPU)
 
 
-def interrupted_after(step: int) -> Callable[..., AbstractContextManager[Callable[[int, str], None]]]:
-    """A progress that presses Ctrl-C once `step` steps are done."""
+def interrupted_after(
+    step: int, action: Callable[[], object] = lambda: signal.raise_signal(signal.SIGINT)
+) -> Callable[..., AbstractContextManager[Callable[[int, str], None]]]:
+    """A progress that does something, by default press Ctrl-C, once `step` steps are done."""
 
     @contextmanager
     def progress(*_: object) -> Iterator[Callable[[int, str], None]]:
-        def update(done: int, note: str) -> None:
-            if done == step:
-                raise KeyboardInterrupt
-
-        yield update
+        yield lambda done, _: action() if done == step else None
 
     return progress
 

@@ -1,0 +1,136 @@
+"""Progressive shrinking against the sandwich rule, from one teacher, in the same time.
+
+    python -m benchmarks.shrinking --minutes 5
+
+One teacher (the largest network of the emoji recipe, at 32 px) is trained once. From it the supernet is trained twice,
+each for the given wall-clock time on this machine: by progressive shrinking (kernel, then depth in two steps, then width
+in two steps, in OFA's proportions and with its numbers of sub-networks a step) and by the sandwich rule in one phase.
+Twenty random architectures, recalibrated, are then measured on the validation artist's drawings.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from benchmarks.bootstrap import interval
+from benchmarks.record import record
+from eas_train import checkpoint
+from eas_train.data.augment import augment
+from eas_train.data.emoji import load_emoji
+from eas_train.data.imageset import Splits, superclass_of_class
+from eas_train.data.views import views
+from eas_train.generator.measure import random_architecture
+from eas_train.progress import progress
+from eas_train.recipe import Phase, Recipe, SupernetRecipe
+from eas_train.supernet.evaluate import logits_of, recalibrated, within_superclass
+from eas_train.supernet.model import Supernet
+from eas_train.supernet.train import CHECKPOINT, train_supernet
+
+SIZE = 32
+SHRINKING: tuple[tuple[float, dict[str, Any]], ...] = (
+    (125, {"name": "kernel", "networks": 1, "depths": (4,), "expansions": (6,)}),
+    (25, {"name": "depth 1", "networks": 2, "depths": (3, 4), "expansions": (6,)}),
+    (125, {"name": "depth 2", "networks": 2, "expansions": (6,)}),
+    (25, {"name": "width 1", "networks": 4, "expansions": (4, 6), "sort_channels": True}),
+    (125, {"name": "width 2", "networks": 4, "sort_channels": True, "sort_tiers": (4,)}),
+)
+"""OFA's phases with their epochs; the largest network of a phase is the teacher of its own step where it is drawn."""
+SANDWICH: tuple[tuple[float, dict[str, Any]], ...] = (
+    (1, {"name": "sandwich", "networks": 4, "sandwich": True, "sort_channels": True}),
+)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--minutes", type=float, default=5.0, help="training time of each way")
+    parser.add_argument("--folder", type=Path, help="keeps the teacher between runs (default: a temporary folder)")
+    options = parser.parse_args()
+    data = load_emoji()
+    recipe = Recipe.read("emoji").supernet
+    teacher = recipe.model_copy(update={"phases": recipe.phases[:1]})
+    with tempfile.TemporaryDirectory() as temporary:
+        root = options.folder or Path(temporary)
+        train_supernet(teacher, data.train, root / "teacher", torch.device("cpu"))
+        ways = {}
+        for name, plan in (("progressive shrinking", SHRINKING), ("sandwich", SANDWICH)):
+            ways[name] = train_and_measure(name, plan, teacher, data, root, options.minutes * 60)
+    differences = np.array(ways["sandwich"].pop("by_drawing")) - np.array(ways["progressive shrinking"].pop("by_drawing"))
+    owners = superclass_of_class(data.superclasses)[data.validation.targets]
+    gap = [round(100 * v, 2) for v in interval(differences, owners)]
+    record("shrinking", {"minutes_each": options.minutes, "ways": ways, "sandwich_minus_progressive_points": gap})
+
+
+def train_and_measure(
+    name: str, plan: tuple[tuple[float, dict[str, Any]], ...], teacher: SupernetRecipe, data: Splits, root: Path, seconds: float
+) -> dict[str, Any]:
+    """Train for `seconds` after the teacher, then measure random sub-networks."""
+    total = sum(share for share, _ in plan)
+    phases = [phase_of(choices, 3) for _, choices in plan]
+    folder = root / name.replace(" ", "-")
+    timed = [seconds_per_step(teacher, phase, data, folder / "timing" / phase.name, root) for phase in phases]
+    steps = [max(1, int(seconds * share / total / s)) for (share, _), s in zip(plan, timed, strict=True)]
+    full = [phase_of(choices, n) for (_, choices), n in zip(plan, steps, strict=True)]
+    start = time.perf_counter()
+    net = continued(teacher, full, data, folder, root)
+    spent = time.perf_counter() - start
+    right = measured(net, data)
+    return {
+        "seconds": round(spent, 1),
+        "steps": {phase.name: phase.steps for phase in full},
+        "random_top1": round(float(np.mean(right)), 4),
+        "by_drawing": right.tolist(),
+    }
+
+
+def phase_of(choices: dict[str, Any], steps: int) -> Phase:
+    settings = {"learning_rate": 0.1, "image_size": SIZE, "distillation": 1.0, "superclass_dropout": 0.3}
+    return Phase(**settings, **choices, steps=steps, warmup_steps=min(20, steps // 4))
+
+
+def seconds_per_step(teacher: SupernetRecipe, phase: Phase, data: Splits, folder: Path, root: Path) -> float:
+    start = time.perf_counter()
+    continued(teacher, [phase], data, folder, root)
+    return (time.perf_counter() - start) / phase.steps
+
+
+def continued(teacher: SupernetRecipe, phases: list[Phase], data: Splits, folder: Path, root: Path) -> Supernet:
+    """The supernet after the teacher's phase and `phases`."""
+    recipe = teacher.model_copy(update={"phases": (*teacher.phases, *phases)})
+    state = checkpoint.load(root / "teacher" / CHECKPOINT, recipe=teacher.fingerprint(data.train))
+    assert state is not None
+    checkpoint.save(folder / CHECKPOINT, state | {"recipe": recipe.fingerprint(data.train)})
+    return train_supernet(recipe, data.train, folder, torch.device("cpu"))
+
+
+def measured(net: Supernet, data: Splits) -> np.ndarray:
+    """[N] share of 20 random, recalibrated sub-networks and 4 views that get each validation drawing right."""
+    net = net.eval()
+    rng, draws = random.Random(0), torch.Generator().manual_seed(0)
+    images = torch.from_numpy(data.train.images.copy()).permute(0, 3, 1, 2)
+    picked = torch.randint(len(images), (512,), generator=draws)
+    settings = Recipe.read("emoji").supernet.augmentation
+    training = augment(images[picked].float().div(255), SIZE, settings, draws)
+    shown = views(data.validation.images, 4, SIZE, seed=0).reshape(-1, SIZE, SIZE, 3)
+    x = torch.from_numpy(shown).permute(0, 3, 1, 2).float().div(255).contiguous(memory_format=torch.channels_last)
+    targets = torch.from_numpy(np.repeat(data.validation.targets, 4))
+    owner = torch.from_numpy(superclass_of_class(data.superclasses))
+    right = []
+    with progress("measuring", 20) as update:
+        for i in range(20):
+            architecture = random_architecture(net.space, rng)
+            logits = logits_of(net, architecture, x, recalibrated(net, architecture, training))
+            right.append(within_superclass(logits, targets, owner).numpy().reshape(-1, 4).mean(1))
+            update(i + 1, "")
+    return np.mean(right, 0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,180 @@
+"""`eas predict` and the decoding of images: the pixels that reach the network are those that a person sees."""
+
+from __future__ import annotations
+
+import json
+import struct
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from PIL import Image
+
+import eas_sdk
+from eas_sdk.cli.images import read_image
+from eas_sdk.errors import ImageError
+
+SIZE = 32
+Pixels = npt.NDArray[np.uint8]
+
+
+@pytest.fixture(scope="module")
+def pixels() -> Pixels:
+    """A picture whose corners differ, of few enough colours for a palette."""
+    return np.random.default_rng(1).integers(0, 256, (4, 4, 3), dtype=np.uint8).repeat(8, 0).repeat(8, 1)
+
+
+@pytest.fixture
+def predict(eas, bundle: Path) -> Callable[..., dict]:
+    def run(*paths: Path, code: int = 0) -> dict:
+        result = eas("predict", *paths, "--task", "tools", "--budget", "2M", "--bundle", bundle, "--json")
+        assert result.exit_code == code, result.output
+        return json.loads(result.stdout)
+
+    return run
+
+
+def expected(bundle: Path, images: Pixels) -> list[list[tuple[str, float]]]:
+    model = eas_sdk.load(bundle).specialize("tools", "2M")
+    return [list(p.top) for p in model.predict(images)]
+
+
+def tops(report: dict) -> list[list[tuple[str, float]]]:
+    return [[(t["label"], t["probability"]) for t in p["top"]] for p in report["predictions"]]
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.bmp", "a.tif", "a.gif", "a.ppm", "a.tga", "no suffix"])
+def test_the_answers_are_those_of_the_api_in_any_lossless_format(
+    predict, bundle: Path, pixels: Pixels, tmp_path: Path, name: str
+) -> None:
+    path = tmp_path / name
+    Image.fromarray(pixels).save(path, None if path.suffix else "PNG")
+    report = predict(path)
+    assert [p["image"] for p in report["predictions"]] == [str(path)]
+    ((got,), (wanted,)) = tops(report), expected(bundle, pixels[None])
+    assert [label for label, _ in got] == [label for label, _ in wanted]
+    assert [p for _, p in got] == pytest.approx([p for _, p in wanted], rel=1e-5)
+
+
+def saved(folder: Path, image: Image.Image, name: str = "x.png", **options: object) -> Path:
+    image.save(folder / name, **options)
+    return folder / name
+
+
+def test_grey_images_of_8_and_16_bits(pixels: Pixels, tmp_path: Path) -> None:
+    grey = pixels[..., 0]
+    wanted = grey[..., None].repeat(3, 2)
+    deep = Image.fromarray(grey.astype(np.uint16) * 257)
+    for image in (Image.fromarray(grey), deep):
+        assert np.array_equal(read_image(saved(tmp_path, image), SIZE), wanted)
+
+
+def test_transparent_pixels_become_white(pixels: Pixels, tmp_path: Path) -> None:
+    alpha = np.full((SIZE, SIZE, 1), 255, np.uint8)
+    alpha[:16] = 0
+    drawing = Image.fromarray(np.concatenate([pixels, alpha], 2))
+    wanted = np.where(alpha == 0, 255, pixels)
+    assert np.array_equal(read_image(saved(tmp_path, drawing), SIZE), wanted)
+    half = np.concatenate([pixels, np.full_like(alpha, 128)], 2)
+    got = read_image(saved(tmp_path, Image.fromarray(half)), SIZE).astype(float)
+    assert np.abs(got - (pixels * (128 / 255) + 127)).max() <= 1.5
+
+
+def test_transparency_of_palettes_and_of_grey(pixels: Pixels, tmp_path: Path) -> None:
+    palette = Image.fromarray(pixels).quantize(16)
+    clear = palette.getpixel((0, 0))
+    shown = read_image(saved(tmp_path, palette, transparency=clear), SIZE)
+    assert (shown[0, 0] == 255).all()
+    assert np.array_equal(shown[-1, -1], pixels[-1, -1])
+    grey = np.dstack([pixels[..., 0], np.zeros((SIZE, SIZE), np.uint8)])
+    assert (read_image(saved(tmp_path, Image.fromarray(grey, "LA")), SIZE) == 255).all()
+
+
+@pytest.mark.parametrize(
+    ("orientation", "turn"), [(3, lambda p: p[::-1, ::-1]), (6, lambda p: np.rot90(p)), (8, lambda p: np.rot90(p, -1))]
+)
+def test_photos_are_turned_upright(pixels: Pixels, tmp_path: Path, orientation: int, turn: Callable) -> None:
+    """`turn` makes the stored pixels out of the upright ones."""
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    stored = np.ascontiguousarray(turn(pixels))
+    assert np.array_equal(read_image(saved(tmp_path, Image.fromarray(stored), exif=exif), SIZE), pixels)
+
+
+def test_the_central_square_is_taken(pixels: Pixels, tmp_path: Path) -> None:
+    bar = np.full((SIZE, 10, 3), 7, np.uint8)
+    wide = np.concatenate([bar, pixels, bar], axis=1)
+    for image in (wide, wide.transpose(1, 0, 2)):
+        centre = read_image(saved(tmp_path, Image.fromarray(np.ascontiguousarray(image))), SIZE)
+        assert np.array_equal(centre, pixels if image is wide else pixels.transpose(1, 0, 2))
+
+
+def test_shrinking_averages(tmp_path: Path) -> None:
+    stripes = np.zeros((8 * SIZE, 8 * SIZE, 3), np.uint8)
+    stripes[::2] = 200  # a resize that picks pixels gives 0 or 200
+    small = read_image(saved(tmp_path, Image.fromarray(stripes)), SIZE)
+    assert np.abs(small[2:-2].astype(int) - 100).max() <= 3
+
+
+def test_unreadable_images_are_told_after_the_others(
+    eas, predict, bundle: Path, pixels: Pixels, tmp_path: Path
+) -> None:
+    good, other = saved(tmp_path, Image.fromarray(pixels)), saved(tmp_path, Image.fromarray(255 - pixels), "y.png")
+    cut = tmp_path / "cut.png"
+    cut.write_bytes(good.read_bytes()[:-30])
+    text = tmp_path / "text.png"
+    text.write_text("no image")
+    bad = [cut, text, tmp_path, tmp_path / "missing.png"]
+    report = predict(cut, good, text, tmp_path, other, tmp_path / "missing.png", code=2)
+    assert [p["image"] for p in report["predictions"]] == [str(good), str(other)]
+    assert [e["image"] for e in report["errors"]] == [str(path) for path in bad]
+
+    result = eas("predict", good, *bad, "--task", "tools", "--budget", "2M", "--bundle", bundle)
+    assert result.exit_code == 2
+    assert str(good) in result.stdout
+    lines = result.stderr.splitlines()
+    assert [line.partition(": ")[0] for line in lines] == ["error"] * 4
+    for line, path in zip(lines, bad, strict=True):
+        assert str(path) in line
+    assert "folder" in lines[2]
+    assert "no such file" in lines[3]
+
+
+def test_no_table_where_nothing_could_be_read(eas, bundle: Path, tmp_path: Path) -> None:
+    result = eas("predict", tmp_path / "no.png", "--task", "tools", "--budget", "2M", "--bundle", bundle)
+    assert (result.exit_code, result.stdout) == (2, "")
+
+
+def test_an_image_that_says_it_is_huge_is_refused(tmp_path: Path) -> None:
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    for side in (10_000, 100_000):  # above Pillow's limit, and above the double of it
+        header = struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)
+        bomb = tmp_path / "bomb.png"
+        bomb.write_bytes(
+            b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"")) + chunk(b"IEND", b"")
+        )
+        with pytest.raises(ImageError, match="decoded safely"):
+            read_image(bomb, SIZE)
+
+
+def test_formats_that_run_another_program_are_refused(tmp_path: Path) -> None:
+    script = tmp_path / "page.png"
+    script.write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 32 32\n%%EndComments\nshowpage\n%%EOF\n")
+    with pytest.raises(ImageError, match="EPS"):
+        read_image(script, SIZE)
+
+
+def test_top_k_is_cut_to_the_labels(eas, bundle: Path, drawings: Path) -> None:
+    image = drawings / "birds" / "owl.png"
+    for top_k, count in ((1, 1), (2, 2), (99, 3)):
+        options = ("--task", "birds", "--budget", "1M", "--top-k", top_k, "--bundle", bundle)
+        (prediction,) = json.loads(eas("predict", image, *options, "--json").stdout)["predictions"]
+        assert len(prediction["top"]) == count
+        row = next(line for line in eas("predict", image, *options).stdout.splitlines() if str(image) in line)
+        assert row.count("%") == count
+    assert eas("predict", image, *options[:4], "--top-k", 0).exit_code == 2

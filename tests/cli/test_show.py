@@ -1,0 +1,104 @@
+"""`eas info` and `eas specialize`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from bundles import SUPERCLASSES, random_bundle
+
+import eas_sdk
+from eas_sdk.runtime import EMBEDDED
+
+ROW = {
+    "budget_fraction": 0.5,
+    "mean_madds": 1_230_000,
+    "validation_top1": 0.701,
+    "test_top1": 0.652,
+    "test_top1_by_superclass": {"birds": 0.875},
+}
+
+
+def test_info_tells_what_a_bundle_holds(eas, bundle: Path) -> None:
+    facts = json.loads(eas("info", "--bundle", bundle, "--json").stdout)
+    runtime = eas_sdk.load(bundle)
+    assert facts["size_bytes"] == bundle.stat().st_size
+    assert {t["name"]: tuple(t["labels"]) for t in facts["tasks"]} == SUPERCLASSES
+    assert [tuple(t["budget_range_madds"]) for t in facts["tasks"]] == [
+        runtime.budget_range(task) for task in runtime.tasks
+    ]
+    assert facts["space"] == json.loads(json.dumps(runtime.bundle.space.to_json()))
+    assert facts["accuracy"] == []
+    text = eas("info", "--bundle", bundle).stdout
+    for part in ("birds", "insects", "tools", "476.25k", "2.37M", str(bundle), "Random numbers by numpy"):
+        assert part in text
+
+
+def test_info_shows_the_accuracy_figures_of_the_training(eas, tmp_path: Path) -> None:
+    path = random_bundle(tmp_path, training={"accuracy": [{**ROW, "budget_fraction": 0.0}, ROW]})
+    assert json.loads(eas("info", "--bundle", path, "--json").stdout)["accuracy"][1] == ROW
+    text = eas("info", "--bundle", path).stdout
+    for part in ("1.23M", "70.1%", "65.2%", "87.5%"):
+        assert part in text
+
+
+@pytest.mark.parametrize(
+    "accuracy",
+    [
+        "good",
+        [1, None],
+        [{}],
+        [{**ROW, "mean_madds": "many", "test_top1": None}],
+        [{**ROW, "test_top1_by_superclass": [1]}],
+        [{**ROW, "test_top1_by_superclass": {"birds": "good"}}],
+    ],
+)
+def test_info_survives_figures_of_another_form(eas, tmp_path: Path, accuracy: object) -> None:
+    path = random_bundle(tmp_path, training={"accuracy": accuracy})
+    result = eas("info", "--bundle", path)
+    assert result.exit_code == 0
+    assert "birds" in result.stdout
+
+
+def test_specialize_gives_the_network_of_the_api(eas, bundle: Path) -> None:
+    runtime = eas_sdk.load(bundle)
+    shown = set()
+    for seed in (0, 1):
+        result = eas("specialize", "tools", "2M", "--seed", seed, "--bundle", bundle, "--json")
+        report = json.loads(result.stdout)
+        model = runtime.specialize("tools", "2M", seed=seed)
+        assert report["architecture"] == str(model.architecture)
+        assert report["madds"] == model.madds <= report["budget_madds"] == 2_000_000
+        assert report["parameters"] == model.parameters
+        assert report["peak_activation_bytes"] == model.cost.peak_activation_bytes
+        assert report["labels"] == list(model.labels)
+        assert all(report[name] > 0 for name in report if name.endswith("_ms"))
+        shown.add(report["architecture"])
+    assert len(shown) == 2, "the seed changes nothing"
+
+
+def test_specialize_prints_one_unit_a_line(eas, bundle: Path) -> None:
+    text = eas("specialize", "tools", "2M", "--bundle", bundle).stdout
+    model = eas_sdk.load(bundle).specialize("tools", "2M")
+    for index, unit in enumerate(str(model.architecture).split(" | ")):
+        (line,) = [line for line in text.splitlines() if f"unit {index}" in line]
+        assert line.split(f"unit {index}")[1].strip() == unit
+    assert f"{model.parameters:,}" in text
+    assert "axe, hammer, hook, saw, wrench" in text
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["info"], ["specialize", "birds", "1G"], ["evaluate", "--budgets", "2"], ["demo", "--out", "{}/a.png"]],
+)
+def test_without_options_the_embedded_bundle_is_used_or_found_missing(
+    eas, tmp_path: Path, arguments: list[str]
+) -> None:
+    result = eas(*[a.format(tmp_path) for a in arguments])
+    if (Path(eas_sdk.__file__).parent / "assets" / EMBEDDED).is_file():
+        assert result.exit_code == 0, result.output
+        assert "birds" in result.stdout
+    else:
+        assert result.exit_code == 2
+        assert "ships no bundle" in result.stderr

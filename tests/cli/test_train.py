@@ -1,0 +1,124 @@
+"""`eas data` and `eas train`, on a training of a few steps."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import eas_sdk
+
+pytest.importorskip("torch")
+
+RECIPE = """
+name = "tiny"
+[supernet]
+preset = "small"
+batch_size = 4
+phases = [{ name = "all", steps = 1, learning_rate = 0.01, image_size = 16 }]
+[statistics]
+networks = 1
+images = 4
+[predictor]
+networks = 11
+views = 1
+[generator]
+steps = 1
+requests = 1
+batch_size = 2
+budgets = 2
+image_size = 16
+[bundle]
+samples = 1
+prune_budgets = 2
+views = 1
+budgets = 2
+"""
+
+
+@pytest.fixture
+def recipe(tmp_path: Path) -> Path:
+    path = tmp_path / "tiny.toml"
+    path.write_text(RECIPE)
+    return path
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    """superclass/class/ folders of three images each."""
+    rng = np.random.default_rng(0)
+    for folder in ("birds/duck", "birds/owl", "tools/axe", "tools/saw"):
+        (tmp_path / "tree" / folder).mkdir(parents=True)
+        for name in ("a", "b", "c"):
+            image = Image.fromarray(rng.integers(0, 256, (20, 20, 3), dtype=np.uint8))
+            image.save(tmp_path / "tree" / folder / f"{name}.png")
+    return tmp_path / "tree"
+
+
+def test_train_makes_a_bundle_that_the_other_commands_take(eas, recipe: Path, tree: Path, tmp_path: Path) -> None:
+    out = tmp_path / "new" / "folder"
+    arguments = ("train", "--recipe", recipe, "--data", tree, "--out", out, "--device", "cpu")
+    first = eas(*arguments, "--stage", "statistics", "--stage", "supernet", "--json")
+    assert first.exit_code == 0, first.output
+    assert [stage["stage"] for stage in json.loads(first.stdout)["stages"]] == ["supernet", "statistics"]
+    assert not (out / "bundle.safetensors").exists()
+    trained = (out / "supernet.pt").stat().st_mtime_ns
+
+    whole = eas(*arguments)
+    assert whole.exit_code == 0, whole.output
+    assert (out / "supernet.pt").stat().st_mtime_ns == trained, "a finished stage is not done again"
+    for part in ("supernet", "rank correlation", str(out / "bundle.safetensors"), "Accuracy"):
+        assert part in whole.stdout
+    assert eas_sdk.load(out / "bundle.safetensors").labels("tools") == ("axe", "saw")
+    facts = json.loads(eas("info", "--bundle", out / "bundle.safetensors", "--json").stdout)
+    assert [row["budget_fraction"] for row in facts["accuracy"]] == [0, 1]
+    (tree / "tools" / "axe" / "d.txt").write_text("passed over")
+    assert eas("evaluate", "--bundle", out / "bundle.safetensors", "--images", tree).exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "parts"),
+    [
+        (["--recipe", "emojy"], ["'emojy'", "emoji"]),
+        (["--recipe", "{tmp}/missing.toml"], ["missing.toml"]),
+        (["--data", "{tmp}/missing"], ["missing", "folder"]),
+        (["--data", "{tmp}", "--cache", "{tmp}"], ["--data", "--cache"]),
+        (["--cache", "{tmp}/empty"], ["empty", "`eas data`"]),
+    ],
+)
+def test_what_cannot_be_trained_is_told(eas, tmp_path: Path, arguments: list[str], parts: list[str]) -> None:
+    out = tmp_path / "out"
+    result = eas("train", "--out", out, *[a.format(tmp=tmp_path) for a in arguments])
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert len(result.stderr.splitlines()) == 1
+    for part in ("error: ", *parts):
+        assert part in result.stderr
+    assert not out.exists()
+
+
+def test_a_recipe_with_a_wrong_field_is_told_in_one_line(eas, recipe: Path, tmp_path: Path) -> None:
+    recipe.write_text(RECIPE.replace("batch_size = 4", "batch_sise = 4"))
+    result = eas("train", "--recipe", recipe, "--out", tmp_path / "out")
+    assert result.exit_code == 2
+    assert len(result.stderr.splitlines()) == 1
+    assert "batch_sise" in result.stderr
+
+
+def test_cuda_must_be_there(eas, tmp_path: Path) -> None:
+    import torch
+
+    if torch.cuda.is_available():
+        pytest.skip("this machine has a CUDA device")
+    result = eas("train", "--device", "cuda", "--out", tmp_path / "out")
+    assert result.exit_code == 2
+    assert "--device cuda" in result.stderr
+
+
+def test_data_without_npm_says_what_is_needed(eas, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    result = eas("data", "--cache", tmp_path / "cache")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "npm" in result.stderr.splitlines()[-1]

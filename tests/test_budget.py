@@ -1,0 +1,124 @@
+"""Reading budgets."""
+
+from __future__ import annotations
+
+import math
+from decimal import Decimal
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from eas_sdk.budget import LIMIT, Budget, format_madds
+from eas_sdk.errors import BudgetError, InputError
+
+
+@pytest.mark.parametrize(
+    ("value", "madds"),
+    [
+        (4_000_000, 4_000_000),
+        (4e6, 4_000_000),
+        (4.9, 4),
+        (2**53 + 1, 2**53 + 1),  # which no float holds
+        (LIMIT - 1, LIMIT - 1),
+        ("4000000", 4_000_000),
+        ("4M", 4_000_000),
+        ("4m", 4_000_000),
+        ("4 M", 4_000_000),
+        (" 4M\n", 4_000_000),
+        ("4.1M", 4_100_000),  # 4.1 * 10**6 is 4099999.9999999995 in floats
+        ("0.29G", 290_000_000),
+        ("350k", 350_000),
+        ("350K", 350_000),
+        ("0.3G", 300_000_000),
+        ("4e6", 4_000_000),
+        ("4E+6", 4_000_000),
+        ("1.5e3k", 1_500_000),
+        ("230 MAdds", 230),
+        ("4.5 MMAdds", 4_500_000),
+        ("4.5M MAdds", 4_500_000),
+        ("0.001k", 1),
+        (np.int64(4_000_000), 4_000_000),
+        (np.uint8(200), 200),
+        (np.float32(4e6), 4_000_000),
+        (np.float64(4.5e6), 4_500_000),
+        (Fraction(9, 2), 4),
+        (Decimal("4.5e6"), 4_500_000),
+        (Budget(7), 7),
+    ],
+)
+def test_a_budget_is_read(value: object, madds: int) -> None:
+    assert Budget.parse(value) == Budget(madds)
+    assert type(Budget.parse(value).madds) is int
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        *(None, True, False, np.True_, [], {}, (), b"4M", object(), 4j, np.complex64(4), [4_000_000]),
+        *(np.array(4e6), np.array([4e6]), np.array([1, 2]), np.datetime64(4, "s")),
+        *(0, -1, -0.5, 0.0, math.nan, math.inf, -math.inf, 1e300, LIMIT, 10**400, -(10**5000), 10**5000),
+        *(np.float32(math.nan), np.float64(math.inf), np.int64(-4), np.float16(0)),
+        *(Decimal("NaN"), Decimal("sNaN"), Decimal("Infinity"), Decimal("1e400"), Fraction(-1, 2)),
+        *("", " ", "M", "4X", "-1", "+4", "4MM", "4 M M", "4_000_000", "4,5M", "4M.", ".5M", "4.M", "0x4", "MAdds"),
+        *("nan", "inf", "1e400", "1e-3M", "1e999999999", "0", "0M", "0.0G", "5e9G", "4M" * 40, "4" * 65, "٤M", "4M\0"),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, int) else repr(value)[:20],
+)
+def test_what_is_no_budget_is_refused_with_the_grammar(value: object) -> None:
+    with pytest.raises(BudgetError) as caught:
+        Budget.parse(value)
+    message = str(caught.value)
+    assert "a budget is a positive number of multiply-adds" in message
+    assert "'4M'" in message
+    assert "got" in message
+    assert len(message) < 300
+    assert isinstance(caught.value, ValueError)
+
+
+@pytest.mark.parametrize("value", ["4M", 4e6, -1, True, None, math.nan, LIMIT, np.int64(4)])
+def test_a_budget_holds_an_integer(value: object) -> None:
+    with pytest.raises(BudgetError, match=r"Budget\.parse"):
+        Budget(value)  # type: ignore[arg-type]
+
+
+@given(st.integers(1, LIMIT - 1))
+def test_integers_are_exact_as_numbers_and_as_text(madds: int) -> None:
+    assert Budget.parse(madds).madds == madds
+    assert Budget.parse(str(madds)).madds == madds
+
+
+@given(st.integers(1, 10**12), st.sampled_from("kMG"))
+def test_decimal_text_is_exact(thousandths: int, unit: str) -> None:
+    scale = {"k": 10**3, "M": 10**6, "G": 10**9}[unit]
+    text = f"{thousandths // 1000}.{thousandths % 1000:03}{unit}"
+    assert Budget.parse(text).madds == thousandths * scale // 1000
+
+
+@given(st.text() | st.text(alphabet="0123456789.eEkKmMgG +-_adDsS"))
+def test_any_text_is_read_or_refused(text: str) -> None:
+    try:
+        budget = Budget.parse(text)
+    except InputError:
+        return
+    assert 0 <= budget.madds < LIMIT
+
+
+@given(st.floats())
+def test_any_float_is_read_or_refused(value: float) -> None:
+    try:
+        budget = Budget.parse(value)
+    except BudgetError:
+        assert not 0 < value < LIMIT
+    else:
+        assert budget.madds == math.floor(value)
+
+
+@pytest.mark.parametrize(
+    ("madds", "text"),
+    [(0, "0"), (999, "999"), (1000, "1.00k"), (4_021_000, "4.02M"), (563_700_000, "563.70M"), (10**9, "1.00G")],
+)
+def test_multiply_adds_for_people(madds: int, text: str) -> None:
+    assert format_madds(madds) == str(Budget(madds)) == text

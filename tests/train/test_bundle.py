@@ -1,0 +1,159 @@
+"""From torch to the bundle and back: the device computes what the supernet computes, before and after pruning."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from train.tiny import (  # noqa: E402
+    SPACES,
+    TINY,
+    architectures,
+    collected,
+    random_bundle,
+    random_images,
+    random_net,
+)
+
+import eas_sdk  # noqa: E402
+from eas_sdk.bank.bundle import Bundle, read  # noqa: E402
+from eas_sdk.errors import ArchitectureError, BundleError  # noqa: E402
+from eas_sdk.runtime import Runtime  # noqa: E402
+from eas_sdk.selector.protocol import Request  # noqa: E402
+from eas_sdk.selector.registry import load_selector  # noqa: E402
+from eas_sdk.space.architecture import Architecture, Block  # noqa: E402
+from eas_sdk.space.choices import encode, gates_of_choices, madds_table  # noqa: E402
+from eas_train.bundle import half, prune, save, selectable, to_supernet  # noqa: E402
+
+CLASSES = {"solids": slice(0, 3), "lines": slice(3, 6)}
+GRID = 40
+
+
+def loaded(bundle: Bundle, folder: Path) -> Runtime:
+    path = folder / "bundle.safetensors"
+    assert save(bundle, path) == path.stat().st_size
+    return eas_sdk.load(path)
+
+
+def device_logits(runtime: Runtime, task: str, architecture: Architecture) -> np.ndarray:
+    images = random_images(runtime.bundle.space, 3).permute(0, 2, 3, 1).numpy()
+    return runtime.build(task, architecture).logits(images)
+
+
+@pytest.mark.parametrize(("name", "count"), [("tiny", 8), ("small", 3)])
+def test_the_device_computes_what_the_supernet_computes(name: str, count: int, tmp_path: Path) -> None:
+    space = SPACES[name]
+    bundle = random_bundle(space)
+    net, table = to_supernet(bundle)
+    runtime = loaded(bundle, tmp_path)
+    for architecture in architectures(space, count, seed=4):
+        with torch.no_grad():
+            expected = net(random_images(space, 3), architecture, table.norm(architecture)).numpy()
+        for task, columns in CLASSES.items():
+            found = device_logits(runtime, task, architecture)
+            np.testing.assert_allclose(found, expected[:, columns], rtol=1e-4, atol=1e-4 * np.abs(expected).max())
+
+
+def test_a_file_gives_back_the_bundle(tmp_path: Path) -> None:
+    bundle = random_bundle()
+    again = loaded(bundle, tmp_path).bundle
+    assert again.metadata() == bundle.metadata()
+    assert again.tensors.keys() == bundle.tensors.keys()
+    assert all(np.array_equal(again.tensors[name], bundle.tensors[name]) for name in bundle.tensors)
+
+
+def test_the_supernet_comes_back_from_its_bundle() -> None:
+    """Bank and statistics go to torch and back unchanged; that the names fit is tested by the logits above."""
+    net = random_net(TINY)
+    back, table = to_supernet(random_bundle())
+    state = back.state_dict()
+    assert all(torch.equal(state[name], tensor) for name, tensor in net.state_dict().items())
+    original = collected(net)
+    assert table.rows.keys() == original.rows.keys()
+    assert all(torch.equal(table.rows[name], rows) for name, rows in original.rows.items())
+
+
+def test_half_halves_the_weights_alone_and_moves_the_logits_little(tmp_path: Path) -> None:
+    bundle = random_bundle()
+    halved = half(bundle)
+    for name, tensor in halved.tensors.items():
+        is_weight = name.startswith("bank/") and name.endswith(".weight")
+        assert tensor.dtype == (np.float16 if is_weight else np.float32)
+    whole_runtime = loaded(bundle, tmp_path)
+    expected = device_logits(whole_runtime, "solids", TINY.largest)
+    (tmp_path / "half").mkdir()
+    found = device_logits(loaded(halved, tmp_path / "half"), "solids", TINY.largest)
+    assert 0 < np.abs(found - expected).max() < 0.02 * np.abs(expected).max()
+
+
+def on_grid(bundle: Bundle) -> list[Request]:
+    """Requests of every superclass over the whole range of the bundle's budgets."""
+    table, ends = madds_table(bundle.space), encode(bundle.space, [bundle.space.smallest, bundle.space.largest])
+    low, high = table.total(bundle.space, ends, 3).tolist()
+    return [Request(t, 3, madds) for t in range(2) for madds in np.linspace(low, high, GRID).astype(int).tolist()]
+
+
+def promise(bundle: Bundle, requests: list[Request], picked: list[Architecture]) -> np.ndarray:
+    """What the predictor expects of each pick."""
+    gates = gates_of_choices(TINY, encode(TINY, picked))
+    weights = bundle.tensors["selector/predictor"][[r.superclass for r in requests]]
+    return (gates * weights).sum(1)
+
+
+# Seeds whose selector leaves something to prune.
+@pytest.mark.parametrize("seed", [0, 2, 3])
+def test_a_pruned_bundle_selects_at_least_as_well_within_every_budget(seed: int) -> None:
+    bundle = random_bundle(seed=seed)
+    largest = selectable(bundle, GRID)
+    pruned = prune(bundle, largest)
+    assert largest != TINY.largest
+    requests = on_grid(bundle)
+    before, after = (load_selector(b).select(requests) for b in (bundle, pruned))
+    for request, architecture in zip(requests, after, strict=True):
+        pruned.space.validate(architecture)
+        assert madds_table(TINY).total(TINY, encode(TINY, [architecture]), 3)[0] <= request.madds
+    same = [a == b for a, b in zip(before, after, strict=True)]
+    assert np.mean(same) > 0.9
+    assert (promise(bundle, requests, after) >= promise(bundle, requests, before) - 1e-6).all()
+    # Nothing that the whole bundle picks is pruned away.
+    for architecture in before:
+        pruned.space.validate(architecture)
+
+
+@pytest.mark.parametrize("seed", [0, 2])
+def test_a_pruned_bundle_is_smaller_and_computes_exactly_the_same(seed: int, tmp_path: Path) -> None:
+    bundle = random_bundle(seed=seed)
+    pruned = prune(bundle, selectable(bundle, GRID))
+    assert sum(t.nbytes for t in pruned.tensors.values()) < sum(t.nbytes for t in bundle.tensors.values())
+    (tmp_path / "pruned").mkdir()
+    whole, small = loaded(bundle, tmp_path), loaded(pruned, tmp_path / "pruned")
+    picked = {*load_selector(pruned).select(on_grid(pruned)), pruned.space.largest, TINY.smallest}
+    for architecture in sorted(picked)[:: max(1, len(picked) // 8)]:
+        for task in CLASSES:
+            np.testing.assert_array_equal(
+                device_logits(small, task, architecture), device_logits(whole, task, architecture)
+            )
+
+
+def test_pruning_to_the_smallest_network_keeps_that_one(tmp_path: Path) -> None:
+    bundle = random_bundle()
+    whole = loaded(bundle, tmp_path)
+    expected = device_logits(whole, "lines", TINY.smallest)
+    runtime = loaded(prune(bundle, TINY.smallest), tmp_path)
+    np.testing.assert_array_equal(device_logits(runtime, "lines", TINY.smallest), expected)
+    assert runtime.budget_range("lines")[0] == runtime.budget_range("lines")[1]
+    with pytest.raises(ArchitectureError):
+        runtime.build("lines", Architecture(((Block(5, 2),),) * 3))
+
+
+def test_a_bundle_whose_tensors_do_not_fit_its_space_is_refused(tmp_path: Path) -> None:
+    bundle = random_bundle()
+    smaller = dataclasses.replace(bundle.space, largest=TINY.smallest)
+    save(dataclasses.replace(bundle, space=smaller), tmp_path / "b.safetensors")
+    with pytest.raises(BundleError, match="shape"):
+        read(tmp_path / "b.safetensors")

@@ -1,0 +1,184 @@
+"""One real training, from drawings to a bundle that classifies drawings it has not seen."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from train.tiny import CPU, GENTLE, SUPERCLASSES, TINY, drawings, sandwich, splits, tiny_recipe  # noqa: E402
+
+import eas_sdk  # noqa: E402
+from eas_sdk.bank.bundle import read  # noqa: E402
+from eas_sdk.errors import DataError, InputError, TrainingError  # noqa: E402
+from eas_train.data.imageset import Splits, subset  # noqa: E402
+from eas_train.data.views import views  # noqa: E402
+from eas_train.pipeline import BUNDLE, REPORT, STAGES, Training  # noqa: E402
+from eas_train.recipe import (  # noqa: E402
+    BundleRecipe,
+    GeneratorRecipe,
+    Phase,
+    PredictorRecipe,
+    Recipe,
+    StatisticsRecipe,
+)
+
+RECIPE = Recipe(
+    name="tiny",
+    supernet=tiny_recipe(
+        batch_size=16,
+        dropout=0.0,
+        checkpoint_every_s=60,
+        phases=(
+            Phase(
+                name="teacher", steps=60, learning_rate=0.1, depths=(3,), kernels=(7,), expansions=(4,), image_size=16
+            ),
+            sandwich(steps=50, learning_rate=0.05, sort_channels=True, superclass_dropout=0.3),
+        ),
+    ),
+    statistics=StatisticsRecipe(networks=12, images=32),
+    predictor=PredictorRecipe(networks=20, views=1),
+    generator=GeneratorRecipe(
+        steps=50, requests=2, batch_size=8, budgets=4, embedding=8, hidden=16, learning_rate=0.02, augmentation=GENTLE
+    ),
+    bundle=BundleRecipe(samples=16, prune_budgets=20, views=2, budgets=3),
+)
+DATA = splits()
+
+
+def training(folder: Path, data: Splits = DATA, attributions: tuple[str, ...] = ("numpy",)) -> Training:
+    return Training(RECIPE, data, folder, CPU, attributions)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a finished training."""
+    made = tmp_path_factory.mktemp("training")
+    training(made).run()
+    return made
+
+
+@pytest.fixture(scope="module")
+def report(folder: Path) -> dict[str, Any]:
+    loaded: dict[str, Any] = json.loads((folder / REPORT).read_text())
+    return loaded
+
+
+def test_the_bundle_classifies_drawings_it_has_not_seen(folder: Path) -> None:
+    runtime = eas_sdk.load(folder / BUNDLE)
+    assert runtime.tasks == ("solids", "lines")
+    unseen = drawings(10, seed=99)
+    images = views(unseen.images, 1, TINY.input_size, seed=1)[:, 0]
+    for superclass in SUPERCLASSES:
+        top = runtime.budget_range(superclass.name)[1]
+        model = runtime.specialize(superclass.name, top)
+        assert model.labels == superclass.class_names
+        mine = [i for i, target in enumerate(unseen.targets) if unseen.classes[target] in model.labels]
+        found = [prediction.label for prediction in model.predict(images[mine])]
+        right = np.mean([label == unseen.classes[unseen.targets[i]] for label, i in zip(found, mine, strict=True)])
+        assert right > 0.7  # chance is a third
+
+
+def test_the_report_has_the_accuracies_of_every_budget(folder: Path, report: dict[str, Any]) -> None:
+    table = report["accuracy"]
+    assert [row["budget_fraction"] for row in table] == [0.0, 0.5, 1.0]
+    madds = [row["mean_madds"] for row in table]
+    assert madds == sorted(madds)
+    for row in table:
+        by_superclass = row["test_top1_by_superclass"]
+        assert list(by_superclass) == ["solids", "lines"]
+        assert row["test_top1"] == pytest.approx(np.mean(list(by_superclass.values())), abs=1e-3)
+        assert 0 <= row["validation_top1"] <= 1
+    assert table[-1]["test_top1"] > 0.7
+    assert -1 <= report["predictor_rank_correlation"] <= 1
+    assert report["bytes_float32"] > report["bytes_float16"] >= report["bytes_pruned"]
+    assert report["bytes_file"] == (folder / BUNDLE).stat().st_size
+
+
+def test_the_bundle_says_how_it_was_trained(folder: Path, report: dict[str, Any]) -> None:
+    bundle = read(folder / BUNDLE)
+    assert bundle.name == "tiny"
+    assert bundle.attributions == ("numpy",)
+    assert bundle.training["accuracy"] == report["accuracy"]
+    assert bundle.training["recipe"]["supernet"]["phases"][1]["superclass_dropout"] == 0.3
+
+
+def test_the_reports_accuracies_are_those_of_the_bundle_on_the_device(folder: Path, report: dict[str, Any]) -> None:
+    runtime = eas_sdk.load(folder / BUNDLE)
+    made = views(DATA.test.images, RECIPE.bundle.views, TINY.input_size, seed=0)
+    for t, superclass in enumerate(SUPERCLASSES):
+        low, high = runtime.budget_range(superclass.name)
+        mine = np.flatnonzero(DATA.test.targets // 3 == t)
+        images = made[mine].reshape(-1, *made.shape[2:])
+        targets = np.repeat(DATA.test.targets[mine] - 3 * t, RECIPE.bundle.views)
+        for row in report["accuracy"]:
+            model = runtime.specialize(superclass.name, int(low + row["budget_fraction"] * (high - low)))
+            found = float((model.logits(images).argmax(1) == targets).mean())
+            # The report is measured with float32 weights: an image on the edge may fall to the other side.
+            assert found == pytest.approx(row["test_top1_by_superclass"][superclass.name], abs=2.1 / len(images))
+
+
+def contents(folder: Path) -> dict[str, tuple[int, bytes]]:
+    return {path.name: (path.stat().st_mtime_ns, path.read_bytes()) for path in folder.iterdir()}
+
+
+def test_a_finished_training_does_nothing(folder: Path, report: dict[str, Any]) -> None:
+    before = contents(folder)
+    assert training(folder).run() == report
+    again = training(folder)
+    assert again.run(("bundle",)) == report
+    assert "net" not in vars(again)  # not even the supernet was loaded
+    assert contents(folder) == before
+
+
+def test_a_lost_or_damaged_report_is_made_again_from_what_is_there(folder: Path, report: dict[str, Any]) -> None:
+    before = contents(folder)
+    for damage in (lambda path: path.unlink(), lambda path: path.write_bytes(b"{")):
+        damage(folder / REPORT)
+        assert training(folder).run() == report
+    after = contents(folder)
+    assert after[BUNDLE][1] == before[BUNDLE][1]
+    assert all(after[name] == before[name] for name in before if name not in (BUNDLE, REPORT))
+
+
+def test_each_stage_depends_on_its_data_and_settings_and_all_before(tmp_path: Path) -> None:
+    def fingerprints(**changes: Any) -> dict[str, str]:
+        return dataclasses.replace(training(tmp_path), **changes).fingerprints
+
+    def differing(**changes: Any) -> tuple[str, ...]:
+        one, other = fingerprints(), fingerprints(**changes)
+        return tuple(stage for stage in STAGES if one[stage] != other[stage])
+
+    def recipe(**changes: Any) -> Recipe:
+        return RECIPE.model_copy(update=changes)
+
+    assert differing() == ()
+    assert differing(attributions=("me",)) == STAGES[4:]
+    assert differing(recipe=recipe(name="other")) == STAGES[4:]
+    assert differing(data=dataclasses.replace(DATA, test=drawings(8, 7))) == STAGES[4:]
+    assert differing(data=dataclasses.replace(DATA, validation=drawings(8, 7))) == STAGES[2:]
+    assert differing(data=dataclasses.replace(DATA, train=drawings(31, 0))) == STAGES
+    assert differing(recipe=recipe(generator=GeneratorRecipe())) == STAGES[3:]
+    assert differing(recipe=recipe(statistics=StatisticsRecipe())) == STAGES[1:]
+
+
+def test_a_stage_before_its_turn_and_an_unknown_one_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(TrainingError, match="run the supernet stage"):
+        training(tmp_path).run(("predictor",))
+    with pytest.raises(InputError, match="did you mean 'bundle'"):
+        training(tmp_path).run(("supernet", "bundel"))
+    assert not list(tmp_path.iterdir())  # refused before the first stage began
+
+
+@pytest.mark.parametrize("split", ["validation", "test"])
+def test_a_superclass_without_drawings_to_measure_on_is_refused(tmp_path: Path, split: str) -> None:
+    part = getattr(DATA, split)
+    lacking = dataclasses.replace(DATA, **{split: subset(part, part.targets < 3)})
+    with pytest.raises(DataError, match=f"{split} drawings.*lines"):
+        training(tmp_path, lacking)
