@@ -45,7 +45,7 @@ def results_table() -> str:
     """Accuracy by budget, then the other bars, in Markdown."""
     rows = figures("accuracy")["rows"]
     lines = [
-        "| budget | mean MAdds | top-1 on an unseen artist | random network of equal MAdds | difference (95% interval) |",
+        "| budget | mean MAdds | top-1 (95% interval) | random networks of equal MAdds | difference (95% interval) |",
         "| --- | --- | --- | --- | --- |",
     ]
     for row in rows:

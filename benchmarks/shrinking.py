@@ -3,9 +3,9 @@
     python -m benchmarks.shrinking --minutes 5
 
 One teacher (the largest network of the emoji recipe, at 32 px) is trained once. From it the supernet is trained twice,
-each for the given wall-clock time on this machine: by progressive shrinking (kernel, then depth in two steps, then width
-in two steps, in OFA's proportions and with its numbers of sub-networks a step) and by the sandwich rule in one phase.
-Twenty random architectures, recalibrated, are then measured on the validation artist's drawings.
+each for the given wall-clock time on this machine: by progressive shrinking (kernel, then depth in two steps, then
+width in two steps, in OFA's proportions and with its numbers of sub-networks a step) and by the sandwich rule in one
+phase. Twenty random architectures, recalibrated, are then measured on the validation artist's drawings.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import random
 import tempfile
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
@@ -35,7 +35,8 @@ from eas_train.supernet.model import Supernet
 from eas_train.supernet.train import CHECKPOINT, train_supernet
 
 SIZE = 32
-SHRINKING: tuple[tuple[float, dict[str, Any]], ...] = (
+Plan: TypeAlias = tuple[tuple[float, dict[str, Any]], ...]
+SHRINKING: Plan = (
     (125, {"name": "kernel", "networks": 1, "depths": (4,), "expansions": (6,)}),
     (25, {"name": "depth 1", "networks": 2, "depths": (3, 4), "expansions": (6,)}),
     (125, {"name": "depth 2", "networks": 2, "expansions": (6,)}),
@@ -43,7 +44,7 @@ SHRINKING: tuple[tuple[float, dict[str, Any]], ...] = (
     (125, {"name": "width 2", "networks": 4, "sort_channels": True, "sort_tiers": (4,)}),
 )
 """OFA's phases with their epochs; the largest network of a phase is the teacher of its own step where it is drawn."""
-SANDWICH: tuple[tuple[float, dict[str, Any]], ...] = (
+SANDWICH: Plan = (
     (1, {"name": "sandwich", "networks": 4, "sandwich": True, "sort_channels": True}),
 )
 
@@ -62,14 +63,14 @@ def main() -> None:
         ways = {}
         for name, plan in (("progressive shrinking", SHRINKING), ("sandwich", SANDWICH)):
             ways[name] = train_and_measure(name, plan, teacher, data, root, options.minutes * 60)
-    differences = np.array(ways["sandwich"].pop("by_drawing")) - np.array(ways["progressive shrinking"].pop("by_drawing"))
+    ours, theirs = (np.array(ways[name].pop("by_drawing")) for name in ("sandwich", "progressive shrinking"))
     owners = superclass_of_class(data.superclasses)[data.validation.targets]
-    gap = [round(100 * v, 2) for v in interval(differences, owners)]
+    gap = [round(100 * v, 2) for v in interval(ours - theirs, owners)]
     record("shrinking", {"minutes_each": options.minutes, "ways": ways, "sandwich_minus_progressive_points": gap})
 
 
 def train_and_measure(
-    name: str, plan: tuple[tuple[float, dict[str, Any]], ...], teacher: SupernetRecipe, data: Splits, root: Path, seconds: float
+    name: str, plan: Plan, teacher: SupernetRecipe, data: Splits, root: Path, seconds: float
 ) -> dict[str, Any]:
     """Train for `seconds` after the teacher, then measure random sub-networks."""
     total = sum(share for share, _ in plan)

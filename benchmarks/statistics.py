@@ -5,8 +5,9 @@
 For every superclass and five budgets, the generated architecture is run with
 
 - recalibrated: its own statistics over 2,048 augmented training images (what OFA does; needs the training set),
-- bundle:       the statistics that the bundle carries, keyed by the local configuration (what the device does),
-- one row:      the average of those rows, not keyed,
+- bundle:       the statistics that the bundle's linear models predict from all gates upstream (what the device does),
+- own block:    the same fitted here on the gates of the layer's own block alone,
+- average:      the average over sub-networks, whatever the architecture,
 - largest:      the statistics of the largest network, a prefix of them (a supernet's running statistics),
 - images-64 and images-256: its own statistics over a small batch, as if that batch were shipped.
 
@@ -29,9 +30,10 @@ from eas_sdk.space.architecture import Architecture
 from eas_train.bundle import to_supernet
 from eas_train.data.augment import augment
 from eas_train.data.emoji import load_emoji
+from eas_train.generator.measure import random_architecture
 from eas_train.progress import progress
 from eas_train.recipe import Recipe
-from eas_train.statistics.table import StatisticsTable
+from eas_train.statistics.model import fit, observe
 from eas_train.supernet.evaluate import calibrate, logits_of, recalibrated
 from eas_train.supernet.norm import FixedStatistics, Norm
 
@@ -41,18 +43,22 @@ def main() -> None:
     parser.add_argument("--bundle", help="a bundle file (default: the embedded one)")
     parser.add_argument("--views", type=int, default=8)
     parser.add_argument("--budgets", type=int, default=5)
+    parser.add_argument("--networks", type=int, default=150, help="sub-networks that the fits are made from")
     parser.add_argument("--split", choices=("validation", "test"), default="test")
     options = parser.parse_args()
     runtime = eas_sdk.load(options.bundle)
-    net, table = to_supernet(runtime.bundle)
-    net = net.to(memory_format=torch.channels_last)
+    net, bundled = to_supernet(runtime.bundle)
     data = drawings(runtime, options.split, options.views)
-    training = training_images(2048, net.space.input_size)
+    augmented = training_images(128, net.space.input_size)
+    training = torch.cat([augmented(-1 - i) for i in range(16)]).contiguous(memory_format=torch.channels_last)
+    observations = observe(net, augmented, lambda rng: random_architecture(net.space, rng), options.networks)
+    largest = calibrate(net, net.space.largest, training)
     norms: dict[str, Callable[[Architecture], Norm]] = {
         "recalibrated": lambda a: recalibrated(net, a, training),
-        "bundle": table.norm,
-        "one row": averaged(table).norm,
-        "largest": prefix_of(calibrate(net, net.space.largest, training), net.space.largest, table),
+        "bundle": bundled.norm,
+        "own block": fit(net.space, observations, context="block").norm,
+        "average": fit(net.space, observations, context="none").norm,
+        "largest": lambda a: FixedStatistics(largest.__getitem__),
         "images-64": lambda a: recalibrated(net, a, training[:64]),
         "images-256": lambda a: recalibrated(net, a, training[:256]),
     }
@@ -101,35 +107,18 @@ def summary(
     return figures | {"columns": "mean, low and high end of the 95% interval over drawings", "ways": ways}
 
 
-def training_images(count: int, size: int) -> torch.Tensor:
-    """Augmented training drawings, as the supernet saw them."""
+def training_images(count: int, size: int) -> Callable[[int], torch.Tensor]:
+    """A function from a seed to `count` augmented training drawings, as the supernet saw them."""
     settings = Recipe.read("emoji").supernet.augmentation
     images = torch.from_numpy(load_emoji().train.images.copy()).permute(0, 3, 1, 2)
-    rng = torch.Generator().manual_seed(0)
-    picked = torch.randint(len(images), (count,), generator=rng)
-    parts = [augment(images[part].float().div(255), size, settings, rng) for part in picked.split(256)]
-    return torch.cat(parts).contiguous(memory_format=torch.channels_last)
 
+    def draw(seed: int) -> torch.Tensor:
+        rng = torch.Generator().manual_seed(seed)
+        picked = torch.randint(len(images), (count,), generator=rng)
+        batch = augment(images[picked].float().div(255), size, settings, rng)
+        return batch.contiguous(memory_format=torch.channels_last)
 
-def averaged(table: StatisticsTable) -> StatisticsTable:
-    """The same table with every row replaced by the mean of the rows."""
-    rows = {}
-    for name, row in table.rows.items():
-        lead = tuple(range(row.ndim - 2))
-        rows[name] = row.mean(lead, keepdim=True).expand_as(row) if lead else row
-    return StatisticsTable(table.space, rows)
-
-
-def prefix_of(
-    statistics: dict[str, torch.Tensor], largest: Architecture, table: StatisticsTable
-) -> Callable[[Architecture], Norm]:
-    """Every sub-network runs on a prefix of the largest network's statistics."""
-
-    def norm(architecture: Architecture) -> Norm:
-        keyed = table.norm(architecture)
-        return FixedStatistics(lambda name: statistics[name][:, : keyed.lookup(name).shape[1]])
-
-    return norm
+    return draw
 
 
 if __name__ == "__main__":

@@ -12,23 +12,24 @@ import torch
 
 from eas_sdk.bank.bundle import Bundle, tensor_shapes
 from eas_sdk.bank.container_writer import write
-from eas_sdk.graph.nodes import Conv2d, DepthwiseConv2d
+from eas_sdk.graph.nodes import Conv2d, DepthwiseConv2d, Node
 from eas_sdk.selector.protocol import Request
 from eas_sdk.selector.registry import load_selector
 from eas_sdk.space.architecture import Architecture
 from eas_sdk.space.choices import choices_of_gates, decode, encode, gates_of_choices, madds_table
+from eas_sdk.space.elastic import ElasticSpace
 from eas_sdk.space.structure import structure
 from eas_sdk.task import Superclass
 from eas_train.generator.model import ArchitectureGenerator
 from eas_train.generator.predictor import Predictor
-from eas_train.statistics.table import StatisticsTable
+from eas_train.statistics.model import StatisticsModel, arrays, from_arrays
 from eas_train.supernet.model import Supernet
 
 
 def assemble(
     name: str,
     net: Supernet,
-    statistics: StatisticsTable,
+    statistics: StatisticsModel,
     generator: ArchitectureGenerator,
     predictor: Predictor,
     superclasses: Sequence[Superclass],
@@ -38,15 +39,11 @@ def assemble(
     attributions: Sequence[str],
 ) -> Bundle:
     """A whole bundle in float32, nothing left out."""
-    tensors: dict[str, np.ndarray] = {}
+    tensors: dict[str, np.ndarray] = {f"statistics/{name}": array for name, array in arrays(statistics).items()}
     for node in structure(net.space, net.space.largest, net.classes):
-        for tensor in tensor_shapes(net.space, node):
-            group, _, rest = tensor.partition("/")
+        for tensor in bank_tensors(net.space, node):
+            rest = tensor.removeprefix("bank/")
             suffix = rest.rpartition(".")[2]
-            if group == "statistics":
-                row = statistics.rows[node.name][..., ("mean", "variance").index(suffix), :]
-                tensors[tensor] = row.float().cpu().contiguous().numpy()
-                continue
             value = net.tensor(rest).detach().float().cpu().numpy()
             match node:
                 case Conv2d() if suffix == "weight":
@@ -111,7 +108,7 @@ def prune(bundle: Bundle, largest: Architecture) -> Bundle:
     space = dataclasses.replace(bundle.space, largest=largest)
     tensors = {name: tensor for name, tensor in bundle.tensors.items() if name.startswith("selector/")}
     for node in structure(space, largest, len(bundle.labels)):
-        for name, shape in tensor_shapes(space, node).items():
+        for name, shape in tensor_shapes(space, node, bundle.statistics_rank).items():
             full = bundle.tensors[name]
             if isinstance(node, DepthwiseConv2d) and name.endswith(".weight"):
                 crop = (full.shape[0] - node.kernel) // 2
@@ -125,25 +122,25 @@ def save(bundle: Bundle, path: str | os.PathLike[str]) -> int:
     return write(path, bundle.tensors, {"eas": bundle.metadata()})
 
 
-def to_supernet(bundle: Bundle) -> tuple[Supernet, StatisticsTable]:
+def bank_tensors(space: ElasticSpace, node: Node) -> list[str]:
+    """Names of the tensors of a node that come from the supernet's weights."""
+    return [name for name in tensor_shapes(space, node, rank=0) if name.startswith("bank/")]
+
+
+def to_supernet(bundle: Bundle, device: torch.device | str = "cpu") -> tuple[Supernet, StatisticsModel]:
     """The way back: a bundle's weights and statistics in torch, to recalibrate, to compare or to train on."""
     net = Supernet(bundle.space, len(bundle.labels), mean=bundle.mean, std=bundle.std)
-    rows: dict[str, torch.Tensor] = {}
     with torch.no_grad():
         for node in structure(net.space, net.space.largest, net.classes):
-            for tensor in tensor_shapes(net.space, node):
-                group, _, rest = tensor.partition("/")
+            for tensor in bank_tensors(net.space, node):
                 value = torch.from_numpy(bundle.tensors[tensor].astype(np.float32))
                 match node:
-                    case Conv2d() if rest.endswith(".weight"):
+                    case Conv2d() if tensor.endswith(".weight"):
                         value = value.permute(0, 3, 1, 2)
-                    case DepthwiseConv2d() if rest.endswith(".weight"):
+                    case DepthwiseConv2d() if tensor.endswith(".weight"):
                         value = value.permute(2, 0, 1).unsqueeze(1)
                     case _:
                         pass
-                if group == "bank":
-                    net.tensor(rest).copy_(value)
-        for name in {t.rpartition(".")[0] for t in bundle.group("statistics")}:
-            both = [bundle.tensors[f"statistics/{name}.{suffix}"] for suffix in ("mean", "variance")]
-            rows[name] = torch.from_numpy(np.stack(both, axis=-2).astype(np.float32))
-    return net.eval(), StatisticsTable(net.space, rows)
+                net.tensor(tensor.removeprefix("bank/")).copy_(value)
+    net = net.to(device, memory_format=torch.channels_last)
+    return net.eval(), from_arrays(net.space, bundle.group("statistics")).to(torch.device(device))

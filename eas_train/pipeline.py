@@ -30,14 +30,14 @@ from eas_sdk.task import Superclass
 from eas_train import bundle as bundles
 from eas_train import checkpoint
 from eas_train.data.augment import augment
-from eas_train.data.imageset import ImageSet, Splits, superclass_of_class
+from eas_train.data.imageset import ImageSet, Splits, digest, superclass_of_class
 from eas_train.data.views import views
 from eas_train.generator import predictor as predictors
 from eas_train.generator.measure import measure, random_architecture
 from eas_train.generator.model import ArchitectureGenerator
 from eas_train.generator.train import new_generator, train_generator
 from eas_train.recipe import Recipe
-from eas_train.statistics.table import StatisticsTable, collect
+from eas_train.statistics.model import StatisticsModel, arrays, fit, from_arrays, observe
 from eas_train.supernet.evaluate import logits_of, within_superclass
 from eas_train.supernet.model import Supernet
 from eas_train.supernet.train import load_supernet, train_supernet
@@ -102,8 +102,8 @@ class Training:
         chain = self.recipe.supernet.fingerprint(self.data.train)
         made = {"supernet": chain}
         data = {
-            "predictor": _digest(self.data.validation),
-            "bundle": f"{_digest(self.data.test)} {self.recipe.name} {self.attributions}",
+            "predictor": digest(self.data.validation),
+            "bundle": f"{digest(self.data.test)} {self.recipe.name} {self.attributions}",
         }
         for stage in STAGES[1:]:
             settings = getattr(self.recipe, stage).model_dump_json()
@@ -134,26 +134,27 @@ class Training:
 
     def collect_statistics(self) -> dict[str, Any]:
         path, fingerprint = self.folder / "statistics.pt", self.fingerprints["statistics"]
+        settings = self.recipe.statistics
         if checkpoint.load(path, recipe=fingerprint) is None:
-            settings = self.recipe.statistics
             space = self.net.space
-            table = collect(
+            observations = observe(
                 self.net,
                 self.training_images(settings.images),
                 lambda rng: random_architecture(space, rng),
                 settings.networks,
             )
-            checkpoint.save(path, {"recipe": fingerprint, "rows": dict(table.rows)})
-        return {"stage": "statistics", "networks": self.recipe.statistics.networks}
+            model = fit(space, observations, rank=settings.rank, own=settings.own, upstream=settings.upstream)
+            tensors = {name: torch.from_numpy(array) for name, array in arrays(model).items()}
+            checkpoint.save(path, {"recipe": fingerprint, "tensors": tensors})
+        return {"stage": "statistics", "networks": settings.networks, "rank": settings.rank}
 
     @cached_property
-    def statistics(self) -> StatisticsTable:
+    def statistics(self) -> StatisticsModel:
         self.collect_statistics()
         state = checkpoint.load(self.folder / "statistics.pt", recipe=self.fingerprints["statistics"])
         assert state is not None
-        return StatisticsTable(
-            self.net.space, {name: row.to(self.device) for name, row in state["rows"].items()}
-        )
+        tensors = {name: tensor.numpy() for name, tensor in state["tensors"].items()}
+        return from_arrays(self.net.space, tensors).to(self.device)
 
     def eval_images(self, data: ImageSet, count: int) -> tuple[Tensor, Tensor]:
         """`count` fixed views of every drawing, N*count x 3 x S x S, and their targets."""
@@ -267,7 +268,7 @@ class Training:
         classes = np.array([r.classes for r in requests])
         madds = table.total(space, encode(space, picked), classes).reshape(len(bundle.superclasses), -1)
         accuracy = {
-            name: self._accuracies(picked, data).reshape(len(bundle.superclasses), -1)
+            name: self._accuracies(bundle, picked, data).reshape(len(bundle.superclasses), -1)
             for name, data in (("validation", self.data.validation), ("test", self.data.test))
         }
         return [
@@ -284,24 +285,21 @@ class Training:
             for i, f in enumerate(fractions)
         ]
 
-    def _accuracies(self, picked: list[Architecture], data: ImageSet) -> np.ndarray:
-        """Top-1 of each architecture on its own superclass's drawings; `picked` is superclass-major."""
+    def _accuracies(self, bundle: Bundle, picked: list[Architecture], data: ImageSet) -> np.ndarray:
+        """Top-1 of each architecture, with the bundle's own weights, on its own superclass's drawings.
+
+        `picked` is superclass-major.
+        """
+        net, statistics = bundles.to_supernet(bundle, self.device)
         images, targets = self.eval_images(data, self.recipe.bundle.views)
         owner = self.superclass_of[targets]
         each = len(picked) // len(self.data.superclasses)
         result = []
         for i, architecture in enumerate(picked):
             mine = owner == i // each
-            logits = logits_of(self.net, architecture, images[mine], self.statistics.norm(architecture))
+            logits = logits_of(net, architecture, images[mine], statistics.norm(architecture))
             result.append(float(within_superclass(logits, targets[mine], self.superclass_of).float().mean()))
         return np.array(result)
-
-
-def _digest(data: ImageSet) -> str:
-    """Identifies pixels and labels."""
-    digest = hashlib.sha256(np.ascontiguousarray(data.images).data)
-    digest.update(data.targets.tobytes())
-    return digest.hexdigest()
 
 
 def _read_report(path: Path) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from eas_sdk.errors import TrainingError
 from eas_sdk.space.elastic import PRESETS, ElasticSpace
 from eas_train.data.augment import Augmentation
-from eas_train.data.imageset import ImageSet
+from eas_train.data.imageset import ImageSet, digest
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -128,18 +128,24 @@ class SupernetRecipe(_Model):
             "recipe": self.model_dump(mode="json", exclude={"checkpoint_every_s", "mixed_precision"}),
             "space": self.space().to_json(),
             "classes": list(data.classes),
-            "drawings": len(data.targets),
+            "drawings": digest(data),
         }
         return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
 
 class StatisticsRecipe(_Model):
-    """How batch-norm statistics are collected."""
+    """How batch-norm statistics are recorded and fitted."""
 
-    networks: int = Field(default=400, gt=0)
-    """Sub-networks that are averaged."""
+    networks: int = Field(default=300, gt=0)
+    """Sub-networks whose statistics are recorded."""
     images: int = Field(default=128, gt=0)
     """Training images for each of them."""
+    rank: int = Field(default=8, ge=1)
+    """Rank of each layer's linear model."""
+    own: float = Field(default=1.0, gt=0)
+    """Ridge strength for the gates of a layer's own block."""
+    upstream: float = Field(default=100.0, gt=0)
+    """Ridge strength for the gates of the blocks before it."""
 
 
 class GeneratorRecipe(_Model):

@@ -55,7 +55,7 @@ def random_bundle(
     tensors = {
         name: _tensor(rng, name, shape)
         for node in structure(space, space.largest, classes)
-        for name, shape in tensor_shapes(space, node).items()
+        for name, shape in tensor_shapes(space, node, rank=2).items()
     }
     ends = [cost(structure(space, end, classes)).madds for end in (space.smallest, space.largest)]
     budgets = np.linspace(*ends, 4).tolist()
@@ -83,8 +83,10 @@ def _tensor(rng: np.random.Generator, name: str, shape: tuple[int, ...]) -> np.n
         depthwise = name.endswith("depthwise.weight")
         inputs = shape[0] * shape[1] if depthwise else int(np.prod(shape[1:]))
         value = noise * np.sqrt(3 / inputs)
-    elif name.endswith((".variance", ".gamma")):
+    elif name.endswith(".gamma"):
         value = np.exp(0.1 * noise)
+    elif name.endswith((".mix", ".basis")):
+        value = 0.2 * noise
     else:
         value = 0.005 * noise
     return value.astype(np.float32)

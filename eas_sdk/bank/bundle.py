@@ -14,6 +14,7 @@ import numpy as np
 from eas_sdk.bank import container
 from eas_sdk.errors import ArchitectureError, BundleError
 from eas_sdk.graph.nodes import Conv2d, DepthwiseConv2d, Linear, Node
+from eas_sdk.space.choices import GateLayout
 from eas_sdk.space.elastic import ElasticSpace
 from eas_sdk.space.structure import structure
 from eas_sdk.task import Superclass
@@ -60,6 +61,12 @@ class Bundle:
     def labels(self) -> tuple[str, ...]:
         """All labels in the order of the classifier's rows."""
         return tuple(label for superclass in self.superclasses for label in superclass.labels)
+
+    @property
+    def statistics_rank(self) -> int:
+        """Rank of the linear models of the batch-norm statistics (see `tensor_shapes`)."""
+        mix = self.tensors.get("statistics/stem.mix")
+        return mix.shape[1] if mix is not None and mix.ndim == 2 else 0
 
     def group(self, prefix: str) -> dict[str, np.ndarray]:
         """The tensors under "<prefix>/", without it."""
@@ -138,21 +145,20 @@ def check(bundle: Bundle) -> None:
     if not all(1 / NORMALISATION <= v <= NORMALISATION for v in bundle.std):
         raise BundleError(f"std lies between {1 / NORMALISATION:g} and {NORMALISATION:g}; got {bundle.std}")
     for node in structure(bundle.space, bundle.space.largest, len(bundle.labels)):
-        for name, shape in tensor_shapes(bundle.space, node).items():
+        for name, shape in tensor_shapes(bundle.space, node, bundle.statistics_rank).items():
             tensor = bundle.tensors.get(name)
             if tensor is None or tensor.shape != shape or tensor.dtype.kind != "f":
                 got = "nothing" if tensor is None else f"{tensor.dtype} {tensor.shape}"
                 raise BundleError(f"the bundle's tensor {name!r} is floating point of shape {shape}; got {got}")
-            if not np.isfinite(tensor).all() or (name.endswith(".variance") and tensor.min() < 0):
-                raise BundleError(f"the bundle's tensor {name!r} is finite, and no variance negative; it is not")
+            if not np.isfinite(tensor).all():
+                raise BundleError(f"the bundle's tensor {name!r} is finite; it is not")
 
 
-def tensor_shapes(space: ElasticSpace, node: Node) -> dict[str, tuple[int, ...]]:
+def tensor_shapes(space: ElasticSpace, node: Node, rank: int) -> dict[str, tuple[int, ...]]:
     """Names and shapes of the tensors that a node of the largest network needs.
 
-    Batch-norm keeps its trained gamma and beta in the bank, and its mean and variance as statistics: one row
-    for each local configuration that changes them, depthwise [kernels, C], projection
-    [kernels, expansions, C], all others [C].
+    Batch-norm keeps its trained gamma and beta in the bank. Its statistics are a linear function of the architecture's
+    effective gates, of rank `rank`: (mean, log(variance + EPSILON)) = offset + (gates @ mix) @ basis.
     """
     bank, statistics = f"bank/{node.name}", f"statistics/{node.name}"
     match node:
@@ -175,18 +181,12 @@ def tensor_shapes(space: ElasticSpace, node: Node) -> dict[str, tuple[int, ...]]
             return {}
     if isinstance(node, Conv2d) and not node.has_bias:
         return shapes
-    rows = (*statistics_rows(space, node.name), channels)
     shapes |= {f"{bank}.gamma": (channels,), f"{bank}.beta": (channels,)}
-    return shapes | {f"{statistics}.mean": rows, f"{statistics}.variance": rows}
-
-
-def statistics_rows(space: ElasticSpace, name: str) -> tuple[int, ...]:
-    """Leading shape of a node's statistics: which local choices select a row."""
-    if name.startswith("unit") and name.endswith(".depthwise"):
-        return (len(space.kernels),)
-    if name.startswith("unit") and name.endswith(".project"):
-        return (len(space.kernels), len(space.expansions))
-    return ()
+    return shapes | {
+        f"{statistics}.mix": (GateLayout.of(space).gates, rank),
+        f"{statistics}.basis": (rank, 2, channels),
+        f"{statistics}.offset": (2, channels),
+    }
 
 
 def _get(data: object, key: str, kind: type[T]) -> T:

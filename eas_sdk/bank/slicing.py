@@ -6,14 +6,15 @@ no arithmetic may be views of the bank.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
 
-from eas_sdk.bank.bundle import EPSILON, Bundle
+from eas_sdk.bank.bundle import Bundle
 from eas_sdk.graph.nodes import Conv2d, DepthwiseConv2d, Graph, Linear, Normalize
-from eas_sdk.space.architecture import Architecture, Block
+from eas_sdk.space.architecture import Architecture
+from eas_sdk.space.choices import encode, gates_of_choices
 from eas_sdk.space.structure import structure
 
 FloatArray = npt.NDArray[np.float32]
@@ -26,7 +27,7 @@ def cut(bundle: Bundle, architecture: Architecture, classes: Sequence[int]) -> G
         ArchitectureError: the bank cannot serve the architecture.
     """
     nodes = structure(bundle.space, architecture, len(classes))
-    blocks = {f"unit{u}.block{b}": block for u, unit in enumerate(architecture.units) for b, block in enumerate(unit)}
+    gates = gates_of_choices(bundle.space, encode(bundle.space, [architecture]))[0].astype(np.float32)
     weights: dict[str, FloatArray] = {}
     for node in nodes:
         weight: FloatArray
@@ -43,13 +44,13 @@ def cut(bundle: Bundle, architecture: Architecture, classes: Sequence[int]) -> G
                     weight = _float32(stored)
                     bias = _float32(bundle.tensors[f"bank/{node.name}.bias"][: node.out_channels])
                 else:
-                    scale, bias = _statistics(bundle, node.name, blocks, node.out_channels)
+                    scale, bias = _batch_norm(bundle, node.name, gates, node.out_channels)
                     weight = np.multiply(stored, scale[:, None, None, None], dtype=np.float32)
             case DepthwiseConv2d():
                 full = bundle.tensors[f"bank/{node.name}.weight"]
                 crop = (full.shape[0] - node.kernel) // 2
                 stored = full[crop : crop + node.kernel, crop : crop + node.kernel, : node.channels]
-                scale, bias = _statistics(bundle, node.name, blocks, node.channels)
+                scale, bias = _batch_norm(bundle, node.name, gates, node.channels)
                 weight = np.multiply(stored, scale, dtype=np.float32)
             case Linear():
                 rows = np.asarray(classes)
@@ -63,19 +64,14 @@ def cut(bundle: Bundle, architecture: Architecture, classes: Sequence[int]) -> G
     return Graph(nodes, weights, tuple(labels[c] for c in classes))
 
 
-def _statistics(bundle: Bundle, name: str, blocks: Mapping[str, Block], channels: int) -> tuple[FloatArray, FloatArray]:
-    """A node's batch-norm as scale and shift, with the statistics of its block's local configuration."""
-    mean, variance = (bundle.tensors[f"statistics/{name}.{suffix}"] for suffix in ("mean", "variance"))
-    if mean.ndim > 1:
-        block = blocks[name.rpartition(".")[0]]
-        keys = (bundle.space.kernels.index(block.kernel), bundle.space.expansions.index(block.expansion))
-        row = keys[: mean.ndim - 1]
-        mean, variance = mean[row], variance[row]
-    gamma, beta = (bundle.tensors[f"bank/{name}.{suffix}"] for suffix in ("gamma", "beta"))
-    # float32 before any sum: numpy 1 would add EPSILON to float16 statistics in float16.
-    gamma, beta, mean, variance = (_float32(array[:channels]) for array in (gamma, beta, mean, variance))
-    scale = gamma / np.sqrt(variance + np.float32(EPSILON))
-    return scale, beta - mean * scale
+def _batch_norm(bundle: Bundle, name: str, gates: FloatArray, channels: int) -> tuple[FloatArray, FloatArray]:
+    """A node's batch-norm as scale and shift, with the statistics that the architecture's gates predict."""
+    mix, basis, offset = (bundle.tensors[f"statistics/{name}.{suffix}"] for suffix in ("mix", "basis", "offset"))
+    predicted = np.tensordot(gates @ mix, basis[:, :, :channels], 1) + offset[:, :channels]
+    gamma, beta = (bundle.tensors[f"bank/{name}.{suffix}"][:channels] for suffix in ("gamma", "beta"))
+    mean, log_variance = predicted.astype(np.float32)
+    scale = gamma * np.exp(-0.5 * log_variance)
+    return _float32(scale), _float32(beta - mean * scale)
 
 
 def _float32(array: npt.NDArray[np.floating]) -> FloatArray:

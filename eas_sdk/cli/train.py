@@ -123,7 +123,7 @@ def train(
         f"on {chosen}, into {target}",
         err=True,
     )
-    target.mkdir(parents=True, exist_ok=True)
+    target.mkdir(parents=True, exist_ok=True)  # where that is not allowed, it is told before the training
     training = Training(plan, splits, target, chosen, attributions)
     reports = [training.run((stage,)) for stage in STAGES if not stages or stage in stages]
     if as_json:

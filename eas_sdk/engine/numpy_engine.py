@@ -1,12 +1,12 @@
 """The numpy engine: the reference that defines a correct result.
 
-Results of a batch and of its images one by one agree to within float32 rounding (1e-5 of the largest logit), not bit
-for bit: the BLAS may sum in another order for another shape.
+Tolerance: the logits of a batch and of its images one by one agree to 1e-5 of the largest logit, not bit for bit: the
+BLAS may sum in another order for another shape.
 
-Threads: numpy has no per-call control of its BLAS, which takes its number of threads from the environment
-(OMP_NUM_THREADS, OPENBLAS_NUM_THREADS, ...) when numpy is first imported. `threads` adds to that: a batch is split over
-that many Python threads, since numpy releases the lock during its calls. Use it with a BLAS of one thread. One image
-is never split.
+Threads: numpy cannot set the threads of its BLAS, which reads them from the environment (OMP_NUM_THREADS,
+OPENBLAS_NUM_THREADS, MKL_NUM_THREADS ...) when it is loaded. `threads` comes on top of that: a batch is split over so
+many Python threads, which run at the same time because numpy releases the lock in its loops. So either leave `threads`
+at 1, or give the BLAS one thread. A single image is never split.
 """
 
 from __future__ import annotations
@@ -18,15 +18,20 @@ from contextlib import contextmanager
 
 import numpy as np
 
-from eas_sdk.engine.arrays import Array
 from eas_sdk.engine.checks import check_graph, check_images, check_threads
-from eas_sdk.engine.lowering import lower
-from eas_sdk.engine.plan import Builder, Plan
+from eas_sdk.engine.numpy_kernels.lowering import lower
+from eas_sdk.engine.numpy_kernels.plan import Builder, Plan
+from eas_sdk.engine.protocol import Array
 from eas_sdk.graph.cost import output_shape
 from eas_sdk.graph.nodes import INPUT, Graph, Normalize
 
-CHUNK_VALUES = 256 * 1024
-"""Images are run together while the largest tensor of all of them holds at most so many values (1 MB)."""
+TOGETHER_VALUES = 512 * 1024
+"""Images are run together while the largest tensor of all of them holds no more values: enough to spread the cost of
+the calls over several small images, too few to leave the cache."""
+
+BUFFER_VALUES = 128
+"""numpy's buffer size while a plan runs. With the usual 8192, operations that broadcast copy their operands into the
+buffer whenever their inner loop is shorter than it, and take twice the time."""
 
 
 class NumpyEngine:
@@ -35,7 +40,7 @@ class NumpyEngine:
     name = "numpy"
 
     def compile(self, graph: Graph, *, threads: int = 1) -> NumpyProgram:
-        """Check `graph`, pack its weights and choose a kernel for each node.
+        """Check `graph`, choose a kernel for each node and pack its weights.
 
         Raises:
             InputError: the graph contradicts itself or its weights, or `threads` is below 1.
@@ -48,8 +53,8 @@ class NumpyEngine:
 class NumpyProgram:
     """A compiled graph.
 
-    Every call borrows a plan (its calls and its memory) and returns it, so calls from several threads never share one.
-    Idle plans are kept for the batch size of the last call only, at most `threads` of them.
+    Each call borrows a plan, that is numpy calls and their memory, and returns it afterwards: calls from several
+    threads never share one. Plans stay for the batch size that ran last, as many as ran at the same time.
     """
 
     def __init__(self, graph: Graph, threads: int) -> None:
@@ -59,16 +64,16 @@ class NumpyProgram:
         self._output_shape = output_shape(graph.nodes[-1])
         self._steps = lower(graph)
         self._threads = threads
-        largest = max(int(np.prod(output_shape(node))) for node in graph.nodes)
-        self._most_together = max(1, CHUNK_VALUES // largest)
+        self._most_together = max(1, TOGETHER_VALUES // max(_values(node) for node in map(output_shape, graph.nodes)))
         self._lock = threading.Lock()
+        self._batch = 0
         self._idle: list[Plan] = []
 
     def run(self, images: Array) -> Array:
         """Logits [N, classes] of float32 images [N, S, S, 3] in [0, 1]; see `Program.run`.
 
         Raises:
-            ImageError: another shape or dtype, or values outside [0, 1].
+            ImageError: another type, shape or dtype, or values outside [0, 1].
         """
         check_images(images, self._size, self._channels)
         total = len(images)
@@ -77,17 +82,15 @@ class NumpyProgram:
             return out
         chunks = max(-(-total // self._most_together), min(self._threads, total))
         together = -(-total // chunks)
-        # Chunks of one size, so that one plan serves all: the last may repeat images of the one before.
+        # All chunks have one size, so that one plan fits all: the last may repeat images of the one before it.
         starts = [min(start, total - together) for start in range(0, total, together)]
 
         def run_chunk(start: int) -> None:
-            with self._borrow(together) as plan:
-                np.copyto(plan.images, images[start : start + together].transpose(3, 0, 1, 2))
-                old = np.setbufsize(128)
+            chunk = slice(start, start + together)
+            with self._borrow(together) as plan, _buffer_size(BUFFER_VALUES):
+                np.copyto(plan.images, images[chunk].transpose(3, 0, 1, 2))
                 plan.run()
-                np.setbufsize(old)
-                chunk = out[start : start + together]
-                np.copyto(chunk, plan.output.T.reshape(chunk.shape))
+                out[chunk] = plan.output.T.reshape(out[chunk].shape)
 
         if self._threads == 1 or len(starts) == 1:
             for start in starts:
@@ -100,11 +103,26 @@ class NumpyProgram:
     @contextmanager
     def _borrow(self, batch: int) -> Iterator[Plan]:
         with self._lock:
-            self._idle = [plan for plan in self._idle if plan.images.shape[1] == batch]
+            if batch != self._batch:
+                self._batch, self._idle = batch, []
             plan = self._idle.pop() if self._idle else None
         if plan is None:
             plan = Builder(batch, self._steps).build(INPUT, self._channels, self._size)
         yield plan
         with self._lock:
-            if len(self._idle) < self._threads:
+            if batch == self._batch:
                 self._idle.append(plan)
+
+
+def _values(shape: tuple[int, ...]) -> int:
+    return int(np.prod(shape))
+
+
+@contextmanager
+def _buffer_size(values: int) -> Iterator[None]:
+    """numpy's buffer size for this thread."""
+    before = np.setbufsize(values)
+    try:
+        yield
+    finally:
+        np.setbufsize(before)

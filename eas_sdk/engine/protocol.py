@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
-from eas_sdk.engine.arrays import Array
+import numpy as np
+import numpy.typing as npt
+
 from eas_sdk.graph.nodes import Graph
+
+Array: TypeAlias = npt.NDArray[np.float32]
 
 
 class Program(Protocol):
@@ -15,14 +19,14 @@ class Program(Protocol):
         """Logits of a batch of images.
 
         Args:
-            images: float32, N x S x S x 3, RGB in [0, 1]; S is the graph's input size.
+            images: float32, N x S x S x 3, RGB in [0, 1]; S is the graph's input size, N may be 0.
 
         Returns:
             A new float32 array, N x classes, in the order of the graph's labels. A graph that ends in a feature map
             instead of a Linear gives the map, N x H x W x C.
 
         Raises:
-            ImageError: `images` has another shape or dtype, or values outside [0, 1] (NaN included).
+            ImageError: `images` has another type, shape or dtype, or values outside [0, 1] (NaN included).
         """
         ...
 

@@ -20,6 +20,7 @@ KIND = "elastic-mobilenetv3"
 
 # Bounds of what a file may ask for: every count stays within int64, every loop within reason.
 MAX_INPUT_SIZE, MAX_WIDTH, MAX_WIDTH_MULTIPLIER, MAX_CHOICE = 2048, 65536, 16, 99
+MAX_STAGES, MAX_OPTIONS, MAX_DEPTH = 16, 8, 16
 
 _WHOLE = Architecture(())  # as `largest`: all choices
 
@@ -106,14 +107,14 @@ class ElasticSpace:
             raise ArchitectureError(
                 f"width_multiplier is a number above 0, at most {MAX_WIDTH_MULTIPLIER}; got {reprlib.repr(multiplier)}"
             )
-        if not self.stages:
-            raise ArchitectureError("stages hold at least one stage; got none")
+        if not 1 <= len(self.stages) <= MAX_STAGES:
+            raise ArchitectureError(f"a space has 1 to {MAX_STAGES} stages; got {len(self.stages)}")
         for name in ("depths", "kernels", "expansions"):
             values = getattr(self, name)
-            if not values:
-                raise ArchitectureError(f"{name} hold at least one choice; got none")
+            if not 1 <= len(values) <= MAX_OPTIONS:
+                raise ArchitectureError(f"{name} hold 1 to {MAX_OPTIONS} choices; got {len(values)}")
             for value in values:
-                _check_integer(f"each of {name}", value, 1, MAX_CHOICE)
+                _check_integer(f"each of {name}", value, 1, MAX_DEPTH if name == "depths" else MAX_CHOICE)
             if list(values) != sorted(set(values)) or (name == "kernels" and not all(v % 2 for v in values)):
                 raise ArchitectureError(f"{name} ascend, and kernels are odd; got {reprlib.repr(values)}")
         if self.largest == _WHOLE:

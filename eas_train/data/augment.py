@@ -6,6 +6,7 @@ enough. Colours are premultiplied by alpha while they are resampled, lest transp
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from dataclasses import dataclass
 
@@ -38,6 +39,13 @@ class Augmentation:
     p_noise: float = 0.2
     p_erase: float = 0.3
     erase_area: float = 0.2
+
+    def __post_init__(self) -> None:
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            most = 1.0 if field.name.startswith("p_") or field.name == "erase_area" else math.inf
+            if not 0 <= value <= most:
+                raise ValueError(f"{field.name} lies between 0 and {most:g}; got {value}")
 
 
 def augment(drawings: Tensor, size: int, settings: Augmentation, generator: torch.Generator) -> Tensor:

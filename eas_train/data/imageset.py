@@ -116,6 +116,13 @@ def superclass_of_class(superclasses: Sequence[Superclass]) -> npt.NDArray[np.in
     return np.repeat(np.arange(len(sizes), dtype=np.int64), sizes)
 
 
+def digest(images: ImageSet) -> str:
+    """SHA-256 of pixels and labels, in hex."""
+    total = hashlib.sha256(np.ascontiguousarray(images.images).data)
+    total.update(images.targets.tobytes())
+    return total.hexdigest()
+
+
 def subset(images: ImageSet, mask: npt.NDArray[np.bool_]) -> ImageSet:
     """The images where `mask` (bool [N]) is true, over the same classes.
 

@@ -8,12 +8,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from eas_sdk.bank.bundle import EPSILON, statistics_rows
+from eas_sdk.bank.bundle import EPSILON
 from eas_sdk.graph.nodes import INPUT, Add, Conv2d, DepthwiseConv2d, GlobalMean, Linear, Multiply, Normalize
 from eas_sdk.space.choices import GateLayout, madds_table
 from eas_sdk.space.elastic import ElasticSpace
 from eas_sdk.space.structure import squeeze_width
-from eas_train.statistics.table import StatisticsTable
+from eas_train.statistics.model import StatisticsModel
 from eas_train.supernet.model import Supernet, activate
 
 
@@ -39,16 +39,25 @@ class Shells:
     expansion: Tensor
     present: Tensor
 
+    def effective_gates(self, slot: int | None = None) -> Tensor:
+        """[gates], off behind a gate that is off and in absent blocks; the block in `slot` counts as present."""
+        present = self.present
+        if slot is not None:
+            present = torch.where(torch.arange(len(present), device=present.device) == slot, 1.0, present)
+        depth, kernel, expansion = (_reached(part) for part in (self.depth, self.kernel, self.expansion))
+        here = present.unsqueeze(1)
+        return torch.cat([depth.flatten(), (kernel * here).flatten(), (expansion * here).flatten()])
+
     @classmethod
     def of(cls, space: ElasticSpace, gates: Tensor) -> Shells:
         """From one gate vector [gates]."""
         layout = GateLayout.of(space)
         a, b = layout.units * layout.depth, layout.units * layout.depth + layout.slots * layout.kernel
         depth = _one_hot(gates[:a].view(layout.units, layout.depth))
-        # at_least[u, i] is 1 when unit u has at least depths[i] blocks.
-        at_least = depth.flip(1).cumsum(1).flip(1)
+        # deep[u, i] is 1 when unit u has at least depths[i] blocks.
+        deep = torch.cat([torch.ones_like(depth[:, :1]), _reached(depth)], 1)
         rank = [sum(d <= block for d in space.depths) for block in range(space.depths[-1])]
-        present = torch.stack([at_least[:, r] for r in rank], 1)
+        present = torch.stack([deep[:, r] for r in rank], 1)
         return cls(
             depth,
             _one_hot(gates[a:b].view(layout.slots, layout.kernel)),
@@ -65,6 +74,11 @@ def _one_hot(gates: Tensor) -> Tensor:
     return reached - torch.cat([leading, torch.zeros_like(first)], -1)
 
 
+def _reached(one_hot: Tensor) -> Tensor:
+    """[..., n + 1] one-hot to the [..., n] gates that are on: inverse of `_one_hot`."""
+    return one_hot.flip(-1).cumsum(-1).flip(-1)[..., 1:]
+
+
 def expected_madds(space: ElasticSpace, shells: Shells, classes: int) -> Tensor:
     """R(alpha) of Eq. 3 in multiply-adds: the sum of Eq. 6, differentiable in the gates."""
     table = madds_table(space)
@@ -73,7 +87,7 @@ def expected_madds(space: ElasticSpace, shells: Shells, classes: int) -> Tensor:
     return table.base + table.per_class * classes + (picked * shells.present).sum()
 
 
-def gated_forward(net: Supernet, images: Tensor, shells: Shells, statistics: StatisticsTable) -> Tensor:
+def gated_forward(net: Supernet, images: Tensor, shells: Shells, statistics: StatisticsModel) -> Tensor:
     """Logits N x classes of the sub-network that the gates describe, differentiable in them.
 
     The largest network runs once (the single path); shells of kernels and channels that are off are
@@ -85,10 +99,12 @@ def gated_forward(net: Supernet, images: Tensor, shells: Shells, statistics: Sta
     made: dict[str, Tensor] = {INPUT: images}
     entered: dict[str, Tensor] = {}
     nodes = net.nodes(space.largest)
+    present_gates = shells.effective_gates()
     for i, node in enumerate(nodes):
         x = made[node.inputs[0]]
         prefix, _, layer = node.name.rpartition(".")
         slot = _slot(prefix, deepest)
+        gates = present_gates if slot is None else shells.effective_gates(slot)
         if slot is not None and layer == "expand":
             entered[prefix] = x
         match node:
@@ -97,8 +113,8 @@ def gated_forward(net: Supernet, images: Tensor, shells: Shells, statistics: Sta
             case Conv2d():
                 bias = net.tensor(f"{node.name}.bias") if layer in ("squeeze", "excite") else None
                 y = F.conv2d(x, net.tensor(f"{node.name}.weight"), bias, node.stride, node.padding)
-                if node.name in statistics.rows:
-                    y = _normalise(net, node.name, y, statistics, shells, slot)
+                if node.name in statistics.layers:
+                    y = _normalise(net, node.name, y, statistics, gates)
                 y = activate(y, node.activation)
                 if layer == "squeeze" and slot is not None:
                     y = y * _channel_mask(space, shells, slot, squeezed=True)
@@ -107,7 +123,7 @@ def gated_forward(net: Supernet, images: Tensor, shells: Shells, statistics: Sta
                 if slot is not None:
                     weight = weight * _kernel_mask(space, shells, slot, weight.shape[-1])
                 y = F.conv2d(x, weight, None, node.stride, node.padding, groups=node.channels)
-                y = activate(_normalise(net, node.name, y, statistics, shells, slot), node.activation)
+                y = activate(_normalise(net, node.name, y, statistics, gates), node.activation)
                 if slot is not None:
                     y = y * _channel_mask(space, shells, slot)
             case GlobalMean():
@@ -157,17 +173,9 @@ def _channel_mask(space: ElasticSpace, shells: Shells, slot: int, *, squeezed: b
     return mask.view(1, -1, 1, 1)
 
 
-def _normalise(
-    net: Supernet, name: str, y: Tensor, statistics: StatisticsTable, shells: Shells, slot: int | None
-) -> Tensor:
-    rows = statistics.rows[name]
-    keys = len(statistics_rows(net.space, name))
-    if keys and slot is not None:
-        # With hard gates this picks one row; the gradient sees what another row would do.
-        rows = torch.tensordot(shells.kernel[slot], rows, 1)
-        if keys == 2:
-            rows = torch.tensordot(shells.expansion[slot], rows, 1)
-    mean, variance = rows.unbind()
+def _normalise(net: Supernet, name: str, y: Tensor, statistics: StatisticsModel, gates: Tensor) -> Tensor:
+    # With hard gates these are the sub-network's statistics; the gradient sees how another gate would change them.
+    mean, variance = statistics.layers[name].at(gates).unbind()
     scale = net.tensor(f"{name}.gamma") * torch.rsqrt(variance + EPSILON)
     shift = net.tensor(f"{name}.beta") - mean * scale
     return y * scale.view(1, -1, 1, 1) + shift.view(1, -1, 1, 1)

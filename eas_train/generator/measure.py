@@ -18,7 +18,7 @@ from eas_sdk.space.architecture import Architecture
 from eas_sdk.space.choices import GateLayout, choices_of_gates, decode, effective_gates
 from eas_sdk.space.elastic import ElasticSpace
 from eas_train.progress import progress
-from eas_train.statistics.table import StatisticsTable
+from eas_train.statistics.model import StatisticsModel
 from eas_train.supernet.evaluate import logits_of
 from eas_train.supernet.loss import cross_entropy
 from eas_train.supernet.model import Supernet
@@ -44,7 +44,7 @@ def superclass_scores(logits: Tensor, targets: Tensor, superclass_of: Tensor) ->
 
 def measure(
     net: Supernet,
-    statistics: StatisticsTable,
+    statistics: StatisticsModel,
     architectures: Sequence[Architecture],
     images: Tensor,
     targets: Tensor,

@@ -18,7 +18,7 @@ from eas_train.generator.gates import Shells, expected_madds, gated_forward, sam
 from eas_train.generator.model import ArchitectureGenerator
 from eas_train.progress import progress
 from eas_train.recipe import GeneratorRecipe
-from eas_train.statistics.table import StatisticsTable
+from eas_train.statistics.model import StatisticsModel
 from eas_train.supernet.loss import cross_entropy
 from eas_train.supernet.model import Supernet
 
@@ -45,7 +45,7 @@ def new_generator(
 def train_generator(
     recipe: GeneratorRecipe,
     net: Supernet,
-    statistics: StatisticsTable,
+    statistics: StatisticsModel,
     data: ImageSet,
     folder: Path,
     *,
@@ -134,7 +134,7 @@ def _request_loss(
     recipe: GeneratorRecipe,
     generator: ArchitectureGenerator,
     net: Supernet,
-    statistics: StatisticsTable,
+    statistics: StatisticsModel,
     images: Tensor,
     targets: Tensor,
     superclass_of: Tensor,

@@ -53,10 +53,10 @@ class Recorder:
 
 @dataclass(frozen=True)
 class FixedStatistics:
-    """Normalises with given statistics: `lookup(name)` -> [2, C] (mean, variance)."""
+    """Normalises with given statistics: `lookup(name)` -> [2, C] (mean, variance), of which a prefix is used."""
 
     lookup: Callable[[str], Tensor]
 
     def __call__(self, name: str, x: Tensor, gamma: Tensor, beta: Tensor) -> Tensor:
-        mean, variance = self.lookup(name)
+        mean, variance = self.lookup(name)[:, : x.shape[1]]
         return F.batch_norm(x, mean, variance, gamma, beta, training=False, eps=EPSILON)

@@ -19,6 +19,7 @@ from eas_sdk.engine.registry import load_engine
 from eas_sdk.errors import ArchitectureError
 from eas_sdk.graph.nodes import Graph
 from eas_sdk.space.architecture import Architecture, Block
+from eas_sdk.space.choices import encode, gates_of_choices
 from eas_sdk.space.elastic import make_divisible
 from eas_sdk.space.structure import structure
 
@@ -30,11 +31,16 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     return bundles.read(random_bundle(tmp_path_factory.mktemp("bundle")))
 
 
-def folded(bundle: Bundle, name: str, channels: int, row: tuple[int, ...] = ()) -> tuple[np.ndarray, np.ndarray]:
+def folded(bundle: Bundle, name: str, channels: int, gates: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Scale and shift of a batch-norm, in float64."""
     gamma, beta = (bundle.tensors[f"bank/{name}.{s}"][:channels].astype(float) for s in ("gamma", "beta"))
-    mean, variance = (bundle.tensors[f"statistics/{name}.{s}"][row].astype(float) for s in ("mean", "variance"))
-    scale = gamma / np.sqrt(variance[:channels] + 1e-5)
+    mix, basis, offset = (bundle.tensors[f"statistics/{name}.{s}"].astype(float) for s in ("mix", "basis", "offset"))
+    mean, log_variance = offset.copy()
+    for gate, row in zip(gates, mix, strict=True):
+        for weight, direction in zip(row, basis, strict=True):
+            mean += gate * weight * direction[0]
+            log_variance += gate * weight * direction[1]
+    scale = gamma / np.sqrt(np.exp(log_variance[:channels]))
     return scale, beta - mean[:channels] * scale
 
 
@@ -42,14 +48,15 @@ def expected(bundle: Bundle, architecture: Architecture) -> dict[str, np.ndarray
     """Weights by the rules of the format, written out without the node description."""
     tensors, space = bundle.tensors, bundle.space
     made: dict[str, np.ndarray] = {}
+    gates = gates_of_choices(space, encode(space, [architecture]))[0]
 
-    def convolution(name: str, out: int, inner: int, row: tuple[int, ...] = ()) -> None:
-        scale, shift = folded(bundle, name, out, row)
+    def convolution(name: str, out: int, inner: int) -> None:
+        scale, shift = folded(bundle, name, out, gates)
         made[f"{name}.weight"] = tensors[f"bank/{name}.weight"][:out, :, :, :inner] * scale[:, None, None, None]
         made[f"{name}.bias"] = shift
 
-    def depthwise(name: str, channels: int, kernel: int, row: tuple[int, ...] = ()) -> None:
-        scale, shift = folded(bundle, name, channels, row)
+    def depthwise(name: str, channels: int, kernel: int) -> None:
+        scale, shift = folded(bundle, name, channels, gates)
         full = tensors[f"bank/{name}.weight"]
         middle = len(full) // 2
         taps = slice(middle - kernel // 2, middle + kernel // 2 + 1)
@@ -66,16 +73,15 @@ def expected(bundle: Bundle, architecture: Architecture) -> dict[str, np.ndarray
         after = make_divisible(stage.width * space.width_multiplier)
         for b, block in enumerate(unit):
             name, hidden = f"unit{u}.block{b}", make_divisible(before * block.expansion)
-            k, e = space.kernels.index(block.kernel), space.expansions.index(block.expansion)
             convolution(f"{name}.expand", hidden, before)
-            depthwise(f"{name}.depthwise", hidden, block.kernel, (k,))
+            depthwise(f"{name}.depthwise", hidden, block.kernel)
             if stage.squeeze_excite:
                 squeezed = make_divisible(hidden // 4)
                 for layer, out, inner in (("squeeze", squeezed, hidden), ("excite", hidden, squeezed)):
                     full = tensors[f"bank/{name}.{layer}.weight"]
                     made[f"{name}.{layer}.weight"] = full[:out, :, :, :inner]
                     made[f"{name}.{layer}.bias"] = tensors[f"bank/{name}.{layer}.bias"][:out]
-            convolution(f"{name}.project", after, hidden, (k, e))
+            convolution(f"{name}.project", after, hidden)
             before = after
     convolution("head", make_divisible(space.head_width * space.width_multiplier), before)
     made["feature.weight"] = tensors["bank/feature.weight"]
@@ -96,7 +102,7 @@ def test_every_weight_by_direct_indexing(bundle: Bundle, data: st.DataObject) ->
     for name, weight in graph.weights.items():
         assert weight.dtype == np.float32, name
         assert weight.flags.c_contiguous, name
-        np.testing.assert_allclose(weight, wanted[name], rtol=2e-6, atol=1e-7, err_msg=name)
+        np.testing.assert_allclose(weight, wanted[name], rtol=2e-5, atol=1e-6, err_msg=name)
 
 
 def test_labels_follow_the_rows_that_were_asked_for(bundle: Bundle) -> None:
@@ -112,15 +118,11 @@ def run(graph: Graph) -> np.ndarray:
     return load_engine("numpy").compile(graph).run(images)
 
 
-def test_other_kernels_and_expansions_read_other_statistics(bundle: Bundle) -> None:
-    blocks = {(k, e): Block(k, e) for k in SPACE.kernels for e in SPACE.expansions}
-    seen: dict[str, set[bytes]] = {"depthwise": set(), "project": set(), "expand": set()}
-    for block in blocks.values():
-        units = ((block, Block(3, 3)), *SPACE.smallest.units[1:])
-        weights = cut(bundle, Architecture(units), CLASSES).weights
-        for layer, biases in seen.items():
-            biases.add(weights[f"unit0.block0.{layer}.bias"][:8].tobytes())
-    assert {layer: len(biases) for layer, biases in seen.items()} == {"depthwise": 3, "project": 9, "expand": 1}
+def test_every_gate_moves_the_statistics(bundle: Bundle) -> None:
+    blocks = [Block(k, e) for k in SPACE.kernels for e in SPACE.expansions]
+    units = [((block, Block(3, 3)), *SPACE.smallest.units[1:]) for block in blocks]
+    biases = {cut(bundle, Architecture(unit), CLASSES).weights["head.bias"].tobytes() for unit in units}
+    assert len(biases) == len(blocks)
 
 
 def test_half_precision_weights_are_the_rounded_weights(bundle: Bundle) -> None:
@@ -132,17 +134,6 @@ def test_half_precision_weights_are_the_rounded_weights(bundle: Bundle) -> None:
         for name, weight in wide.weights.items():
             assert narrow.weights[name].dtype == np.float32
             np.testing.assert_array_equal(narrow.weights[name], weight, err_msg=name)
-
-
-def test_a_channel_that_never_varied_is_scaled_by_epsilon(bundle: Bundle) -> None:
-    tensors = {name: tensor.astype(np.float16) for name, tensor in bundle.tensors.items()}
-    variance = tensors["statistics/head.variance"].copy()
-    variance[0] = 0
-    tensors["statistics/head.variance"] = variance
-    graph = cut(dataclasses.replace(bundle, tensors=tensors), SPACE.smallest, CLASSES)
-    gamma, stored = (float(tensors[f"bank/head.{s}"].flat[0]) for s in ("gamma", "weight"))
-    # In float16 the epsilon of 1e-5 is a subnormal number with three digits.
-    assert graph.weights["head.weight"].flat[0] == pytest.approx(stored * gamma / np.sqrt(1e-5), rel=1e-6)
 
 
 def test_the_bank_stays_as_it_was(bundle: Bundle) -> None:

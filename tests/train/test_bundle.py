@@ -29,6 +29,7 @@ from eas_sdk.selector.registry import load_selector  # noqa: E402
 from eas_sdk.space.architecture import Architecture, Block  # noqa: E402
 from eas_sdk.space.choices import encode, gates_of_choices, madds_table  # noqa: E402
 from eas_train.bundle import half, prune, save, selectable, to_supernet  # noqa: E402
+from eas_train.statistics.model import arrays  # noqa: E402
 
 CLASSES = {"solids": slice(0, 3), "lines": slice(3, 6)}
 GRID = 40
@@ -70,12 +71,12 @@ def test_a_file_gives_back_the_bundle(tmp_path: Path) -> None:
 def test_the_supernet_comes_back_from_its_bundle() -> None:
     """Bank and statistics go to torch and back unchanged; that the names fit is tested by the logits above."""
     net = random_net(TINY)
-    back, table = to_supernet(random_bundle())
+    back, statistics = to_supernet(random_bundle())
     state = back.state_dict()
     assert all(torch.equal(state[name], tensor) for name, tensor in net.state_dict().items())
-    original = collected(net)
-    assert table.rows.keys() == original.rows.keys()
-    assert all(torch.equal(table.rows[name], rows) for name, rows in original.rows.items())
+    original, again = arrays(collected(net)), arrays(statistics)
+    assert again.keys() == original.keys()
+    assert all(np.array_equal(again[name], array) for name, array in original.items())
 
 
 def test_half_halves_the_weights_alone_and_moves_the_logits_little(tmp_path: Path) -> None:
@@ -105,13 +106,12 @@ def promise(bundle: Bundle, requests: list[Request], picked: list[Architecture])
     return (gates * weights).sum(1)
 
 
-# Seeds whose selector leaves something to prune.
-@pytest.mark.parametrize("seed", [0, 2, 3])
+@pytest.mark.parametrize("seed", range(3))
 def test_a_pruned_bundle_selects_at_least_as_well_within_every_budget(seed: int) -> None:
     bundle = random_bundle(seed=seed)
     largest = selectable(bundle, GRID)
     pruned = prune(bundle, largest)
-    assert largest != TINY.largest
+    assert max(block.kernel for block in largest.blocks) == 5
     requests = on_grid(bundle)
     before, after = (load_selector(b).select(requests) for b in (bundle, pruned))
     for request, architecture in zip(requests, after, strict=True):
@@ -125,7 +125,7 @@ def test_a_pruned_bundle_selects_at_least_as_well_within_every_budget(seed: int)
         pruned.space.validate(architecture)
 
 
-@pytest.mark.parametrize("seed", [0, 2])
+@pytest.mark.parametrize("seed", range(2))
 def test_a_pruned_bundle_is_smaller_and_computes_exactly_the_same(seed: int, tmp_path: Path) -> None:
     bundle = random_bundle(seed=seed)
     pruned = prune(bundle, selectable(bundle, GRID))

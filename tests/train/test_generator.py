@@ -30,7 +30,7 @@ from eas_train.generator.gates import Shells, expected_madds  # noqa: E402
 from eas_train.generator.model import ArchitectureGenerator  # noqa: E402
 from eas_train.generator.train import new_generator, train_generator  # noqa: E402
 from eas_train.recipe import GeneratorRecipe  # noqa: E402
-from eas_train.statistics.table import StatisticsTable  # noqa: E402
+from eas_train.statistics.model import StatisticsModel  # noqa: E402
 from eas_train.supernet.model import Supernet  # noqa: E402
 
 BUDGETS = [1e6, 2e6, 3e6, 5e6]
@@ -122,12 +122,12 @@ def net() -> Supernet:
 
 
 @pytest.fixture(scope="module")
-def statistics(net: Supernet) -> StatisticsTable:
+def statistics(net: Supernet) -> StatisticsModel:
     return collected(net)
 
 
 @pytest.fixture(scope="module")
-def train(net: Supernet, statistics: StatisticsTable) -> Callable[..., ArchitectureGenerator]:
+def train(net: Supernet, statistics: StatisticsModel) -> Callable[..., ArchitectureGenerator]:
     def run(folder: Path, recipe: GeneratorRecipe = RECIPE, fingerprint: str = "a") -> ArchitectureGenerator:
         return train_generator(recipe, net, statistics, drawings(4, 1), folder, fingerprint=fingerprint)
 
@@ -188,7 +188,7 @@ def test_a_checkpoint_of_another_training_is_refused(train: Train, tmp_path: Pat
         train(tmp_path, fingerprint="b")
 
 
-def test_a_loss_that_is_not_finite_stops_the_training(statistics: StatisticsTable, tmp_path: Path) -> None:
+def test_a_loss_that_is_not_finite_stops_the_training(statistics: StatisticsModel, tmp_path: Path) -> None:
     broken = random_net(TINY)
     with torch.no_grad():
         broken.tensor("classifier.bias").fill_(float("nan"))

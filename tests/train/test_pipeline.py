@@ -120,8 +120,8 @@ def test_the_reports_accuracies_are_those_of_the_bundle_on_the_device(folder: Pa
         for row in report["accuracy"]:
             model = runtime.specialize(superclass.name, int(low + row["budget_fraction"] * (high - low)))
             found = float((model.logits(images).argmax(1) == targets).mean())
-            # The report is measured with float32 weights: an image on the edge may fall to the other side.
-            assert found == pytest.approx(row["test_top1_by_superclass"][superclass.name], abs=2.1 / len(images))
+            # torch and the engine sum in another order: one image on the edge may fall to the other side.
+            assert found == pytest.approx(row["test_top1_by_superclass"][superclass.name], abs=1.1 / len(images))
 
 
 def contents(folder: Path) -> dict[str, tuple[int, bytes]]:
@@ -163,7 +163,7 @@ def test_each_stage_depends_on_its_data_and_settings_and_all_before(tmp_path: Pa
     assert differing(recipe=recipe(name="other")) == STAGES[4:]
     assert differing(data=dataclasses.replace(DATA, test=drawings(8, 7))) == STAGES[4:]
     assert differing(data=dataclasses.replace(DATA, validation=drawings(8, 7))) == STAGES[2:]
-    assert differing(data=dataclasses.replace(DATA, train=drawings(31, 0))) == STAGES
+    assert differing(data=dataclasses.replace(DATA, train=drawings(30, 7))) == STAGES
     assert differing(recipe=recipe(generator=GeneratorRecipe())) == STAGES[3:]
     assert differing(recipe=recipe(statistics=StatisticsRecipe())) == STAGES[1:]
 

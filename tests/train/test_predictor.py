@@ -16,7 +16,7 @@ from train.tiny import TINY, architectures, collected, random_images, random_net
 from eas_sdk.errors import TrainingError  # noqa: E402
 from eas_train.generator.measure import measure, random_architecture, superclass_scores  # noqa: E402
 from eas_train.generator.predictor import fit  # noqa: E402
-from eas_train.statistics.table import StatisticsTable  # noqa: E402
+from eas_train.statistics.model import StatisticsModel  # noqa: E402
 from eas_train.supernet.model import Supernet  # noqa: E402
 
 
@@ -112,12 +112,12 @@ def net() -> Supernet:
 
 
 @pytest.fixture(scope="module")
-def statistics(net: Supernet) -> StatisticsTable:
+def statistics(net: Supernet) -> StatisticsModel:
     return collected(net)
 
 
 def scores_of(
-    net: Supernet, statistics: StatisticsTable, cache: Path, count: int = 5, fingerprint: str = "a"
+    net: Supernet, statistics: StatisticsModel, cache: Path, count: int = 5, fingerprint: str = "a"
 ) -> np.ndarray:
     return measure(
         net,
@@ -144,7 +144,7 @@ def test_scores_are_log_probabilities_within_each_superclass() -> None:
 
 
 def test_measured_scores_are_those_of_the_device_and_are_not_measured_twice(
-    net: Supernet, statistics: StatisticsTable, tmp_path: Path
+    net: Supernet, statistics: StatisticsModel, tmp_path: Path
 ) -> None:
     cache = tmp_path / "measured.json"
     first = scores_of(net, statistics, cache)
@@ -161,7 +161,7 @@ def test_measured_scores_are_those_of_the_device_and_are_not_measured_twice(
 
 
 def test_the_cache_of_another_training_or_a_damaged_one_is_refused(
-    net: Supernet, statistics: StatisticsTable, tmp_path: Path
+    net: Supernet, statistics: StatisticsModel, tmp_path: Path
 ) -> None:
     cache = tmp_path / "measured.json"
     scores_of(net, statistics, cache)

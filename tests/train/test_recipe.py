@@ -57,6 +57,9 @@ def test_what_a_file_leaves_out_has_a_default(tmp_path: Path) -> None:
         ('name = "mine"', 'name = "mine"\nseeds = 1', "seeds"),
         ("[supernet]", "[supernet]\nbatchsize = 3", "batchsize"),
         ("[supernet]", "[supernet]\naugmentation = {rotation = 3}", "rotation"),
+        ("[supernet]", "[supernet]\naugmentation = {p_flip = 1.5}", "p_flip"),
+        ("[supernet]", "[supernet]\naugmentation = {warp = -0.1}", "warp"),
+        ("[supernet]", "[supernet]\naugmentation = {warp = inf}", "warp"),
         ("[supernet]", "[supernet]\npreset = 'huge'", "huge"),
         ("[supernet]", "[supernet]\nmomentum = 1.0", "momentum"),
         ("[supernet]", "[supernet]\nlabel_smoothing = 1.0", "label_smoothing"),
@@ -123,8 +126,9 @@ def test_the_fingerprint_changes_with_what_changes_the_result() -> None:
         tiny_recipe(phases=(sandwich(steps=4),)),
         SupernetRecipe.model_validate(recipe.model_dump() | {"phases": [{**PHASE, "steps": 6}]}),
     ]
-    made = {r.fingerprint(data) for r in others} | {recipe.fingerprint(drawings(3, 0))}
-    assert len(made) == 5
+    made = {r.fingerprint(data) for r in others}
+    made |= {recipe.fingerprint(drawings(3, 0)), recipe.fingerprint(drawings(2, 1))}
+    assert len(made) == 6
     assert recipe.fingerprint(data) not in made
 
 

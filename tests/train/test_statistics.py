@@ -1,17 +1,23 @@
-"""Batch-norm statistics: how they are recorded, and the table that a bundle carries."""
+"""Batch-norm statistics: how they are recorded, and the linear models that a bundle carries."""
 
 from __future__ import annotations
 
-import random
-
+import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch")
 
 from train.tiny import TINY, architectures, collected, means, random_images, random_net  # noqa: E402
 
-from eas_sdk.space.architecture import Architecture, Block  # noqa: E402
-from eas_train.statistics.table import collect  # noqa: E402
+from eas_sdk.space.choices import (  # noqa: E402
+    GateLayout,
+    choices_of_gates,
+    decode,
+    effective_gates,
+    encode,
+    gates_of_choices,
+)
+from eas_train.statistics.model import Observations, arrays, fit, observe, relevant_gates  # noqa: E402
 from eas_train.supernet.evaluate import calibrate, logits_of, recalibrated, within_superclass  # noqa: E402
 from eas_train.supernet.norm import Recorder  # noqa: E402
 
@@ -70,57 +76,101 @@ def test_calibration_splits_its_images_and_reproduces_the_batchs_own_normalisati
     torch.testing.assert_close(split[0], whole[0])
 
 
-def test_a_table_averages_the_networks_that_share_a_local_configuration() -> None:
+def test_observations_are_the_calibrated_statistics() -> None:
     net = random_net(TINY)
     drawn = architectures(TINY, 5, seed=3)
     queue = iter(drawn[1:])
-    table = collect(net, lambda seed: random_images(TINY, 8, seed), lambda _: next(queue), networks=5)
-    # The largest comes first, whatever is drawn.
+    observed = observe(net, lambda seed: random_images(TINY, 8, seed), lambda _: next(queue), networks=5)
+    # The largest comes first, whatever is drawn: it uses every channel.
     networks = [TINY.largest, *drawn[1:]]
-    made = [calibrate(net, a, random_images(TINY, 8, i)) for i, a in enumerate(networks)]
-    torch.testing.assert_close(table.rows["stem"], means([m["stem"] for m in made]))
-    for k, kernel in enumerate(TINY.kernels):
-        with_kernel = [i for i, a in enumerate(networks) if a.units[0][0].kernel == kernel]
-        first = [made[i]["unit0.block0.depthwise"] for i in with_kernel]
-        for channel in range(table.rows["unit0.block0.depthwise"].shape[-1]):
-            seen = [row[:, channel] for row in first if channel < row.shape[1]]
-            if seen:
-                found = table.rows["unit0.block0.depthwise"][k, :, channel]
-                torch.testing.assert_close(found, means(seen))
-        for e, expansion in enumerate(TINY.expansions):
-            same = [i for i in with_kernel if networks[i].units[0][0].expansion == expansion]
-            if same:
-                rows = means([made[i]["unit0.block0.project"] for i in same])
-                torch.testing.assert_close(table.rows["unit0.block0.project"][k, e], rows)
+    assert torch.equal(observed.gates, torch.from_numpy(gates_of_choices(TINY, encode(TINY, networks))).float())
+    for i, architecture in enumerate(networks):
+        made = calibrate(net, architecture, random_images(TINY, 8, i))
+        for name, rows in observed.layers.items():
+            if name in made:
+                channels = made[name].shape[1]
+                torch.testing.assert_close(rows[i, :, :channels], made[name])
+                assert torch.isnan(rows[i, :, channels:]).all()
+            else:
+                assert torch.isnan(rows[i]).all()
 
 
-def test_a_network_is_normalised_with_the_rows_of_its_own_blocks() -> None:
-    net = random_net(TINY)
-    table = collected(net)
-    architecture = Architecture(((Block(5, 3),), (Block(3, 4), Block(7, 2)), (Block(3, 2),)))
-    lookup = table.norm(architecture).lookup
-    assert torch.equal(lookup("head"), table.rows["head"])
-    assert torch.equal(lookup("unit1.block1.depthwise"), table.rows["unit1.block1.depthwise"][2][:, :48])
-    assert torch.equal(lookup("unit1.block1.expand"), table.rows["unit1.block1.expand"][:, :48])
-    assert torch.equal(lookup("unit0.block0.project"), table.rows["unit0.block0.project"][1, 1])
-    assert torch.equal(lookup("unit1.block0.project"), table.rows["unit1.block0.project"][0, 2])
+def test_only_relevant_gates_move_a_layers_statistics() -> None:
+    """Switch each gate of the largest network off: statistics move only where `relevant_gates` says so."""
+    net, images = random_net(TINY), random_images(TINY, 6)
+    whole = calibrate(net, TINY.largest, images)
+    every = np.ones(GateLayout.of(TINY).gates, dtype=bool)
+    moved: dict[str, set[int]] = {name: set() for name in whole}
+    for gate in range(len(every)):
+        off = every.copy()
+        off[gate] = False
+        architecture = decode(TINY, choices_of_gates(TINY, effective_gates(TINY, off)))
+        for name, row in calibrate(net, architecture, images).items():
+            if not torch.allclose(row, whole[name][:, : row.shape[1]], rtol=1e-4, atol=1e-6):
+                moved[name].add(gate)
+    for name, gates in moved.items():
+        own, before = relevant_gates(TINY, name)
+        assert gates <= {*own, *before}, name
+    assert len(moved["head"]) > len(every) // 2
+    assert moved["stem"] == set()
+
+
+def planted(rank: int, networks: int = 60) -> tuple[Observations, str]:
+    """Observations of one layer that really are linear in its relevant gates, of a given rank."""
+    name = "unit1.block1.project"
+    rng = np.random.default_rng(0)
+    gates = torch.from_numpy(rng.random((networks, GateLayout.of(TINY).gates)) < 0.5).float()
+    own, before = relevant_gates(TINY, name)
+    mix = torch.zeros(gates.shape[1], rank)
+    mix[own + before] = torch.from_numpy(rng.standard_normal((len(own + before), rank))).float()
+    basis = torch.from_numpy(0.3 * rng.standard_normal((rank, 2, 16))).float()
+    mean, log_variance = torch.tensordot(gates @ mix, basis, 1).unbind(1)
+    return Observations(gates, {name: torch.stack([mean, log_variance.exp()], 1)}), name
+
+
+def test_a_linear_law_is_found() -> None:
+    observations, name = planted(rank=2)
+    layer = fit(TINY, observations, rank=2, own=1e-6, upstream=1e-6).layers[name]
+    found = torch.stack([layer.at(row) for row in observations.gates])
+    torch.testing.assert_close(found, observations.layers[name], rtol=1e-3, atol=1e-3)
+    own, before = relevant_gates(TINY, name)
+    others = [g for g in range(observations.gates.shape[1]) if g not in own + before]
+    assert (layer.mix[others] == 0).all()
+
+
+def test_a_lower_rank_and_less_context_fit_worse() -> None:
+    observations, name = planted(rank=3)
+
+    def error(**settings: object) -> float:
+        layer = fit(TINY, observations, own=1e-6, upstream=1e-6, **settings).layers[name]
+        found = torch.stack([layer.at(row) for row in observations.gates])
+        return float((found - observations.layers[name])[:, 0].square().mean())
+
+    assert error(rank=3) < 0.1 * error(rank=1)
+    assert error(rank=3) < 0.1 * error(rank=3, context="block")
+    assert error(rank=3, context="block") < error(rank=3, context="none")
+
+
+def test_without_context_statistics_are_an_average() -> None:
+    observations, name = planted(rank=2)
+    layer = fit(TINY, observations, context="none").layers[name]
+    torch.testing.assert_close(layer.at(observations.gates[0])[0], observations.layers[name][:, 0].mean(0))
+    assert torch.equal(layer.at(observations.gates[0]), layer.at(observations.gates[1]))
 
 
 def test_even_one_network_leaves_no_channel_without_statistics() -> None:
     net = random_net(TINY)
-    table = collect(net, lambda seed: random_images(TINY, 8, seed), lambda _: TINY.smallest, networks=1)
-    for rows in table.rows.values():
-        assert torch.isfinite(rows).all()
-        assert (rows[..., 1, :] > 0).all()
-    # Rows that no network used are those that were.
-    used = table.rows["unit0.block0.project"][2, 2]
-    assert (table.rows["unit0.block0.project"] == used).all()
+    observed = observe(net, lambda seed: random_images(TINY, 8, seed), lambda _: TINY.smallest, networks=1)
+    images = random_images(TINY, 4)
+    for architecture in (TINY.smallest, TINY.largest):
+        norm = fit(TINY, observed).norm(architecture)
+        assert torch.isfinite(logits_of(net, architecture, images, norm)).all()
 
 
-def test_equal_seeds_give_equal_tables() -> None:
+def test_equal_seeds_give_equal_statistics() -> None:
     net = random_net(TINY)
-    one, other = collected(net, networks=3), collected(net, networks=3)
-    assert all(torch.equal(one.rows[name], other.rows[name]) for name in one.rows)
+    one, other = arrays(collected(net, networks=3)), arrays(collected(net, networks=3))
+    assert all(np.array_equal(one[name], other[name]) for name in one)
 
 
 def test_accuracy_within_the_superclass_ignores_all_other_classes() -> None:
@@ -128,11 +178,3 @@ def test_accuracy_within_the_superclass_ignores_all_other_classes() -> None:
     logits = torch.tensor([[1.0, 0, 9, 9], [0, 1, 9, 9], [9, 9, 0, 1], [9, 9, 1, 0]])
     targets = torch.tensor([0, 0, 3, 3])
     assert within_superclass(logits, targets, superclass_of).tolist() == [True, False, True, False]
-
-
-def test_the_smallest_and_the_largest_network_run_on_a_table_of_random_ones() -> None:
-    net, images = random_net(TINY), random_images(TINY, 4)
-    table = collected(net)
-    rng = random.Random(0)
-    for architecture in rng.sample(architectures(TINY, 6), 6):
-        assert torch.isfinite(logits_of(net, architecture, images, table.norm(architecture))).all()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import signal
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -23,7 +22,7 @@ from eas_train.generator.measure import random_architecture
 from eas_train.generator.model import ArchitectureGenerator
 from eas_train.generator.predictor import Predictor
 from eas_train.recipe import Phase, SupernetRecipe
-from eas_train.statistics.table import StatisticsTable, collect
+from eas_train.statistics.model import StatisticsModel, fit, observe
 from eas_train.supernet.model import Supernet
 from eas_train.supernet.train import train_supernet
 
@@ -184,24 +183,30 @@ def random_images(space: ElasticSpace, count: int, seed: int = 0) -> Tensor:
     return noise * torch.rand(count, 3, 1, 1, generator=generator)
 
 
-def collected(net: Supernet, networks: int = 6, images: int = 16) -> StatisticsTable:
+def collected(net: Supernet, networks: int = 6, images: int = 16) -> StatisticsModel:
     """Statistics of random networks on random images."""
-    return collect(
+    observations = observe(
         net,
         lambda seed: random_images(net.space, images, seed),
         lambda rng: random_architecture(net.space, rng),
         networks,
     )
+    return fit(net.space, observations)
 
 
 def random_bundle(space: ElasticSpace = TINY, seed: int = 0, sharpness: float = 3.0) -> Bundle:
-    """A bundle of random weights, straight from torch; `sharpness` scales the generator's heads."""
+    """A bundle of random weights, straight from torch, that never selects a 7 x 7 kernel.
+
+    Args:
+        sharpness: scale of the generator's heads.
+    """
     net = random_net(space, seed=seed)
     budgets = torch.tensor([0.2, 0.5, 1.0, 2.0, 4.0], dtype=torch.float64) * 1e6
     generator = ArchitectureGenerator(space, 2, budgets, embedding=8, hidden=16)
     with torch.no_grad():
         for head in (generator.depth, generator.kernel, generator.expansion):
             head.weight.normal_(0, sharpness)
+        generator.kernel.bias[-1] = -1000.0
     rng = np.random.default_rng(seed)
     predictor = Predictor(rng.normal(0.1, 0.1, (2, generator.layout.gates)), np.zeros(2), 0.0)
     return assemble(
@@ -223,8 +228,12 @@ def train_in(folder: Path, steps: int) -> Supernet:
     return train_supernet(recipe, drawings(4, 0), folder, CPU)
 
 
+def press_control_c() -> None:
+    raise KeyboardInterrupt
+
+
 def interrupted_after(
-    step: int, action: Callable[[], object] = lambda: signal.raise_signal(signal.SIGINT)
+    step: int, action: Callable[[], object] = press_control_c
 ) -> Callable[..., AbstractContextManager[Callable[[int, str], None]]]:
     """A progress that does something, by default press Ctrl-C, once `step` steps are done."""
 

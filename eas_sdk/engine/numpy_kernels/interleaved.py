@@ -1,4 +1,4 @@
-"""Depthwise convolution over interleaved maps, as one einsum.
+"""Depthwise convolution of interleaved maps, as one einsum.
 
 A padded row of pixels x channels is contiguous, so the contribution of one tap to a piece of a row is a multiply-add of
 two long vectors: the row shifted by the tap, and the tap's weights repeated for each pixel of the piece. One einsum
@@ -13,14 +13,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from eas_sdk.engine.arrays import Array, strided
-from eas_sdk.engine.epilogue import Epilogue
-from eas_sdk.engine.expansion import Expansion
-from eas_sdk.engine.kernels import blocks, length, positions
-from eas_sdk.engine.plan import ONE, ZERO, Builder, copy
-from eas_sdk.engine.window import Window
+from eas_sdk.engine.numpy_kernels.blocks import blocks, length, positions
+from eas_sdk.engine.numpy_kernels.epilogue import Epilogue
+from eas_sdk.engine.numpy_kernels.expansion import Expansion
+from eas_sdk.engine.numpy_kernels.plan import ONE, ZERO, Builder, copy, strided
+from eas_sdk.engine.numpy_kernels.window import Window
+from eas_sdk.engine.protocol import Array
 
-PIECE = 1400
+PIECE_VALUES = 1400
 """Most values in one piece of a row: the pieces that meet in the einsum stay in a first-level cache of 32 kB."""
 
 
@@ -45,15 +45,16 @@ class InterleavedDepthwise:
     ) -> InterleavedDepthwise:
         """Pack `weight` [k, k, C]."""
         channels = weight.shape[2]
-        pixels = _piece(window.out, channels)
+        fits = [n for n in range(1, window.out + 1) if window.out % n == 0 and n * channels <= PIECE_VALUES]
+        pixels = max(fits, default=1)
+        # With a stride, neighbouring outputs meet pixels that are not neighbours.
         taps = np.tile(weight, pixels if window.stride == 1 else 1)
         return cls(window, channels, taps, epilogue.interleaved(pixels), expansion)
 
     def emit(self, plan: Builder, inputs: Sequence[Array]) -> Array:
         window, batch, channels, kernel = self.window, plan.batch, self.channels, self.window.kernel
         side = window.stride * (window.out - 1) + kernel
-        row, line = side * channels, window.out * channels
-        piece = self.weight.shape[2]
+        row, line, piece = side * channels, window.out * channels, self.weight.shape[2]
         shape = (batch, window.out, line // piece, kernel, kernel, piece)
         strides = (side * row, window.stride * row, window.stride * piece, row, channels, 1)
         out = plan.result(channels, batch * window.out**2, interleaved=True)
@@ -68,25 +69,31 @@ class InterleavedDepthwise:
         return out
 
     def _fill(self, plan: Builder, source: Array, padded: Array) -> None:
-        """The input into rows of `padded` [N, rows, columns x C], through the expansion if there is one."""
+        """The input, through the expansion if there is one, into `padded` [N, rows, columns x C]."""
         size, channels, before = self.window.size, self.channels, self.window.padding
-        # With a stride the window may end before the map does.
-        met = min(size, padded.shape[1] - before)
-        columns = slice(before * channels, (before + met) * channels)
+        kept = min(size, padded.shape[1] - before)  # with a stride, the last window may end before the map does
+        rows, columns = slice(before, before + kept), slice(before * channels, (before + kept) * channels)
+        inside = padded[:, rows, columns]
         border = (
-            padded[:, :before],
-            padded[:, before + met :],
-            padded[:, before : before + met, : columns.start],
-            padded[:, before : before + met, columns.stop :],
+            padded[:, : rows.start],
+            padded[:, rows.stop :],
+            padded[:, rows, : columns.start],
+            padded[:, rows, columns.stop :],
         )
         for part in border:
             if part.size:
                 plan.call(copy, ZERO, out=part)
         if self.expansion is None:
-            maps = source.reshape(channels, plan.batch, size, size)[:, :, :met, :met]
-            inside = padded[:, before : before + met, columns].reshape(plan.batch, met, met, channels)
-            plan.call(copy, maps.transpose(1, 2, 3, 0), out=inside)
-            return
+            maps = source.reshape(channels, plan.batch, size, size)[:, :, :kept, :kept]
+            pixels = inside.reshape(plan.batch, kept, kept, channels)
+            plan.call(copy, maps.transpose(1, 2, 3, 0), out=pixels)
+        else:
+            self._expand(plan, self.expansion, source, inside)
+
+    def _expand(self, plan: Builder, expansion: Expansion, source: Array, inside: Array) -> None:
+        """The expansion of `source` into `inside` [N, rows, columns x C], which may be smaller than the map."""
+        size, channels = self.window.size, self.channels
+        _, kept, width = inside.shape
         with plan.scratch((len(source) + 1) * source.shape[1]) as flat:
             with_ones = flat.reshape(len(source) + 1, -1)
             plan.call(copy, source, out=with_ones[:-1])
@@ -95,13 +102,7 @@ class InterleavedDepthwise:
                 here = positions(images, rows, size)
                 with plan.scratch(length(here) * channels) as expanded:
                     matrix = expanded.reshape(-1, channels).T
-                    self.expansion.emit(plan, slice(0, channels), with_ones[:, here], matrix)
-                    keep = max(0, min(rows.stop, met) - rows.start)
-                    inside = padded[images, before + rows.start : before + rows.start + keep, columns]
+                    expansion.emit(plan, slice(0, channels), with_ones[:, here], matrix)
                     lines = expanded.reshape(length(images), length(rows), size * channels)
-                    plan.call(copy, lines[:, :keep, : met * channels], out=inside)
-
-
-def _piece(pixels: int, channels: int) -> int:
-    """The most pixels that divide a row evenly and make at most PIECE values."""
-    return max(p for p in range(1, pixels + 1) if pixels % p == 0 and (p == 1 or p * channels <= PIECE))
+                    out = inside[images, rows.start : min(rows.stop, kept)]
+                    plan.call(copy, lines[:, : out.shape[1], :width], out=out)

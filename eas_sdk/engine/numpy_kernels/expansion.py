@@ -6,15 +6,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from eas_sdk.engine.arrays import Array
-from eas_sdk.engine.epilogue import activate, scaled
-from eas_sdk.engine.plan import Builder
+from eas_sdk.engine.numpy_kernels.epilogue import activate, scaled
+from eas_sdk.engine.numpy_kernels.plan import Builder
+from eas_sdk.engine.protocol import Array
 from eas_sdk.graph.nodes import Activation
 
 
 @dataclass(frozen=True)
 class Expansion:
-    """A 1x1 convolution whose bias is one more column of its weight: its input has a last channel of ones.
+    """A 1x1 convolution whose bias is one more column of its weight, for an input with a last channel of ones.
 
     So the bias costs nothing, where over the widest maps of the network it would be a pass of its own.
 
@@ -28,13 +28,10 @@ class Expansion:
     @classmethod
     def make(cls, weight: Array, bias: Array, activation: Activation) -> Expansion:
         """Pack weight [O, I] and bias [O]."""
-        packed = np.empty((len(weight), weight.shape[1] + 1), np.float32)
-        packed[:, :-1] = weight
-        packed[:, -1] = bias
+        packed = np.concatenate([weight, bias[:, np.newaxis]], axis=1)
         return cls(scaled(packed, activation), activation)
 
     def emit(self, plan: Builder, channels: slice, source: Array, out: Array) -> None:
-        """Add the calls that compute some channels at the positions of `source` [I + 1, positions] into `out`."""
+        """Add the calls that compute some channels into `out`, at the positions of `source` [I + 1, positions]."""
         plan.call(np.matmul, self.weight[channels], source, out=out)
-        contiguous = out if out.flags.c_contiguous else out.T
-        activate(plan, contiguous, self.activation)
+        activate(plan, out if out.flags.c_contiguous else out.T, self.activation)

@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from eas_sdk.engine.arrays import Array
-from eas_sdk.engine.plan import Builder
+from eas_sdk.engine.numpy_kernels.plan import Builder
+from eas_sdk.engine.protocol import Array
 from eas_sdk.graph.nodes import Activation
 
 HARD_SWISH_SCALE = np.float32(6**-0.5)

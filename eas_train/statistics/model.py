@@ -1,0 +1,215 @@
+"""Statistics as a function of the architecture: what a freshly sliced sub-network needs, without calibration.
+
+The mean and the variance of a channel depend on the block that makes it and on everything before it. Both are close
+to linear in the architecture's gates (the variance in its logarithm), and the coefficients of one layer have a low
+rank. So each batch-norm keeps a linear model, fitted to the recorded statistics of a few hundred sub-networks:
+
+    (mean, log(variance + epsilon)) = offset + (gates @ mix) @ basis
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from eas_sdk.bank.bundle import EPSILON
+from eas_sdk.space.architecture import Architecture
+from eas_sdk.space.choices import GateLayout, encode, gates_of_choices
+from eas_sdk.space.elastic import ElasticSpace
+from eas_train.progress import progress
+from eas_train.supernet.evaluate import calibrate
+from eas_train.supernet.model import Supernet
+from eas_train.supernet.norm import FixedStatistics
+
+Context = Literal["none", "block", "upstream"]
+
+
+@dataclass(frozen=True, eq=False)
+class LayerStatistics:
+    """The linear model of one batch-norm over C channels.
+
+    Attributes:
+        mix: [gates, r]; zero for gates that do not matter here.
+        basis: [r, 2, C]; offset: [2, C]. Row 0 is the mean, row 1 log(variance + EPSILON).
+    """
+
+    mix: Tensor
+    basis: Tensor
+    offset: Tensor
+
+    def at(self, gates: Tensor) -> Tensor:
+        """[2, C] mean and variance under effective gates [gates]; differentiable in them."""
+        mean, log_variance = self.offset + torch.tensordot(gates @ self.mix, self.basis, 1)
+        return torch.stack([mean, log_variance.exp() - EPSILON])
+
+
+@dataclass(frozen=True, eq=False)
+class StatisticsModel:
+    """The linear models of all batch-norms of a supernet, by node name."""
+
+    space: ElasticSpace
+    layers: Mapping[str, LayerStatistics]
+
+    def norm(self, architecture: Architecture) -> FixedStatistics:
+        """How a sub-network normalises on the device."""
+        row = gates_of_choices(self.space, encode(self.space, [architecture]))[0]
+        gates = torch.from_numpy(row).float().to(self.layers["stem"].mix.device)
+        return FixedStatistics(lambda name: self.layers[name].at(gates))
+
+    def to(self, device: torch.device) -> StatisticsModel:
+        """The same on another device."""
+        moved = {
+            name: LayerStatistics(layer.mix.to(device), layer.basis.to(device), layer.offset.to(device))
+            for name, layer in self.layers.items()
+        }
+        return StatisticsModel(self.space, moved)
+
+
+@dataclass(frozen=True, eq=False)
+class Observations:
+    """Recorded statistics of sub-networks.
+
+    Attributes:
+        gates: [N, gates] effective gates of each sub-network.
+        layers: node name -> [N, 2, C] mean and variance; NaN where a sub-network lacks the channel.
+    """
+
+    gates: Tensor
+    layers: Mapping[str, Tensor]
+
+
+def observe(
+    net: Supernet,
+    draw_images: Callable[[int], Tensor],
+    draw_architecture: Callable[[random.Random], Architecture],
+    networks: int,
+    seed: int = 0,
+) -> Observations:
+    """Record the statistics of sub-networks, each over its own batch of training images.
+
+    Args:
+        draw_images: from a seed to a batch of training images N x 3 x S x S, on the net's device.
+        draw_architecture: draws the sub-networks, after the largest, which uses every channel.
+    """
+    rng = random.Random(seed)
+    architectures = [net.space.largest, *(draw_architecture(rng) for _ in range(networks - 1))]
+    layers: dict[str, Tensor] = {}
+    with progress("statistics", networks) as update:
+        for i, architecture in enumerate(architectures):
+            for name, row in calibrate(net, architecture, draw_images(seed * 100_003 + i)).items():
+                if i == 0:
+                    layers[name] = torch.full((networks, *row.shape), torch.nan)
+                layers[name][i, :, : row.shape[1]] = row.cpu()
+            update(i + 1, "")
+    gates = gates_of_choices(net.space, encode(net.space, architectures))
+    return Observations(torch.from_numpy(gates).float(), layers)
+
+
+def fit(
+    space: ElasticSpace,
+    observations: Observations,
+    *,
+    rank: int = 8,
+    own: float = 1.0,
+    upstream: float = 100.0,
+    context: Context = "upstream",
+) -> StatisticsModel:
+    """Fit the linear models by ridge regression, then cut their coefficients to `rank`.
+
+    Args:
+        own, upstream: ridge strengths for the gates of the layer's own block and for those before it.
+        context: which gates may matter: "upstream" (the block's own and all before), "block" (its own), "none"
+            (an average over sub-networks).
+    """
+    gates = observations.gates.double()
+    layers = {}
+    for name, observed in observations.layers.items():
+        mine, before = relevant_gates(space, name)
+        used = {"none": [], "block": mine, "upstream": mine + before}[context]
+        strength = torch.tensor([own if g in mine else upstream for g in used], dtype=torch.float64)
+        layers[name] = _fit_layer(gates, observed.double(), used, strength, rank)
+    return StatisticsModel(space, layers)
+
+
+def relevant_gates(space: ElasticSpace, name: str) -> tuple[list[int], list[int]]:
+    """Which gates can change a node's statistics: those of its own block, and those of everything before it.
+
+    A block's expansion gates change its projection alone: the channels of the layers before are prefixes.
+    """
+    layout = GateLayout.of(space)
+    index = np.arange(layout.gates)
+    depth, kernel, expansion = layout.split(index)
+    prefix, _, layer = name.rpartition(".")
+    if name == "head":
+        return [], index.tolist()
+    if not prefix.startswith("unit"):
+        return [], []
+    unit, block = (int(part) for part in prefix.removeprefix("unit").split(".block"))
+    slot = unit * (layout.slots // layout.units) + block
+    mine: list[int] = []
+    if layer in ("depthwise", "project"):
+        mine += kernel[slot].tolist()
+    if layer == "project":
+        mine += expansion[slot].tolist()
+    before = np.concatenate([depth[:unit].ravel(), kernel[:slot].ravel(), expansion[:slot].ravel()])
+    return mine, before.tolist()
+
+
+def _fit_layer(
+    gates: Tensor, observed: Tensor, used: Sequence[int], strength: Tensor, rank: int
+) -> LayerStatistics:
+    """Ridge regression of mean and log variance on the gates `used`, separately for channels seen by other networks."""
+    count, channels = gates.shape[1], observed.shape[2]
+    target = torch.stack([observed[:, 0], torch.log(observed[:, 1] + EPSILON)], 1)
+    coefficients = torch.zeros(len(used), 2, channels, dtype=torch.float64)
+    offset = torch.zeros(2, channels, dtype=torch.float64)
+    # Channels of one tier are present in the same sub-networks, so they share one linear system.
+    _, tier_of = torch.unique(~torch.isnan(target[:, 0]), dim=1, return_inverse=True)
+    for tier in range(int(tier_of.max()) + 1):
+        columns = torch.nonzero(tier_of == tier).flatten()
+        rows = ~torch.isnan(target[:, 0, columns[0]])
+        x, y = gates[rows][:, used], target[rows][:, :, columns].flatten(1)
+        centre, mean = x.mean(0), y.mean(0)
+        z = x - centre
+        w = torch.linalg.solve(z.T @ z + torch.diag(strength), z.T @ (y - mean))
+        coefficients[:, :, columns] = w.view(len(used), 2, len(columns))
+        offset[:, columns] = (mean - centre @ w).view(2, len(columns))
+    # The rank is spent where it matters: a mean counts in standard deviations, like half a log variance.
+    unit = torch.stack([torch.exp(0.5 * torch.nanmean(target[:, 1], 0)), torch.full((channels,), 2.0)])
+    mix = torch.zeros(count, rank, dtype=torch.float64)
+    basis = torch.zeros(rank, 2, channels, dtype=torch.float64)
+    if used:
+        u, s, vh = torch.linalg.svd((coefficients / unit).flatten(1), full_matrices=False)
+        kept = min(rank, len(s))
+        mix[list(used), :kept] = u[:, :kept] * s[:kept]
+        basis[:kept] = vh[:kept].view(kept, 2, channels) * unit
+    return LayerStatistics(mix.float(), basis.float(), offset.float())
+
+
+def arrays(model: StatisticsModel) -> dict[str, npt.NDArray[np.float32]]:
+    """The model's tensors as the bundle names them, without the group: "<node>.mix", ".basis" and ".offset"."""
+    made = {}
+    for name, layer in model.layers.items():
+        for suffix in ("mix", "basis", "offset"):
+            tensor: Tensor = getattr(layer, suffix)
+            made[f"{name}.{suffix}"] = tensor.detach().float().cpu().numpy()
+    return made
+
+
+def from_arrays(space: ElasticSpace, tensors: Mapping[str, npt.NDArray[np.floating]]) -> StatisticsModel:
+    """Inverse of `arrays`."""
+    names = sorted({name.rpartition(".")[0] for name in tensors})
+    layers = {
+        name: LayerStatistics(
+            *(torch.from_numpy(tensors[f"{name}.{suffix}"].astype(np.float32)) for suffix in ("mix", "basis", "offset"))
+        )
+        for name in names
+    }
+    return StatisticsModel(space, layers)

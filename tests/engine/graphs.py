@@ -1,0 +1,188 @@
+"""Graphs with random weights for the tests of the engines, and what they must compute.
+
+`reference` is written to be obviously correct: float64, np.pad, and a Python loop over the positions of each output.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from eas_sdk.engine.checks import weight_shapes
+from eas_sdk.graph.cost import output_shape
+from eas_sdk.graph.nodes import (
+    INPUT,
+    Activation,
+    Add,
+    Conv2d,
+    DepthwiseConv2d,
+    GlobalMean,
+    Graph,
+    Linear,
+    Multiply,
+    Node,
+    Normalize,
+)
+
+TOLERANCE = 1e-5
+"""Of the largest value of the expected result."""
+
+
+def make_graph(nodes: Sequence[Node], seed: int = 0) -> Graph:
+    """A graph with random weights that keep the scale of the activations, and biases that matter."""
+    rng = np.random.default_rng(seed)
+    weights = {}
+    for node in nodes:
+        for name, shape in weight_shapes(node).items():
+            values = rng.standard_normal(shape)
+            if name.endswith(".weight") and not isinstance(node, Normalize):
+                fan_in = shape[0] * shape[1] if isinstance(node, DepthwiseConv2d) else np.prod(shape[1:])
+                values *= np.sqrt(2 / fan_in)
+            weights[name] = values.astype(np.float32)
+    channels = output_shape(nodes[-1])[-1]
+    return Graph(tuple(nodes), weights, tuple(f"class {i}" for i in range(channels)))
+
+
+def images(size: int, count: int = 1, seed: int = 0, channels: int = 3) -> np.ndarray:
+    """Random images, float32 N x size x size x channels in [0, 1]."""
+    return np.random.default_rng(seed).random((count, size, size, channels), np.float32)
+
+
+def mobilenet(
+    size: int,
+    *,
+    width: int = 8,
+    kernels: Sequence[int] = (3, 5, 7, 5),
+    strides: Sequence[int] = (2, 1, 2, 1),
+    expansion: int = 3,
+    classes: int = 5,
+) -> list[Node]:
+    """The nodes of a small MobileNetV3: stem, inverted residual blocks with all kinds of nodes, head."""
+    nodes: list[Node] = [
+        Normalize("normalize", (INPUT,), size, 3),
+        Conv2d("stem", ("normalize",), size, 3, width, 3, 2, 1, "hard_swish"),
+        DepthwiseConv2d("first", ("stem",), (size + 1) // 2, width, 3, 1, 1, "relu"),
+        Add("first add", ("first", "stem"), (size + 1) // 2, width),
+    ]
+    source, side = "first add", (size + 1) // 2
+    for i, (kernel, stride) in enumerate(zip(kernels, strides, strict=True)):
+        activation: Activation = ("relu", "hard_swish")[i % 2]
+        inner = width * expansion
+        nodes.append(Conv2d(f"{i} expand", (source,), side, width, inner, 1, 1, 0, activation))
+        nodes.append(
+            DepthwiseConv2d(f"{i} depthwise", (f"{i} expand",), side, inner, kernel, stride, kernel // 2, activation)
+        )
+        before, out = f"{i} depthwise", (side - 1) // stride + 1
+        if i % 3 != 2:
+            nodes += [
+                GlobalMean(f"{i} mean", (before,), out, inner),
+                Conv2d(f"{i} squeeze", (f"{i} mean",), 1, inner, width, 1, 1, 0, "relu"),
+                Conv2d(f"{i} excite", (f"{i} squeeze",), 1, width, inner, 1, 1, 0, "hard_sigmoid"),
+                Multiply(f"{i} scale", (before, f"{i} excite"), out, inner),
+            ]
+            before = f"{i} scale"
+        nodes.append(Conv2d(f"{i} project", (before,), out, inner, width, 1, 1, 0, "none"))
+        if stride == 1:
+            nodes.append(Add(f"{i} add", (f"{i} project", source), out, width))
+        source, side = nodes[-1].name, out
+    nodes += [
+        Conv2d("head", (source,), side, width, 4 * width, 1, 1, 0, "hard_swish"),
+        GlobalMean("pool", ("head",), side, 4 * width),
+        Conv2d("feature", ("pool",), 1, 4 * width, 6 * width, 1, 1, 0, "hard_swish", has_bias=False),
+        Linear("classifier", ("feature",), 6 * width, classes),
+    ]
+    return nodes
+
+
+def reference(graph: Graph, batch: np.ndarray) -> np.ndarray:
+    """What the graph must compute, in float64: N x classes, or N x H x W x C for a graph that ends in a map."""
+    tensors = {INPUT: batch.astype(np.float64)}
+    for node in graph.nodes:
+        inputs = [tensors[name] for name in node.inputs]
+        weight = graph.weights.get(f"{node.name}.weight", np.ones(1)).astype(np.float64)
+        bias = graph.weights.get(f"{node.name}.bias", np.zeros(1)).astype(np.float64)
+        match node:
+            case Normalize():
+                result = inputs[0] * weight + bias
+            case Conv2d() | DepthwiseConv2d():
+                result = _activation(_convolution(node, inputs[0], weight) + bias, node.activation)
+            case GlobalMean():
+                result = inputs[0].mean(axis=(1, 2), keepdims=True)
+            case Multiply():
+                result = inputs[0] * inputs[1]
+            case Add():
+                result = inputs[0] + inputs[1]
+            case Linear():
+                result = inputs[0][:, 0, 0] @ weight.T + bias
+        tensors[node.name] = result
+    return tensors[graph.nodes[-1].name]
+
+
+def torch_reference(graph: Graph, batch: np.ndarray) -> np.ndarray:
+    """The same with torch.nn.functional, in float32."""
+    import torch
+    from torch.nn import functional
+
+    activations = {
+        "none": lambda x: x,
+        "relu": functional.relu,
+        "hard_swish": functional.hardswish,
+        "hard_sigmoid": functional.hardsigmoid,
+    }
+    weights = {name: torch.from_numpy(weight) for name, weight in graph.weights.items()}
+    tensors = {INPUT: torch.from_numpy(batch).permute(0, 3, 1, 2)}
+    with torch.inference_mode():
+        for node in graph.nodes:
+            inputs = [tensors[name] for name in node.inputs]
+            weight, bias = weights.get(f"{node.name}.weight"), weights.get(f"{node.name}.bias")
+            match node:
+                case Normalize():
+                    result = inputs[0] * weight[:, None, None] + bias[:, None, None]
+                case Conv2d():
+                    kernel = weight.permute(0, 3, 1, 2)
+                    result = functional.conv2d(inputs[0], kernel, bias, node.stride, node.padding)
+                case DepthwiseConv2d():
+                    kernel = weight.permute(2, 0, 1)[:, None]
+                    result = functional.conv2d(inputs[0], kernel, bias, node.stride, node.padding, groups=node.channels)
+                case GlobalMean():
+                    result = inputs[0].mean((2, 3), keepdim=True)
+                case Multiply():
+                    result = inputs[0] * inputs[1]
+                case Add():
+                    result = inputs[0] + inputs[1]
+                case Linear():
+                    result = functional.linear(inputs[0].flatten(1), weight, bias)
+            tensors[node.name] = activations[getattr(node, "activation", "none")](result)
+        final = tensors[graph.nodes[-1].name]
+        return (final if final.ndim == 2 else final.permute(0, 2, 3, 1)).numpy()
+
+
+def error(result: np.ndarray, expected: np.ndarray) -> float:
+    """Largest difference, relative to the largest expected value."""
+    assert result.shape == expected.shape
+    assert result.dtype == np.float32
+    return float(np.abs(result - expected).max() / max(np.abs(expected).max(), 1e-30))
+
+
+def _convolution(node: Conv2d | DepthwiseConv2d, batch: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    padding, kernel = node.padding, node.kernel
+    padded = np.pad(batch, ((0, 0), (padding, padding), (padding, padding), (0, 0)))
+    channels = node.out_channels if isinstance(node, Conv2d) else node.channels
+    result = np.empty((len(batch), node.out_size, node.out_size, channels))
+    for row in range(node.out_size):
+        for column in range(node.out_size):
+            top, left = row * node.stride, column * node.stride
+            patch = padded[:, top : top + kernel, left : left + kernel]
+            if isinstance(node, Conv2d):
+                result[:, row, column] = np.einsum("nyxi,oyxi->no", patch, weight)
+            else:
+                result[:, row, column] = (patch * weight).sum(axis=(1, 2))
+    return result
+
+
+def _activation(x: np.ndarray, activation: Activation) -> np.ndarray:
+    hard_sigmoid = np.clip(x + 3, 0, 6) / 6
+    return {"none": x, "relu": np.maximum(x, 0), "hard_sigmoid": hard_sigmoid, "hard_swish": x * hard_sigmoid}[
+        activation
+    ]

@@ -1,0 +1,177 @@
+"""Every kind of node, of all shapes, against the reference and against torch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import get_args
+
+import numpy as np
+import pytest
+from engine.graphs import TOLERANCE, error, images, make_graph, reference, torch_reference
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from eas_sdk.engine import load_engine
+from eas_sdk.graph.nodes import (
+    INPUT,
+    Activation,
+    Add,
+    Conv2d,
+    DepthwiseConv2d,
+    GlobalMean,
+    Linear,
+    Multiply,
+    Node,
+    Normalize,
+)
+
+try:
+    import torch  # noqa: F401
+except ImportError:
+    HAS_TORCH = False
+else:
+    HAS_TORCH = True
+
+SIZES = st.one_of(st.integers(1, 12), st.integers(13, 40))  # kernels change between 16 and 32
+CHANNELS = st.integers(1, 20)
+BATCHES = st.integers(1, 3)
+ACTIVATIONS = st.sampled_from(get_args(Activation))
+SEEDS = st.integers(0, 99)
+
+
+@st.composite
+def windows(draw: st.DrawFn) -> tuple[int, int, int, int]:
+    """Size of a map, kernel, stride and padding of a window that fits it."""
+    kernel = draw(st.sampled_from((1, 2, 3, 5, 7)))
+    padding = draw(st.integers(0, kernel - 1))
+    size = draw(SIZES.filter(lambda size: size + 2 * padding >= kernel))
+    return size, kernel, draw(st.integers(1, 3)), padding
+
+
+def check(nodes: Sequence[Node], batch: int, seed: int) -> None:
+    """Run the graph on `batch` random images and compare."""
+    first = nodes[0]
+    assert isinstance(first, Normalize)
+    graph = make_graph(nodes, seed)
+    inputs = images(first.size, batch, seed, first.channels)
+    result = load_engine("numpy").compile(graph).run(inputs)
+    assert error(result, reference(graph, inputs)) < TOLERANCE
+    if HAS_TORCH:
+        assert error(result, torch_reference(graph, inputs)) < TOLERANCE
+
+
+def normalize(size: int, channels: int) -> Normalize:
+    return Normalize("normalize", (INPUT,), size, channels)
+
+
+@given(SIZES, CHANNELS, BATCHES, SEEDS)
+def test_normalize(size: int, channels: int, batch: int, seed: int) -> None:
+    check([normalize(size, channels)], batch, seed)
+
+
+@given(windows(), CHANNELS, CHANNELS, ACTIVATIONS, st.booleans(), BATCHES, SEEDS)
+@example((224, 3, 2, 1), 3, 16, "hard_swish", True, 1, 0)  # more than one block
+def test_dense_convolution(
+    window: tuple[int, int, int, int],
+    channels: int,
+    out: int,
+    activation: Activation,
+    has_bias: bool,
+    batch: int,
+    seed: int,
+) -> None:
+    size, kernel, stride, padding = window
+    conv = Conv2d("conv", ("normalize",), size, channels, out, kernel, stride, padding, activation, has_bias=has_bias)
+    check([normalize(size, channels), conv], batch, seed)
+
+
+@given(SIZES, CHANNELS, CHANNELS, ACTIVATIONS, st.booleans(), BATCHES, SEEDS)
+def test_pointwise_convolution(
+    size: int, channels: int, out: int, activation: Activation, has_bias: bool, batch: int, seed: int
+) -> None:
+    conv = Conv2d("conv", ("normalize",), size, channels, out, 1, 1, 0, activation, has_bias=has_bias)
+    check([normalize(size, channels), conv], batch, seed)
+
+
+@given(windows(), CHANNELS, ACTIVATIONS, BATCHES, SEEDS)
+@example((2, 5, 1, 2), 4, "relu", 2, 0)  # taps that meet only padding
+@example((32, 7, 2, 3), 3, "hard_swish", 2, 0)
+@example((60, 5, 1, 2), 40, "relu", 1, 0)  # more than one block of channels, a power of two across
+def test_depthwise_convolution(
+    window: tuple[int, int, int, int], channels: int, activation: Activation, batch: int, seed: int
+) -> None:
+    size, kernel, stride, padding = window
+    depthwise = DepthwiseConv2d("depthwise", ("normalize",), size, channels, kernel, stride, padding, activation)
+    check([normalize(size, channels), depthwise], batch, seed)
+
+
+@given(windows(), CHANNELS, CHANNELS, ACTIVATIONS, ACTIVATIONS, st.booleans(), BATCHES, SEEDS)
+@example((33, 5, 2, 2), 3, 50, "hard_swish", "relu", True, 2, 0)
+@example((56, 7, 1, 3), 8, 48, "relu", "none", True, 1, 0)
+@example((56, 3, 1, 1), 8, 48, "relu", "relu", True, 1, 0)
+def test_expansion_before_a_depthwise_convolution(
+    window: tuple[int, int, int, int],
+    channels: int,
+    inner: int,
+    first: Activation,
+    second: Activation,
+    has_bias: bool,
+    batch: int,
+    seed: int,
+) -> None:
+    size, kernel, stride, padding = window
+    expand = Conv2d("expand", ("normalize",), size, channels, inner, 1, 1, 0, first, has_bias=has_bias)
+    depthwise = DepthwiseConv2d("depthwise", ("expand",), size, inner, kernel, stride, padding, second)
+    check([normalize(size, channels), expand, depthwise], batch, seed)
+
+
+@given(SIZES, CHANNELS, BATCHES, SEEDS)
+def test_an_expansion_that_something_else_reads_too(size: int, channels: int, batch: int, seed: int) -> None:
+    nodes = [
+        normalize(size, 3),
+        Conv2d("expand", ("normalize",), size, 3, channels, 1, 1, 0, "relu"),
+        DepthwiseConv2d("depthwise", ("expand",), size, channels, 3, 1, 1, "none"),
+        Add("add", ("expand", "depthwise"), size, channels),
+    ]
+    check(nodes, batch, seed)
+
+
+@given(SIZES, CHANNELS, st.sampled_from((1, 3, 5, 7)), BATCHES, SEEDS)
+def test_squeeze_and_excitation(size: int, channels: int, kernel: int, batch: int, seed: int) -> None:
+    nodes = [
+        normalize(size, 3),
+        Conv2d("expand", ("normalize",), size, 3, channels, 1, 1, 0, "hard_swish"),
+        DepthwiseConv2d("depthwise", ("expand",), size, channels, kernel, 1, kernel // 2, "relu"),
+        GlobalMean("mean", ("depthwise",), size, channels),
+        Conv2d("excite", ("mean",), 1, channels, channels, 1, 1, 0, "hard_sigmoid"),
+        Multiply("scale", ("depthwise", "excite"), size, channels),
+        Add("add", ("scale", "depthwise"), size, channels),  # the map is not the product's to overwrite
+    ]
+    check(nodes, batch, seed)
+
+
+@given(SIZES, CHANNELS, BATCHES, SEEDS)
+def test_a_tensor_added_to_itself(size: int, channels: int, batch: int, seed: int) -> None:
+    check([normalize(size, channels), Add("add", ("normalize", "normalize"), size, channels)], batch, seed)
+
+
+@given(SIZES, CHANNELS, st.integers(1, 40), BATCHES, SEEDS)
+def test_mean_and_classifier(size: int, channels: int, classes: int, batch: int, seed: int) -> None:
+    nodes = [
+        normalize(size, channels),
+        GlobalMean("mean", ("normalize",), size, channels),
+        Linear("classifier", ("mean",), channels, classes),
+    ]
+    check(nodes, batch, seed)
+
+
+@pytest.mark.parametrize("activation", get_args(Activation))
+def test_activations_at_their_bends(activation: Activation) -> None:
+    values = np.array([-100, -3.001, -3, -2.999, -1e-6, 0, 1e-6, 2.999, 3, 3.001, 100], np.float32)
+    nodes = [normalize(1, 1), Conv2d("conv", ("normalize",), 1, 1, len(values), 1, 1, 0, activation)]
+    graph = make_graph(nodes)
+    graph.weights["conv.weight"][:] = 0
+    graph.weights["conv.bias"][:] = values
+    inputs = images(1, channels=1)
+    result = load_engine("numpy").compile(graph).run(inputs)
+    np.testing.assert_allclose(result, reference(graph, inputs), rtol=1e-5, atol=2e-6)
