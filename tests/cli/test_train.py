@@ -112,7 +112,7 @@ def test_cuda_must_be_there(eas, tmp_path: Path) -> None:
 
     if torch.cuda.is_available():
         pytest.skip("this machine has a CUDA device")
-    result = eas("train", "--device", "cuda", "--out", tmp_path / "out")
+    result = eas("train", "--device", "cuda", "--cache", tmp_path / "empty", "--out", tmp_path / "out")
     assert result.exit_code == 2
     assert "--device cuda" in result.stderr
 

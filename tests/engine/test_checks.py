@@ -125,5 +125,5 @@ def test_labels_must_match_the_outputs() -> None:
 
 
 def test_an_unknown_engine_is_refused_with_the_closest_name() -> None:
-    with pytest.raises(InputError, match="'nunpy'; did you mean 'numpy'?"):
+    with pytest.raises(InputError, match="'nunpy'; did you mean 'numpy'"):
         load_engine("nunpy")

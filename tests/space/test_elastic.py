@@ -181,9 +181,13 @@ def test_a_narrowed_space_has_exactly_what_is_nested_in_its_largest(space: Elast
         ("width_multiplier", "1"),
         ("width_multiplier", True),
         ("stages", ()),
+        ("stages", PAPER.stages * 4),
         ("depths", ()),
+        ("depths", tuple(range(1, 10))),
         ("depths", (0, 2)),
         ("depths", (2, 10**9)),  # one gate a unit, and a thousand million slots
+        ("depths", (2, 17)),
+        ("expansions", (3, 100)),
         ("kernels", (3, 4)),
         ("kernels", (5, 3)),
         ("kernels", (3, 3)),

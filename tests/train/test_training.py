@@ -172,6 +172,15 @@ def test_distillation_acts_whether_or_not_the_step_trains_the_teacher(tmp_path: 
     assert not equal_states(*made)
 
 
+@pytest.mark.parametrize("sort", [True, False])
+def test_a_phase_may_begin_by_sorting_channels(tmp_path: Path, sort: bool) -> None:
+    first, second = tiny_recipe().phases
+    still = second.model_copy(update={"steps": 2, "learning_rate": 1e-12, "sort_channels": sort})
+    net = train(tmp_path, tiny_recipe(phases=(first, still)))
+    importance = net.tensor("unit1.block1.project.weight").detach().abs().sum((0, 2, 3))
+    assert bool((importance.diff() <= 1e-6).all()) == sort
+
+
 def test_the_learning_rate_warms_up_and_falls_along_a_cosine() -> None:
     phase = sandwich(steps=110, warmup_steps=10, learning_rate=0.4)
     rates = [learning_rate(phase, at) for at in range(110)]
