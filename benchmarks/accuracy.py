@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import itertools
+from typing import Any
 
 import numpy as np
 
@@ -47,7 +48,7 @@ def main() -> None:
     runtime = eas_sdk.load(options.bundle)
     data = drawings(runtime, options.split, options.views)
     rng = np.random.default_rng(0)
-    rows = []
+    rows: list[dict[str, Any]] = []
     with progress("accuracy", len(LEVELS) * len(runtime.tasks)) as update:
         for level, fraction in enumerate(LEVELS):
             generated, baseline, madds, by_task = [], [], [], {}
@@ -64,17 +65,17 @@ def main() -> None:
                 by_task[task] = {"madds": model.madds, "top1": round(float(ours.mean()), 4)}
                 update(level * len(runtime.tasks) + t + 1, task)
             superclass = np.repeat(np.arange(len(generated)), [len(g) for g in generated])
-            ours = np.concatenate(generated)
-            row = {
+            everything = np.concatenate(generated)
+            row: dict[str, Any] = {
                 "budget_fraction": fraction,
                 "mean_madds": int(np.mean(madds)),
-                "top1": rounded(interval(ours, superclass)),
+                "top1": rounded(interval(everything, superclass)),
                 "by_task": by_task,
             }
             if baseline:
-                theirs = np.concatenate(baseline)
-                row["random_top1"] = rounded(interval(theirs, superclass))
-                row["generated_minus_random"] = rounded(interval(ours - theirs, superclass))
+                drawn = np.concatenate(baseline)
+                row["random_top1"] = rounded(interval(drawn, superclass))
+                row["generated_minus_random"] = rounded(interval(everything - drawn, superclass))
             rows.append(row)
     rising = all(
         a["by_task"][task]["madds"] < b["by_task"][task]["madds"]

@@ -1,6 +1,6 @@
 """A cold process: import, load, specialize, first prediction; time of each and peak resident memory.
 
-    python -m benchmarks.cold_start
+python -m benchmarks.cold_start
 """
 
 from __future__ import annotations

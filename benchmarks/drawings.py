@@ -42,4 +42,5 @@ def accuracy_by_drawing(model: Model, data: Drawings) -> npt.NDArray[np.float64]
     images = data.images[mine]
     logits = model.logits(images.reshape(-1, *images.shape[2:]))
     right = logits.argmax(1) == np.repeat(data.targets[mine] - model.task.classes[0], images.shape[1])
-    return right.reshape(len(images), -1).mean(1)
+    shares: npt.NDArray[np.float64] = right.reshape(len(images), -1).mean(1)
+    return shares

@@ -1,7 +1,7 @@
 """The README's results, made from the stored figures: a table and a picture.
 
-    python -m benchmarks.readme           # rewrites both
-    python -m benchmarks.readme --check   # fails when the table is out of date
+python -m benchmarks.readme           # rewrites both
+python -m benchmarks.readme --check   # fails when the table is out of date
 """
 
 from __future__ import annotations
@@ -38,7 +38,8 @@ def main() -> None:
 def figures(name: str) -> dict[str, Any]:
     """The stored figures of one benchmark."""
     data: dict[str, Any] = json.loads((RESULTS / f"{name}.json").read_text())
-    return data["figures"]
+    found: dict[str, Any] = data["figures"]
+    return found
 
 
 def results_table() -> str:

@@ -1,6 +1,6 @@
 """The selector: its speed on 50 requests, and its guarantee over 10,000.
 
-    python -m benchmarks.requests
+python -m benchmarks.requests
 """
 
 from __future__ import annotations

@@ -44,9 +44,7 @@ SHRINKING: Plan = (
     (125, {"name": "width 2", "networks": 4, "sort_channels": True, "sort_tiers": (4,)}),
 )
 """OFA's phases with their epochs; the largest network of a phase is the teacher of its own step where it is drawn."""
-SANDWICH: Plan = (
-    (1, {"name": "sandwich", "networks": 4, "sandwich": True, "sort_channels": True}),
-)
+SANDWICH: Plan = ((1, {"name": "sandwich", "networks": 4, "sandwich": True, "sort_channels": True}),)
 
 
 def main() -> None:
@@ -92,8 +90,8 @@ def train_and_measure(
 
 
 def phase_of(choices: dict[str, Any], steps: int) -> Phase:
-    settings = {"learning_rate": 0.1, "image_size": SIZE, "distillation": 1.0, "superclass_dropout": 0.3}
-    return Phase(**settings, **choices, steps=steps, warmup_steps=min(20, steps // 4))
+    settings: dict[str, Any] = {"image_size": SIZE, "distillation": 1.0, "superclass_dropout": 0.3, **choices}
+    return Phase(learning_rate=0.1, steps=steps, warmup_steps=min(20, steps // 4), **settings)
 
 
 def seconds_per_step(teacher: SupernetRecipe, phase: Phase, data: Splits, folder: Path, root: Path) -> float:
@@ -130,7 +128,8 @@ def measured(net: Supernet, data: Splits) -> np.ndarray:
             logits = logits_of(net, architecture, x, recalibrated(net, architecture, training))
             right.append(within_superclass(logits, targets, owner).numpy().reshape(-1, 4).mean(1))
             update(i + 1, "")
-    return np.mean(right, 0)
+    mean: np.ndarray = np.mean(right, 0)
+    return mean
 
 
 if __name__ == "__main__":

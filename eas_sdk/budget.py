@@ -54,7 +54,7 @@ class Budget:
             madds = int(number)
         except (ValueError, OverflowError) as error:
             raise BudgetError(f"{_GRAMMAR}; got {_brief(value)}") from error
-        if not (number > 0 and madds < LIMIT):
+        if not number > 0:
             raise BudgetError(f"{_GRAMMAR}; got {_brief(value)}")
         return cls(madds)
 

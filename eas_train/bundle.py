@@ -142,5 +142,6 @@ def to_supernet(bundle: Bundle, device: torch.device | str = "cpu") -> tuple[Sup
                     case _:
                         pass
                 net.tensor(tensor.removeprefix("bank/")).copy_(value)
-    net = net.to(device, memory_format=torch.channels_last)
-    return net.eval(), from_arrays(net.space, bundle.group("statistics")).to(torch.device(device))
+    target = torch.device(device)
+    net = net.to(target, memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stubs lack it
+    return net.eval(), from_arrays(net.space, bundle.group("statistics")).to(target)

@@ -40,12 +40,9 @@ def load(path: Path, *, recipe: str) -> dict[str, Any] | None:
             raise ValueError(f"wrong checksum of {broken}")
         state = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
     except Exception as error:  # a damaged archive or pickle can raise almost anything
-        raise TrainingError(
-            f"{path} is not a readable checkpoint ({error!r}); delete it to start afresh"
-        ) from error
+        raise TrainingError(f"{path} is not a readable checkpoint ({error!r}); delete it to start afresh") from error
     if not isinstance(state, dict) or state.get("recipe") != recipe:
         raise TrainingError(
-            f"{path} belongs to another recipe or data set; train into another folder, or delete it to start "
-            "afresh"
+            f"{path} belongs to another recipe or data set; train into another folder, or delete it to start afresh"
         )
     return state

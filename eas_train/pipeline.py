@@ -70,9 +70,7 @@ class Training:
             seen = set(owner[part.targets].tolist())
             lacking = [s.name for t, s in enumerate(self.data.superclasses) if t not in seen]
             if lacking:
-                raise DataError(
-                    f"every superclass has {name} drawings; these have none: {', '.join(lacking)}"
-                )
+                raise DataError(f"every superclass has {name} drawings; these have none: {', '.join(lacking)}")
 
     def run(self, stages: tuple[str, ...] = STAGES) -> dict[str, Any]:
         """Run stages in order; the report of the last one.
@@ -278,8 +276,7 @@ class Training:
                 "validation_top1": round(float(accuracy["validation"][:, i].mean()), 4),
                 "test_top1": round(float(accuracy["test"][:, i].mean()), 4),
                 "test_top1_by_superclass": {
-                    s.name: round(float(v), 4)
-                    for s, v in zip(bundle.superclasses, accuracy["test"][:, i], strict=True)
+                    s.name: round(float(v), 4) for s, v in zip(bundle.superclasses, accuracy["test"][:, i], strict=True)
                 },
             }
             for i, f in enumerate(fractions)

@@ -19,9 +19,7 @@ from rich.progress import (
 
 
 @contextmanager
-def progress(
-    title: str, total: int, start: int = 0, every_s: float = 30.0
-) -> Iterator[Callable[[int, str], None]]:
+def progress(title: str, total: int, start: int = 0, every_s: float = 30.0) -> Iterator[Callable[[int, str], None]]:
     """A context that yields `update(done, note)`.
 
     On a terminal it draws a bar; elsewhere (a log file) it prints a line at most every `every_s` seconds.

@@ -53,8 +53,7 @@ class Phase(_Model):
     def _check_sandwich(self) -> Phase:
         if self.sandwich and self.networks < 2:
             raise ValueError(
-                "a sandwich phase trains at least 2 networks a step, the largest and the smallest; got "
-                f"{self.networks}"
+                f"a sandwich phase trains at least 2 networks a step, the largest and the smallest; got {self.networks}"
             )
         return self
 

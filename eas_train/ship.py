@@ -50,7 +50,7 @@ def write_drawings(data: ImageSet, size: int, folder: Path) -> int:
         Image.fromarray(pixels).save(buffer, "PNG", optimize=True)
         write_atomically(folder / owner[label] / f"{label}.png", [buffer.getvalue()])
     notices = [style.attribution for style in STYLES if style.name in set(data.sources)]
-    text = "# Attribution\n\nThe drawings in this folder: " + "\n".join(notices) + "\n"
+    text = "# Attribution\n\nDrawings: " + "\n".join(notices) + "\n"
     write_atomically(folder / "ATTRIBUTION.md", [text.encode()])
     return len(made)
 

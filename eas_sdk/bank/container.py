@@ -109,7 +109,7 @@ def _map_file(path: str) -> np.ndarray:
             raise BundleError("a bundle must be a regular file, not a folder, pipe or device")
         with open(path, "rb") as file:
             mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-    except FileNotFoundError:
+    except (FileNotFoundError, BundleError):
         raise
     except OSError as error:
         raise BundleError(f"a bundle must be a readable file, but: {error.strerror}") from error
@@ -129,8 +129,7 @@ def _parse_header(data: np.ndarray) -> tuple[dict[str, Any], dict[str, str], int
         )
     if length > data.size - 8:
         raise BundleError(
-            f"the header length must be within the {data.size - 8} bytes that follow it, not {length}; "
-            "the file was cut"
+            f"the header length must be within the {data.size - 8} bytes that follow it, not {length}; the file was cut"
         )
     raw = data[8 : 8 + length].tobytes()
     if not raw.startswith(b"{"):
@@ -142,9 +141,7 @@ def _parse_header(data: np.ndarray) -> tuple[dict[str, Any], dict[str, str], int
     version = strings.get(FORMAT_KEY)
     if version != FORMAT:
         hint = "this is no eas_sdk bundle" if version is None else "update eas_sdk to read a newer bundle"
-        raise BundleError(
-            f"{METADATA_KEY!r} must hold {FORMAT_KEY!r}: {FORMAT!r}, not {_brief.repr(version)}; {hint}"
-        )
+        raise BundleError(f"{METADATA_KEY!r} must hold {FORMAT_KEY!r}: {FORMAT!r}, not {_brief.repr(version)}; {hint}")
     return header, strings, 8 + length
 
 
@@ -177,9 +174,7 @@ def _map_tensors(header: dict[str, Any], buffer: np.ndarray, start: int) -> dict
 def _check_entry(what: str, entry: Any) -> tuple[np.dtype[Any], tuple[int, ...], int, int]:
     """dtype, shape, first byte and end of a tensor, which agree with each other."""
     if not isinstance(entry, dict) or entry.keys() != {"dtype", "shape", "data_offsets"}:
-        raise BundleError(
-            f"{what} must be an object of 'dtype', 'shape' and 'data_offsets', not {_brief.repr(entry)}"
-        )
+        raise BundleError(f"{what} must be an object of 'dtype', 'shape' and 'data_offsets', not {_brief.repr(entry)}")
     code, shape, offsets = entry["dtype"], entry["shape"], entry["data_offsets"]
     if not isinstance(code, str) or code not in DTYPES:
         raise BundleError(f"the dtype of {what} must be one of {', '.join(DTYPES)}, not {_brief.repr(code)}")
@@ -189,15 +184,12 @@ def _check_entry(what: str, entry: Any) -> tuple[np.dtype[Any], tuple[int, ...],
             f"not {_brief.repr(shape)}"
         )
     if not _are_sizes(offsets) or len(offsets) != 2:
-        raise BundleError(
-            f"the data_offsets of {what} must be two non-negative integers, not {_brief.repr(offsets)}"
-        )
+        raise BundleError(f"the data_offsets of {what} must be two non-negative integers, not {_brief.repr(offsets)}")
     itemsize, (begin, end) = DTYPES[code].itemsize, offsets
     # numpy computes the strides of empty arrays too, as if their zeros were ones.
     if math.prod(max(size, 1) for size in shape) * itemsize > sys.maxsize:
         raise BundleError(
-            f"the shape of {what}, its zeros aside, must span at most {sys.maxsize} bytes, "
-            f"not {_brief.repr(shape)}"
+            f"the shape of {what}, its zeros aside, must span at most {sys.maxsize} bytes, not {_brief.repr(shape)}"
         )
     if end - begin != math.prod(shape) * itemsize:
         raise BundleError(
@@ -232,6 +224,4 @@ def _from_json(what: str, text: str | bytes) -> Any:
     except RecursionError as error:
         raise BundleError(f"{what} must be JSON of moderate depth, but is nested too deeply") from error
     except ValueError as error:
-        raise BundleError(
-            f"{what} must be UTF-8 JSON with unique keys and finite numbers, but: {error}"
-        ) from error
+        raise BundleError(f"{what} must be UTF-8 JSON with unique keys and finite numbers, but: {error}") from error

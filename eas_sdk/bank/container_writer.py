@@ -28,9 +28,7 @@ ALIGNMENT = 64  # bytes; a cache line, and the widest vector register of a phone
 _CODES = {(dtype.kind, dtype.itemsize): code for code, dtype in DTYPES.items()}
 
 
-def write(
-    path: str | os.PathLike[str], tensors: Mapping[str, np.ndarray], metadata: Mapping[str, object]
-) -> int:
+def write(path: str | os.PathLike[str], tensors: Mapping[str, np.ndarray], metadata: Mapping[str, object]) -> int:
     """Write a bundle atomically and return its size in bytes. Equal input gives equal bytes.
 
     Args:

@@ -117,14 +117,10 @@ def _geometry(x: Tensor, size: int, s: Augmentation, rng: _Rng) -> Tensor:
     sheared = torch.stack([one, shear, zero, one], 1).view(n, 2, 2)
     scaled = torch.stack([scale * aspect * flip, zero, zero, scale / aspect], 1).view(n, 2, 2)
     shift = rng.around_zero(s.shift * 2, n, 2, 1)
-    grid = F.affine_grid(
-        torch.cat([rotation @ sheared @ scaled, shift], 2), [n, 4, size, size], align_corners=False
-    )
+    grid = F.affine_grid(torch.cat([rotation @ sheared @ scaled, shift], 2), [n, 4, size, size], align_corners=False)
     if s.warp:
         coarse = rng.around_zero(s.warp * 2, n, 2, 4, 4)
-        grid = grid + F.interpolate(coarse, (size, size), mode="bicubic", align_corners=True).permute(
-            0, 2, 3, 1
-        )
+        grid = grid + F.interpolate(coarse, (size, size), mode="bicubic", align_corners=True).permute(0, 2, 3, 1)
     return F.grid_sample(x, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
 
 

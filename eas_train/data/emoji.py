@@ -134,9 +134,7 @@ def _finished(folder: Path, origin: str) -> ImageSet | None:
 def _icons(style: Style, cache: Path) -> Mapping[str, Any]:
     icons = read_json(fetch(style.package, cache / "packages"), "package/icons.json")
     if not isinstance(icons, dict) or not isinstance(icons.get("icons"), dict):
-        raise DataError(
-            f"{style.package.name} {style.package.version} does not have the layout of an iconify set"
-        )
+        raise DataError(f"{style.package.name} {style.package.version} does not have the layout of an iconify set")
     return icons
 
 

@@ -65,9 +65,7 @@ def load_folder(root: str | os.PathLike[str], size: int = 96, seed: int = 0) -> 
     trained = {f.class_name for f in found["train"]}
     untrained = sorted({f.class_name for split in SPLITS for f in found[split]} - trained)
     if untrained:
-        raise DataError(
-            f"every class must have training images; {top / 'train'} lacks {', '.join(untrained)}"
-        )
+        raise DataError(f"every class must have training images; {top / 'train'} lacks {', '.join(untrained)}")
     total = sum(len(files) for files in found.values())
     with _progress(total) as update:
         done, parts = 0, []
@@ -107,16 +105,12 @@ def _scan(top: Path) -> list[_Found]:
         for folder in (f for f in _entries(superclass) if f.is_dir()):
             images = _images(folder)
             if deeper := [f for f in _entries(folder) if f.is_dir()]:
-                raise DataError(
-                    f"a class folder must hold images, not folders; {deeper[0]} lies one level too deep"
-                )
+                raise DataError(f"a class folder must hold images, not folders; {deeper[0]} lies one level too deep")
             if not images:
                 raise DataError(f"class folder {folder} holds no image; allowed are {', '.join(SUFFIXES)}")
             found += [_Found(superclass.name, folder.name, image) for image in images]
     if not found:
-        raise DataError(
-            f"{top} holds no images; they must lie in superclass/class/ and end in {', '.join(SUFFIXES)}"
-        )
+        raise DataError(f"{top} holds no images; they must lie in superclass/class/ and end in {', '.join(SUFFIXES)}")
     return found
 
 
@@ -130,9 +124,7 @@ def _superclasses(found: Sequence[_Found]) -> tuple[Superclass, ...]:
                 f"and in {file.path.parent}"
             )
     names = sorted({f.superclass for f in found})
-    return tuple(
-        Superclass(n, tuple(sorted(c for c, f in first.items() if f.superclass == n))) for n in names
-    )
+    return tuple(Superclass(n, tuple(sorted(c for c, f in first.items() if f.superclass == n))) for n in names)
 
 
 def _divide(found: Sequence[_Found], seed: int) -> dict[str, list[_Found]]:

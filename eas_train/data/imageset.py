@@ -206,9 +206,7 @@ def load(folder: Path) -> ImageSet:
     if not path.is_file():
         raise DataError(f"{path} is missing; its manifest is there, so it was removed after it was written")
     if path.stat().st_size != expected["bytes"]:
-        raise DataError(
-            f"{path} is truncated or grown: {path.stat().st_size} bytes, expected {expected['bytes']}"
-        )
+        raise DataError(f"{path} is truncated or grown: {path.stat().st_size} bytes, expected {expected['bytes']}")
     digest = digest_of(path, "sha256").hex()
     if digest != expected["sha256"]:
         raise DataError(f"{path} was altered: SHA-256 {digest}, expected {expected['sha256']}")
@@ -239,9 +237,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
         raise DataError(f"{path} is not the manifest of an image set (its `format` must be {FORMAT!r})")
     if manifest.get("version") != VERSION:
-        raise DataError(
-            f"{path} has version {manifest.get('version')!r}; this package reads version {VERSION}"
-        )
+        raise DataError(f"{path} has version {manifest.get('version')!r}; this package reads version {VERSION}")
     recorded = manifest.pop("sha256", None)
     if recorded != _digest(manifest):
         raise DataError(f"{path} was altered: its content does not match its own SHA-256")

@@ -87,9 +87,7 @@ def read_json(tarball: Path, member: str) -> Any:
             if file is None:
                 raise DataError(f"{member} in {tarball} is not a regular file")
             if info.size > MAX_MEMBER_BYTES:
-                raise DataError(
-                    f"{member} in {tarball} has {info.size} bytes; at most {MAX_MEMBER_BYTES} are read"
-                )
+                raise DataError(f"{member} in {tarball} has {info.size} bytes; at most {MAX_MEMBER_BYTES} are read")
             return json.loads(file.read())
     except DataError:
         raise

@@ -42,8 +42,7 @@ def rasterise(svg: str, size: int) -> npt.NDArray[np.uint8]:
         from PIL import Image
     except ImportError as error:
         raise MissingDependency(
-            f"rasterising needs resvg-py and Pillow ({error}); install the extra `train`: "
-            "pip install 'eas-sdk[train]'"
+            f"rasterising needs resvg-py and Pillow ({error}); install the extra `train`: pip install 'eas-sdk[train]'"
         ) from None
     try:
         # Without system fonts: a drawing with text would differ from machine to machine.

@@ -63,9 +63,7 @@ def measure(
     with progress("measuring sub-networks", len(missing)) as update:
         for i, architecture in enumerate(missing, 1):
             logits = logits_of(net, architecture, images, statistics.norm(architecture))
-            known[str(architecture)] = [
-                round(v, 5) for v in superclass_scores(logits, targets, superclass_of)
-            ]
+            known[str(architecture)] = [round(v, 5) for v in superclass_scores(logits, targets, superclass_of)]
             if i % 20 == 0 or i == len(missing):
                 write_atomically(cache, [json.dumps({"fingerprint": fingerprint, "scores": known}).encode()])
             update(i, "")

@@ -56,9 +56,7 @@ class ArchitectureGenerator(nn.Module):
         clamped = madds.double().clamp(budgets[0], budgets[-1])
         high = torch.searchsorted(budgets, clamped).clamp(1, len(budgets) - 1)
         t = (clamped - budgets[high - 1]) / (budgets[high] - budgets[high - 1])
-        return torch.lerp(
-            self.budget_embedding(high - 1), self.budget_embedding(high), t.float().unsqueeze(1)
-        )
+        return torch.lerp(self.budget_embedding(high - 1), self.budget_embedding(high), t.float().unsqueeze(1))
 
     def export(self) -> dict[str, Tensor]:
         """Weights by the names that the runtime reads (`eas_sdk.selector.generator`)."""

@@ -28,15 +28,11 @@ PAPER_RANGE = 400.0
 """B_H - B_L in the paper, in millions: lambda is stated for costs in these units."""
 
 
-def new_generator(
-    recipe: GeneratorRecipe, net: Supernet, superclass_sizes: list[int]
-) -> ArchitectureGenerator:
+def new_generator(recipe: GeneratorRecipe, net: Supernet, superclass_sizes: list[int]) -> ArchitectureGenerator:
     """An untrained generator whose budgets span the space, from the smallest to the largest network."""
     space = net.space
     classes = round(sum(superclass_sizes) / len(superclass_sizes))
-    low, high = (
-        madds_table(space).total(space, encode(space, [space.smallest, space.largest]), classes).tolist()
-    )
+    low, high = madds_table(space).total(space, encode(space, [space.smallest, space.largest]), classes).tolist()
     torch.manual_seed(recipe.seed)
     budgets = torch.linspace(low, high, recipe.budgets, dtype=torch.float64)
     return ArchitectureGenerator(space, len(superclass_sizes), budgets, recipe.embedding, recipe.hidden)

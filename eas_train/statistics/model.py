@@ -162,9 +162,7 @@ def relevant_gates(space: ElasticSpace, name: str) -> tuple[list[int], list[int]
     return mine, before.tolist()
 
 
-def _fit_layer(
-    gates: Tensor, observed: Tensor, used: Sequence[int], strength: Tensor, rank: int
-) -> LayerStatistics:
+def _fit_layer(gates: Tensor, observed: Tensor, used: Sequence[int], strength: Tensor, rank: int) -> LayerStatistics:
     """Ridge regression of mean and log variance on the gates `used`, separately for channels seen by other networks."""
     count, channels = gates.shape[1], observed.shape[2]
     target = torch.stack([observed[:, 0], torch.log(observed[:, 1] + EPSILON)], 1)

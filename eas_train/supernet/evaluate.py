@@ -11,9 +11,7 @@ from eas_train.supernet.norm import FixedStatistics, Norm, Recorder
 
 
 @torch.no_grad()
-def calibrate(
-    net: Supernet, architecture: Architecture, images: Tensor, batch_size: int = 256
-) -> dict[str, Tensor]:
+def calibrate(net: Supernet, architecture: Architecture, images: Tensor, batch_size: int = 256) -> dict[str, Tensor]:
     """Batch-norm statistics of one sub-network over images N x 3 x S x S: node -> [2, C] mean, variance."""
     recorder = Recorder()
     for batch in images.split(batch_size):
@@ -22,9 +20,7 @@ def calibrate(
 
 
 @torch.no_grad()
-def logits_of(
-    net: Supernet, architecture: Architecture, images: Tensor, norm: Norm, batch_size: int = 256
-) -> Tensor:
+def logits_of(net: Supernet, architecture: Architecture, images: Tensor, norm: Norm, batch_size: int = 256) -> Tensor:
     """N x classes logits, evaluated in batches."""
     return torch.cat([net(batch, architecture, norm).float() for batch in images.split(batch_size)])
 

@@ -35,9 +35,7 @@ def remaining_log_softmax(logits: Tensor, mask: Tensor | None) -> Tensor:
     return torch.log_softmax(logits if mask is None else logits.masked_fill(~mask, -torch.inf), dim=1)
 
 
-def cross_entropy(
-    logits: Tensor, targets: Tensor, mask: Tensor | None = None, *, smoothing: float = 0.0
-) -> Tensor:
+def cross_entropy(logits: Tensor, targets: Tensor, mask: Tensor | None = None, *, smoothing: float = 0.0) -> Tensor:
     """Mean cross-entropy over the remaining logits, with label smoothing spread over them alone.
 
     Args:

@@ -115,8 +115,7 @@ def load_supernet(recipe: SupernetRecipe, data: ImageSet, folder: Path, device: 
     if state is None or state["step"] < recipe.total_steps:
         done = 0 if state is None else state["step"]
         raise TrainingError(
-            f"{folder} holds no finished supernet ({done} of {recipe.total_steps} steps); run the supernet "
-            "stage"
+            f"{folder} holds no finished supernet ({done} of {recipe.total_steps} steps); run the supernet stage"
         )
     net = _new_supernet(recipe, data, device)
     net.load_state_dict(state["net"])
@@ -143,8 +142,7 @@ def sample_architecture(space: ElasticSpace, phase: Phase, rng: random.Random) -
     return Architecture(
         tuple(
             tuple(
-                Block(rng.choice(phase.kernels), rng.choice(phase.expansions))
-                for _ in range(rng.choice(phase.depths))
+                Block(rng.choice(phase.kernels), rng.choice(phase.expansions)) for _ in range(rng.choice(phase.depths))
             )
             for _ in space.stages
         )

@@ -33,8 +33,7 @@ def small_world(npm: Any) -> tuple[tuple[Style, ...], Package]:
         "emojibase-data",
         {
             "en/data.json": [
-                {"label": label, "hexcode": f"1F{i:03}", "subgroup": i, "order": i}
-                for i, label in enumerate(labels)
+                {"label": label, "hexcode": f"1F{i:03}", "subgroup": i, "order": i} for i, label in enumerate(labels)
             ],
             "meta/groups.json": {"subgroups": {str(i): s for i, s in enumerate(subgroups)}},
             "meta/unicode-names.json": {},
@@ -53,9 +52,7 @@ def small_world(npm: Any) -> tuple[tuple[Style, ...], Package]:
     return tuple(styles), emojibase
 
 
-def test_prepare_builds_reports_and_goes_on(
-    npm: Any, tmp_path: Path, without_npm: Callable[[], None]
-) -> None:
+def test_prepare_builds_reports_and_goes_on(npm: Any, tmp_path: Path, without_npm: Callable[[], None]) -> None:
     styles, emojibase = small_world(npm)
     report = prepare(tmp_path / "cache", quiet=True, styles=styles, emojibase=emojibase)
     assert json.loads(json.dumps(report)) == report
@@ -113,18 +110,14 @@ def test_a_style_whose_package_changed_is_drawn_again(npm: Any, tmp_path: Path) 
     prepare(tmp_path, quiet=True, styles=styles, emojibase=emojibase)
     blue = {f"thing-{name}": {"body": SQUARE.replace("c00", "00c")} for name in SUBGROUPS}
     package = npm.publish(styles[-1].package.name, {"icons.json": {"icons": blue}}, version="2.0.0")
-    prepare(
-        tmp_path, quiet=True, styles=(*styles[:-1], replace(styles[-1], package=package)), emojibase=emojibase
-    )
+    prepare(tmp_path, quiet=True, styles=(*styles[:-1], replace(styles[-1], package=package)), emojibase=emojibase)
     assert load_emoji(tmp_path).test.images[0, SIZE // 2, SIZE // 2].tolist() == [0, 0, 204, 255]
 
 
 def test_a_package_of_another_layout_is_named(npm: Any, tmp_path: Path) -> None:
     styles, emojibase = small_world(npm)
     package = npm.publish(styles[0].package.name, {"icons.json": ["no icons"]}, version="2.0.0")
-    with pytest.raises(
-        DataError, match=r"iconify-json/noto 2\.0\.0 does not have the layout of an iconify set"
-    ):
+    with pytest.raises(DataError, match=r"iconify-json/noto 2\.0\.0 does not have the layout of an iconify set"):
         prepare(
             tmp_path,
             quiet=True,
@@ -133,9 +126,7 @@ def test_a_package_of_another_layout_is_named(npm: Any, tmp_path: Path) -> None:
         )
 
 
-def test_the_summary_is_printed_unless_quiet(
-    npm: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_summary_is_printed_unless_quiet(npm: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     styles, emojibase = small_world(npm)
     prepare(tmp_path, styles=styles, emojibase=emojibase)
     printed = capsys.readouterr()

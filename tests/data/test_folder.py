@@ -41,10 +41,7 @@ def test_divides_each_class_and_uses_every_image_once(tmp_path: Path) -> None:
     assert counts == [[1, 6, 14], [1, 2, 3], [1, 2, 3]]
     names = [n for part in parts(splits) for n in part.names]
     assert sorted(names) == sorted(
-        f"{s}/{c}/{i:02}.png"
-        for s, classes in TREE.items()
-        for c, count in classes.items()
-        for i in range(count)
+        f"{s}/{c}/{i:02}.png" for s, classes in TREE.items() for c, count in classes.items() for i in range(count)
     )
     for part in parts(splits):
         assert set(part.sources) == {"data"}
@@ -211,9 +208,7 @@ def test_every_colour_mode_becomes_rgba(tmp_path: Path) -> None:
         ("cmyk.jpg", 128),
         ("palette.png", 0),
     ):
-        assert np.abs(read_square(tmp_path / name, 4).astype(int) - (value, value, value, 255)).max() <= 2, (
-            name
-        )
+        assert np.abs(read_square(tmp_path / name, 4).astype(int) - (value, value, value, 255)).max() <= 2, name
 
 
 def test_size_must_be_positive(tmp_path: Path) -> None:

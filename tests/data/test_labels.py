@@ -18,9 +18,7 @@ STYLES = [f"style-{i}" for i in range(9)]
 BASE = [Label(f"base-{name}", "", subgroups[0], 0) for name, subgroups in SUBGROUPS.items()]
 
 
-def plan_of(
-    labels: list[Label], names: dict[str, list[str]]
-) -> tuple[tuple[str, ...], dict[str, dict[str, str]]]:
+def plan_of(labels: list[Label], names: dict[str, list[str]]) -> tuple[tuple[str, ...], dict[str, dict[str, str]]]:
     """The chosen mammals besides the base, and {class: {style: icon}}; all styles have the base icons too."""
     base = [label.slug for label in BASE]
     plan = choose([*BASE, *labels], {s: {n: n for n in [*base, *names.get(s, [])]} for s in STYLES})

@@ -48,9 +48,7 @@ def test_says_that_npm_is_missing(npm: Any, tmp_path: Path, without_npm: Callabl
 def test_reports_the_reason_that_npm_gave(npm: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     package = npm.publish("fake", ICONS)
     monkeypatch.setenv("FAKE_NPM", "fail")
-    with pytest.raises(
-        DataError, match=r"`npm pack fake@1\.0\.0` failed .* 1: npm error 404 no such package$"
-    ):
+    with pytest.raises(DataError, match=r"`npm pack fake@1\.0\.0` failed .* 1: npm error 404 no such package$"):
         fetch(package, tmp_path)
     assert list(tmp_path.glob("*.tgz")) == []
 

@@ -27,6 +27,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from eas_sdk.engine.numpy_kernels.arena import LINE_VALUES
 from eas_sdk.engine.numpy_kernels.blocks import length
 from eas_sdk.engine.numpy_kernels.epilogue import Epilogue
 from eas_sdk.engine.numpy_kernels.expansion import Expansion
@@ -121,13 +122,15 @@ class PlanarDepthwise:
         """Channels `part`, whose padded planes begin at plane `first`, into `out`."""
         window, kernel, side, stride = self.window, self.window.kernel, self.window.side, self.window.stride
         count, plane = length(part), plan.batch * side**2
-        pitch = plane + side  # from one row of the shifted sum's matrix to the next
+        row = -(-plane // LINE_VALUES) * LINE_VALUES  # rows of X and G begin on cache lines
+        shifted_row = row + side  # from one row of the shifted sum's matrix to the next
+        products_size = -(-kernel * shifted_row // LINE_VALUES) * LINE_VALUES
         with (
-            plan.scratch(count * kernel * plane) as copies_flat,
-            plan.scratch(count * kernel * pitch) as products,
-            plan.scratch(count * plane) as sums,
+            plan.scratch(count * kernel * row) as copies_flat,
+            plan.scratch(count * products_size) as products,
+            plan.scratch(count * row) as sums,
         ):
-            copies = copies_flat.reshape(count, kernel, plane)
+            copies = copies_flat.reshape(count, kernel, row)[:, :, :plane]
             top = 0
             for rows in window.phases:
                 left = 0
@@ -136,14 +139,15 @@ class PlanarDepthwise:
                     shifted = strided(padded, start, (count, columns.taps, plane), (stride**2 * plane, 1, 1))
                     plan.call(copy, shifted, out=copies[:, left : left + columns.taps])
                     left += columns.taps
-                product = strided(products, top * pitch, (count, rows.taps, plane), (kernel * pitch, plane, 1))
+                product = strided(products, top * shifted_row, (count, rows.taps, plane), (products_size, row, 1))
                 plan.call(np.matmul, self.weight[part, top : top + rows.taps], copies, out=product)
                 top += rows.taps
             # Past `used` lies no output, and what the sum would read there is uninitialised.
             used = plane - (side - window.out) * side
-            terms = strided(products, 0, (count, kernel, used), (kernel * pitch, pitch, 1))
-            total = strided(sums, 0, (count, 1, used), (plane, plane, 1))
+            terms = strided(products, 0, (count, kernel, used), (products_size, shifted_row, 1))
+            total = strided(sums, 0, (count, 1, used), (row, row, 1))
             plan.call(np.matmul, np.ones((1, kernel), np.float32), terms, out=total)
-            valid = sums.reshape(count, plan.batch, side, side)[..., : window.out, : window.out]
-            plan.call(copy, valid, out=out.reshape(valid.shape))
+            maps = (count, plan.batch, window.out, window.out)
+            valid = strided(sums, 0, maps, (row, side**2, side, 1))
+            plan.call(copy, valid, out=out.reshape(maps))
         self.epilogue.channels(part).emit(plan, out)
