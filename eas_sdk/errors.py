@@ -50,9 +50,17 @@ class InfeasibleBudget(BudgetError):
         super().__init__(message)
         self.nearest_madds = nearest_madds
 
+    def __reduce__(self) -> tuple[object, ...]:
+        # Exceptions are rebuilt from their positional arguments alone, in process pools for one.
+        return _infeasible, (self.args[0], self.nearest_madds)
+
 
 class ImageError(InputError):
     """Images of a wrong shape, dtype or range, or holding NaN."""
+
+
+def _infeasible(message: str, nearest_madds: int) -> InfeasibleBudget:
+    return InfeasibleBudget(message, nearest_madds=nearest_madds)
 
 
 class ArchitectureError(InputError):

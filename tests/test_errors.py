@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import inspect
+import pickle
 import re
 
 import eas_sdk
 from eas_sdk import errors
+from eas_sdk.errors import InfeasibleBudget
 
 LINE = re.compile(r"    (?P<branch>[│├└─ ]*)(?P<name>\w+)(?: \((?P<base>\w+)\)| {2})")
 
@@ -38,3 +40,8 @@ def test_the_package_exports_the_errors_that_its_functions_raise() -> None:
     assert ours | {"ArchitectureError", "BundleError", "MissingDependency"} <= set(eas_sdk.__all__)
     for name in ours:
         assert getattr(eas_sdk, name) is getattr(errors, name)
+
+
+def test_an_infeasible_budget_survives_a_process_boundary() -> None:
+    again = pickle.loads(pickle.dumps(InfeasibleBudget("too small", nearest_madds=7)))
+    assert (str(again), again.nearest_madds) == ("too small", 7)

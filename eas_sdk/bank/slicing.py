@@ -6,18 +6,21 @@ no arithmetic may be views of the bank.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
 
-from eas_sdk.bank.bundle import Bundle
+from eas_sdk.bank.bundle import EPSILON, Bundle
 from eas_sdk.graph.nodes import Conv2d, DepthwiseConv2d, Graph, Linear, Normalize
 from eas_sdk.space.architecture import Architecture
 from eas_sdk.space.choices import encode, gates_of_choices
 from eas_sdk.space.structure import structure
 
 FloatArray = npt.NDArray[np.float32]
+
+LOG_EPSILON = math.log(EPSILON)
 
 
 def cut(bundle: Bundle, architecture: Architecture, classes: Sequence[int]) -> Graph:
@@ -70,7 +73,8 @@ def _batch_norm(bundle: Bundle, name: str, gates: FloatArray, channels: int) -> 
     predicted = np.tensordot(gates @ mix, basis[:, :, :channels], 1) + offset[:, :channels]
     gamma, beta = (bundle.tensors[f"bank/{name}.{suffix}"][:channels] for suffix in ("gamma", "beta"))
     mean, log_variance = predicted.astype(np.float32)
-    scale = gamma * np.exp(-0.5 * log_variance)
+    # No variance is negative, whatever the model says of a network unlike those that it was fitted to.
+    scale = gamma * np.exp(-0.5 * np.maximum(log_variance, np.float32(LOG_EPSILON)))
     return _float32(scale), _float32(beta - mean * scale)
 
 

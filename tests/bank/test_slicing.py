@@ -136,6 +136,20 @@ def test_half_precision_weights_are_the_rounded_weights(bundle: Bundle) -> None:
             np.testing.assert_array_equal(narrow.weights[name], weight, err_msg=name)
 
 
+def test_no_predicted_variance_is_negative(bundle: Bundle) -> None:
+    offset = bundle.tensors["statistics/head.offset"].copy()
+    offset[1] = -500  # exp(250) is beyond float32
+    graph = cut(
+        dataclasses.replace(bundle, tensors={**bundle.tensors, "statistics/head.offset": offset}),
+        SPACE.smallest,
+        CLASSES,
+    )
+    stored, gamma = (bundle.tensors[f"bank/head.{s}"] for s in ("weight", "gamma"))
+    expected = stored * (gamma / np.sqrt(bundles.EPSILON))[:, None, None, None]
+    np.testing.assert_allclose(graph.weights["head.weight"], expected, rtol=1e-5)
+    assert np.isfinite(run(graph)).all()
+
+
 def test_the_bank_stays_as_it_was(bundle: Bundle) -> None:
     before = {name: tensor.copy() for name, tensor in bundle.tensors.items()}
     cut(bundle, SPACE.largest, CLASSES)

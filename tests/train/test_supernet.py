@@ -157,7 +157,7 @@ def test_with_fixed_statistics_it_is_the_standalone_network_in_evaluation() -> N
         norm = table.norm(architecture)
         alone = standalone(net, architecture).eval()
         for name, layer in alone.normed().items():
-            layer[1].running_mean, layer[1].running_var = norm.lookup(name)
+            layer[1].running_mean, layer[1].running_var = norm.lookup(name)[:, : layer[1].num_features]
         with torch.no_grad():
             expected, found = alone(images), net(images, architecture, norm)
         torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-6 * float(expected.abs().max()))
