@@ -175,7 +175,13 @@ def test_ctrl_c_ends_a_command_with_130(bundle: Path, drawings: Path) -> None:
     arguments = ["evaluate", "--bundle", str(bundle), "--images", str(drawings), "--budgets", "1000"]
     # With this option Python tells what it has imported, and thereby when the command is at work.
     command = [sys.executable, "-X", "importtime", "-m", "eas_sdk.cli", *arguments]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT) as running:
+    # Under a job that runs in the background SIGINT is ignored, and children inherit that.
+    heard = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        running = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT)
+    finally:
+        signal.signal(signal.SIGINT, heard)
+    with running:
         assert running.stderr is not None
         while not (line := running.stderr.readline()).rstrip().endswith("rich.progress"):
             assert line, "the command ended by itself"

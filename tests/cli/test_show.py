@@ -9,7 +9,6 @@ import pytest
 from bundles import SUPERCLASSES, random_bundle
 
 import eas_sdk
-from eas_sdk.runtime import EMBEDDED
 
 ROW = {
     "budget_fraction": 0.5,
@@ -89,16 +88,17 @@ def test_specialize_prints_one_unit_a_line(eas, bundle: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "arguments",
-    [["info"], ["specialize", "birds", "1G"], ["evaluate", "--budgets", "2"], ["demo", "--out", "{}/a.png"]],
+    ("arguments", "shown"),
+    [
+        (["info"], "birds"),
+        (["specialize", "birds", "1G"], "birds"),
+        (["evaluate", "--budgets", "2", "--tasks", "birds"], "birds"),
+        (["demo", "--out", "{}/a.png"], "EmojiTwo"),
+    ],
 )
-def test_without_options_the_embedded_bundle_is_used_or_found_missing(
-    eas, tmp_path: Path, arguments: list[str]
+def test_without_options_the_embedded_bundle_and_drawings_are_used(
+    eas, tmp_path: Path, arguments: list[str], shown: str
 ) -> None:
     result = eas(*[a.format(tmp_path) for a in arguments])
-    if (Path(eas_sdk.__file__).parent / "assets" / EMBEDDED).is_file():
-        assert result.exit_code == 0, result.output
-        assert "birds" in result.stdout
-    else:
-        assert result.exit_code == 2
-        assert "ships no bundle" in result.stderr
+    assert result.exit_code == 0, result.output
+    assert shown in result.stdout
