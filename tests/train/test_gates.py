@@ -65,6 +65,26 @@ def test_gates_without_an_effect_change_nothing() -> None:
         torch.testing.assert_close(one, other)
 
 
+@torch.no_grad()
+def test_half_a_block_is_half_of_what_the_whole_block_adds() -> None:
+    """The gradient of a depth gate is that of the block as it would be present (Eq. 5), statistics included."""
+    net, images = random_net(TINY), random_images(TINY, 4)
+    # Far in the linear part of hard swish, all that follows the last block is linear.
+    net.tensor("head.beta").fill_(50.0)
+    net.tensor("feature.weight").abs_()
+    table = collected(net, networks=20, context="block")
+    gates = torch.ones(GateLayout.of(TINY).gates)
+    depth_of_last_unit = 2 * GateLayout.of(TINY).depth
+    gates[depth_of_last_unit + 1] = 0
+    logits = []
+    for share in (0.0, 0.5, 1.0):
+        gates[depth_of_last_unit] = share
+        logits.append(gated_forward(net, images, Shells.of(TINY, gates), table))
+    change = logits[2] - logits[0]
+    assert change.abs().max() > 1e-3
+    torch.testing.assert_close(logits[1], logits[0] + change / 2, rtol=0, atol=0.01 * float(change.abs().max()))
+
+
 @pytest.mark.parametrize("name", ["tiny", "small"])
 def test_the_expected_cost_of_hard_gates_is_the_networks(name: str) -> None:
     space = SPACES[name]

@@ -174,6 +174,22 @@ def test_it_learns_to_keep_to_the_budget(train: Train, tmp_path: Path) -> None:
     assert costs[2] - costs[0] > 0.4 * (high - low)
 
 
+def test_it_learns_from_the_cross_entropy_too(net: Supernet, train: Train, tmp_path: Path) -> None:
+    start = new_generator(RECIPE, net, [3, 3]).state_dict()
+    found = train(tmp_path, RECIPE.model_copy(update={"cost_weight": 0.0})).state_dict()
+    assert not torch.equal(found["kernel.weight"], start["kernel.weight"])
+
+
+def test_the_cross_entropy_is_over_the_superclasss_own_classes(statistics: StatisticsModel, tmp_path: Path) -> None:
+    biased = random_net(TINY)
+    with torch.no_grad():
+        biased.tensor("classifier.bias")[3:] += 1000.0
+    recipe = RECIPE.model_copy(update={"steps": 20})
+    train_generator(recipe, biased, statistics, drawings(4, 1), tmp_path, fingerprint="a")
+    (line,) = (tmp_path / "generator.jsonl").read_text().splitlines()
+    assert json.loads(line)["cross_entropy"] < 100
+
+
 def test_a_finished_training_is_not_done_again(train: Train, tmp_path: Path) -> None:
     one = train(tmp_path)
     written = (tmp_path / "generator.pt").read_bytes()

@@ -33,6 +33,7 @@ from eas_sdk.errors import TrainingError  # noqa: E402
 from eas_train import checkpoint  # noqa: E402
 from eas_train.recipe import Phase  # noqa: E402
 from eas_train.supernet.model import Supernet  # noqa: E402
+from eas_train.supernet.sort import sort_channels  # noqa: E402
 from eas_train.supernet.train import (  # noqa: E402
     CHECKPOINT,
     LOG,
@@ -172,10 +173,46 @@ def test_distillation_acts_whether_or_not_the_step_trains_the_teacher(tmp_path: 
     assert not equal_states(*made)
 
 
+def differing(folder: Path, one: TinyRecipe, other: TinyRecipe) -> set[str]:
+    """Which parameters two trainings make differ."""
+    states = [train(folder / str(i), recipe).state_dict() for i, recipe in enumerate((one, other))]
+    return {name for name in states[0] if not torch.equal(states[0][name], states[1][name])}
+
+
+@pytest.mark.parametrize("setting", ["label_smoothing", "superclass_dropout", "distillation"])
+def test_each_part_of_the_loss_counts(tmp_path: Path, setting: str) -> None:
+    recipes = []
+    for value in (0.0, 0.5):
+        at = {setting: value}
+        in_phase = setting in Phase.model_fields
+        phase = sandwich(steps=1, **(at if in_phase else {}))
+        recipes.append(tiny_recipe(phases=(phase,), **({} if in_phase else at)))
+    assert "tensors.classifier-weight" in differing(tmp_path, *recipes)
+
+
+def test_weights_decay_and_biases_and_batch_norm_do_not(tmp_path: Path) -> None:
+    one, other = (tiny_recipe(phases=(sandwich(steps=1),), weight_decay=decay) for decay in (0.0, 0.1))
+    found = differing(tmp_path, one, other)
+    assert found == {name for name in Supernet(TINY, 6).state_dict() if name.endswith("weight")}
+
+
+def test_momentum_does_not_outlive_the_order_of_the_channels(tmp_path: Path) -> None:
+    """With gradients clipped away, the first step after sorting is weight decay alone, begun afresh."""
+    first = tiny_recipe().phases[0]
+    second = sandwich(steps=1, learning_rate=0.1, sort_channels=True)
+    settings = {"weight_decay": 0.5, "clip_norm": 1e-12}
+    expected = train(tmp_path / "first", tiny_recipe(phases=(first,), **settings))
+    sort_channels(expected)
+    found = train(tmp_path / "both", tiny_recipe(phases=(first, second), **settings))
+    for name in ("head.weight", "unit1.block1.project.weight"):
+        decayed = expected.tensor(name) * (1 - 0.1 * (1 + 0.9) * 0.5)
+        torch.testing.assert_close(found.tensor(name), decayed, rtol=1e-4, atol=1e-6)
+
+
 @pytest.mark.parametrize("sort", [True, False])
 def test_a_phase_may_begin_by_sorting_channels(tmp_path: Path, sort: bool) -> None:
     first, second = tiny_recipe().phases
-    still = second.model_copy(update={"steps": 2, "learning_rate": 1e-12, "sort_channels": sort})
+    still = second.model_copy(update={"steps": 1, "learning_rate": 1e-12, "sort_channels": sort})
     net = train(tmp_path, tiny_recipe(phases=(first, still)))
     importance = net.tensor("unit1.block1.project.weight").detach().abs().sum((0, 2, 3))
     assert bool((importance.diff() <= 1e-6).all()) == sort

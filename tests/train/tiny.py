@@ -22,7 +22,7 @@ from eas_train.generator.measure import random_architecture
 from eas_train.generator.model import ArchitectureGenerator
 from eas_train.generator.predictor import Predictor
 from eas_train.recipe import Phase, SupernetRecipe
-from eas_train.statistics.model import StatisticsModel, fit, observe
+from eas_train.statistics.model import Context, StatisticsModel, fit, observe
 from eas_train.supernet.model import Supernet
 from eas_train.supernet.train import train_supernet
 
@@ -183,7 +183,7 @@ def random_images(space: ElasticSpace, count: int, seed: int = 0) -> Tensor:
     return noise * torch.rand(count, 3, 1, 1, generator=generator)
 
 
-def collected(net: Supernet, networks: int = 6, images: int = 16) -> StatisticsModel:
+def collected(net: Supernet, networks: int = 6, images: int = 16, context: Context = "upstream") -> StatisticsModel:
     """Statistics of random networks on random images."""
     observations = observe(
         net,
@@ -191,7 +191,7 @@ def collected(net: Supernet, networks: int = 6, images: int = 16) -> StatisticsM
         lambda rng: random_architecture(net.space, rng),
         networks,
     )
-    return fit(net.space, observations)
+    return fit(net.space, observations, context=context)
 
 
 def random_bundle(space: ElasticSpace = TINY, seed: int = 0, sharpness: float = 3.0) -> Bundle:
