@@ -11,6 +11,7 @@ at 1, or give the BLAS one thread. A single image is never split.
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -42,6 +43,8 @@ class NumpyEngine:
     def compile(self, graph: Graph, *, threads: int = 1) -> NumpyProgram:
         """Check `graph`, choose a kernel for each node and pack its weights.
 
+        Large weights are not copied: they must stay as they are while the program is in use.
+
         Raises:
             InputError: the graph contradicts itself or its weights, or `threads` is below 1.
         """
@@ -64,7 +67,8 @@ class NumpyProgram:
         self._output_shape = output_shape(graph.nodes[-1])
         self._steps = lower(graph)
         self._threads = threads
-        self._most_together = max(1, TOGETHER_VALUES // max(_values(node) for node in map(output_shape, graph.nodes)))
+        largest = max(math.prod(output_shape(node)) for node in graph.nodes)
+        self._most_together = max(1, TOGETHER_VALUES // largest)
         self._lock = threading.Lock()
         self._batch = 0
         self._idle: list[Plan] = []
@@ -87,7 +91,7 @@ class NumpyProgram:
 
         def run_chunk(start: int) -> None:
             chunk = slice(start, start + together)
-            with self._borrow(together) as plan, _buffer_size(BUFFER_VALUES):
+            with self._borrow(together) as plan, buffer_size():
                 np.copyto(plan.images, images[chunk].transpose(3, 0, 1, 2))
                 plan.run()
                 out[chunk] = plan.output.T.reshape(out[chunk].shape)
@@ -114,13 +118,9 @@ class NumpyProgram:
                 self._idle.append(plan)
 
 
-def _values(shape: tuple[int, ...]) -> int:
-    return int(np.prod(shape))
-
-
 @contextmanager
-def _buffer_size(values: int) -> Iterator[None]:
-    """numpy's buffer size for this thread."""
+def buffer_size(values: int = BUFFER_VALUES) -> Iterator[None]:
+    """numpy's buffer size, for this thread."""
     before = np.setbufsize(values)
     try:
         yield

@@ -4,5 +4,6 @@ lowering: nodes -> steps (kernels with packed weights), once per graph.
 plan, arena: steps -> numpy calls over fixed memory, once per batch size.
 window: geometry of padding, stride and taps. blocks: how work is cut to the size of the cache.
 epilogue: bias and activation. expansion: the 1x1 convolution in front of a depthwise one.
-pointwise, dense, planar, interleaved: the kernels; the last two are depthwise convolutions.
+pointwise, dense, pairwise, interleaved, planar: the kernels; the last three are depthwise convolutions, of small,
+medium and large maps.
 """

@@ -45,8 +45,6 @@ class Arena:
     def give(self, lease: Lease) -> None:
         """Return a part. Its array must not be used after a later part, which may overlap it, is written to."""
         slab, start, stop = lease
-        if start == stop:
-            return
         index = bisect.bisect(self._gaps, lease)
         if index < len(self._gaps) and self._gaps[index][:2] == (slab, stop):
             stop = self._gaps.pop(index)[2]

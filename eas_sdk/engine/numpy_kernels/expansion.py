@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
 
 from eas_sdk.engine.numpy_kernels.epilogue import activate, scaled
-from eas_sdk.engine.numpy_kernels.plan import Builder
+from eas_sdk.engine.numpy_kernels.plan import ONE, Builder, copy
 from eas_sdk.engine.protocol import Array
 from eas_sdk.graph.nodes import Activation
 
@@ -35,3 +37,13 @@ class Expansion:
         """Add the calls that compute some channels into `out`, at the positions of `source` [I + 1, positions]."""
         plan.call(np.matmul, self.weight[channels], source, out=out)
         activate(plan, out if out.flags.c_contiguous else out.T, self.activation)
+
+
+@contextmanager
+def with_ones(plan: Builder, source: Array) -> Iterator[Array]:
+    """A copy of a matrix of channels x positions with one more channel, of ones."""
+    with plan.scratch((len(source) + 1) * source.shape[1]) as flat:
+        extended = flat.reshape(len(source) + 1, -1)
+        plan.call(copy, source, out=extended[:-1])
+        plan.call(copy, ONE, out=extended[-1])
+        yield extended

@@ -15,8 +15,8 @@ import numpy as np
 
 from eas_sdk.engine.numpy_kernels.blocks import blocks, length, positions
 from eas_sdk.engine.numpy_kernels.epilogue import Epilogue
-from eas_sdk.engine.numpy_kernels.expansion import Expansion
-from eas_sdk.engine.numpy_kernels.plan import ONE, ZERO, Builder, copy, strided
+from eas_sdk.engine.numpy_kernels.expansion import Expansion, with_ones
+from eas_sdk.engine.numpy_kernels.plan import ZERO, Builder, copy, strided
 from eas_sdk.engine.numpy_kernels.window import Window
 from eas_sdk.engine.protocol import Array
 
@@ -94,15 +94,12 @@ class InterleavedDepthwise:
         """The expansion of `source` into `inside` [N, rows, columns x C], which may be smaller than the map."""
         size, channels = self.window.size, self.channels
         _, kept, width = inside.shape
-        with plan.scratch((len(source) + 1) * source.shape[1]) as flat:
-            with_ones = flat.reshape(len(source) + 1, -1)
-            plan.call(copy, source, out=with_ones[:-1])
-            plan.call(copy, ONE, out=with_ones[-1])
+        with with_ones(plan, source) as extended:
             for images, rows in blocks(plan.batch, size, 4 * size * channels):
                 here = positions(images, rows, size)
                 with plan.scratch(length(here) * channels) as expanded:
                     matrix = expanded.reshape(-1, channels).T
-                    expansion.emit(plan, slice(0, channels), with_ones[:, here], matrix)
+                    expansion.emit(plan, slice(0, channels), extended[:, here], matrix)
                     lines = expanded.reshape(length(images), length(rows), size * channels)
                     out = inside[images, rows.start : min(rows.stop, kept)]
                     plan.call(copy, lines[:, : out.shape[1], :width], out=out)

@@ -12,6 +12,7 @@ from eas_sdk.engine.numpy_kernels.dense import Dense
 from eas_sdk.engine.numpy_kernels.epilogue import Epilogue, scaled
 from eas_sdk.engine.numpy_kernels.expansion import Expansion
 from eas_sdk.engine.numpy_kernels.interleaved import InterleavedDepthwise
+from eas_sdk.engine.numpy_kernels.pairwise import PairwiseDepthwise
 from eas_sdk.engine.numpy_kernels.plan import Kernel, Step
 from eas_sdk.engine.numpy_kernels.planar import PlanarDepthwise
 from eas_sdk.engine.numpy_kernels.window import Window, crop
@@ -98,9 +99,11 @@ def _depthwise(graph: Graph, node: DepthwiseConv2d, conv: Conv2d | None) -> Kern
     if conv:
         matrix = _weight(graph, conv).reshape(conv.out_channels, -1)
         expansion = Expansion.make(matrix, _bias(graph, conv), conv.activation)
-    planar = window.size >= _planar_from(window, expansion is not None)
-    make = PlanarDepthwise.make if planar else InterleavedDepthwise.make
-    return make(window, weight, epilogue, expansion)
+    if window.size < window.kernel:
+        return PairwiseDepthwise.make(window, weight, epilogue, expansion)
+    if window.size >= _planar_from(window, expansion is not None):
+        return PlanarDepthwise.make(window, weight, epilogue, expansion)
+    return InterleavedDepthwise.make(window, weight, epilogue, expansion)
 
 
 def _planar_from(window: Window, expanded: bool) -> float:
