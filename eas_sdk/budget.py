@@ -65,7 +65,7 @@ class Budget:
 def format_madds(madds: int) -> str:
     """Multiply-adds for people: '4.02M'."""
     for scale, letter in ((10**9, "G"), (10**6, "M"), (10**3, "k")):
-        if madds >= scale:
+        if madds >= 0.999995 * scale:  # what would be rounded up to 1000.00 belongs to the next letter
             return f"{madds / scale:.2f}{letter}"
     return str(madds)
 

@@ -140,6 +140,8 @@ class Training:
                 self.training_images(settings.images),
                 lambda rng: random_architecture(space, rng),
                 settings.networks,
+                cache=self.folder / "observations.pt",
+                fingerprint=fingerprint,
             )
             model = fit(space, observations, rank=settings.rank, own=settings.own, upstream=settings.upstream)
             tensors = {name: torch.from_numpy(array) for name, array in arrays(model).items()}
@@ -179,10 +181,12 @@ class Training:
             images,
             targets,
             self.superclass_of,
+            settings.views,
             self.folder / "measured.json",
             fingerprint=self.fingerprints["predictor"],
         )
-        return predictors.fit(gates_of_choices(space, encode(space, networks)), scores)
+        owner = superclass_of_class(self.data.superclasses)[self.data.validation.targets]
+        return predictors.fit(gates_of_choices(space, encode(space, networks)), scores, owner)
 
     def fit_predictor(self) -> dict[str, Any]:
         return {"stage": "predictor", "rank_correlation": self.predictor.rank_correlation}

@@ -40,8 +40,8 @@ class Phase(_Model):
     """Sub-networks a step."""
     sandwich: bool = False
     """Whether every step trains the largest and the smallest network (the rest are random)."""
-    distillation: float = Field(default=0.0, ge=0)
-    """Weight of the cross-entropy to the largest network's output of the same step."""
+    distillation: float = Field(default=0.0, ge=0, le=1)
+    """Share of the largest network's output, of the same step, in the targets of the others; labels are the rest."""
     superclass_dropout: float = Field(default=0.0, ge=0, le=1)
     """q of EAS, Eq. 2."""
     sort_channels: bool = False

@@ -24,9 +24,9 @@ FOREIGN_CODE = ("EPS", "WMF")
 def read_image(file: Path, size: int) -> npt.NDArray[np.uint8]:
     """An image file as RGB, uint8 [size, size, 3].
 
-    The image is turned upright by its EXIF orientation, cropped to its central square, composed on white
-    where it is transparent, and resized by Pillow's antialiased bicubic filter, as for the accuracy figures
-    of training.
+    The image is turned upright by its EXIF orientation and made square: a photograph is cropped to its centre, a
+    drawing with transparent pixels is kept whole and centred on white. It is resized by Pillow's antialiased bicubic
+    filter. All of it as in training.
 
     Raises:
         ImageError: there is no such file, it is no image, it is damaged, or it is too large to decode safely.
@@ -59,12 +59,15 @@ def _square(image: Image, size: int) -> Image:
     from PIL import Image, ImageOps
 
     image = ImageOps.exif_transpose(image)
-    side = min(image.size)
-    left, top = (image.width - side) // 2, (image.height - side) // 2
-    image = image.crop((left, top, left + side, top + side))
     if image.mode.startswith("I"):  # 16-bit grey, which Pillow would clip at 255
         image = Image.fromarray((np.asarray(image) >> 8).clip(0, 255).astype(np.uint8))
-    if image.has_transparency_data:
-        drawing = image.convert("RGBA")
-        image = Image.alpha_composite(Image.new("RGBA", drawing.size, "white"), drawing)
+    if image.has_transparency_data and np.asarray(image := image.convert("RGBA"))[..., 3].min() < 255:
+        side = max(image.size)
+        canvas = Image.new("RGBA", (side, side), "white")
+        canvas.alpha_composite(image, ((side - image.width) // 2, (side - image.height) // 2))
+        image = canvas
+    else:
+        side = min(image.size)
+        left, top = (image.width - side) // 2, (image.height - side) // 2
+        image = image.crop((left, top, left + side, top + side))
     return image.convert("RGB").resize((size, size), Image.Resampling.BICUBIC)

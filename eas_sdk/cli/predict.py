@@ -39,8 +39,8 @@ def predict(
     """Say what images show.
 
     Any format that Pillow decodes is read. An image is turned upright by its EXIF orientation, cropped to its
-    central square, composed on white where it is transparent, and resized (antialiased, bicubic) to the
-    network's input. Images that cannot be read are reported after the others; the exit code is then 2.
+    central square (or, where it is transparent, centred whole on a white square), and resized (antialiased,
+    bicubic) to the network's input. Images that cannot be read are reported after the others; the exit code is then 2.
 
     \b
     Examples:

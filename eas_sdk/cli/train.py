@@ -36,7 +36,7 @@ cache_option = click.option(
 def data(cache: Path | None, as_json: bool) -> None:
     """Fetch and render the training drawings.
 
-    They are the emoji of nine design teams, which the shipped bundle was trained on. Their packages are
+    They are the emoji of ten design teams, which the shipped bundle was trained on. Their packages are
     fetched once, by the npm client, and checked against pinned digests. A run that was stopped goes on when
     it is started again.
 
@@ -68,10 +68,22 @@ def data(cache: Path | None, as_json: bool) -> None:
 )
 @cache_option
 @click.option(
+    "--name",
+    metavar="NAME",
+    help="Name of the bundle.  [default: that of the recipe; of the --data folder without --recipe]",
+)
+@click.option(
+    "--attribution",
+    "credits",
+    multiple=True,
+    metavar="TEXT",
+    help="Whose images these are; kept in the bundle. With --data; may be repeated.",
+)
+@click.option(
     "--out",
     type=click.Path(path_type=Path),
     metavar="DIR",
-    help="Folder of the results.  [default: runs/<recipe>]",
+    help="Folder of the results.  [default: runs/NAME]",
 )
 @click.option(
     "--stage",
@@ -92,6 +104,8 @@ def train(
     recipe: str,
     folder: Path | None,
     cache: Path | None,
+    name: str | None,
+    credits: tuple[str, ...],
     out: Path | None,
     stages: tuple[str, ...],
     device: str,
@@ -106,15 +120,22 @@ def train(
     \b
     Examples:
       eas data && eas train                                the shipped bundle (hours on a CPU)
+      eas train --data photos --attribution "Photos by me, CC0"
       eas train --recipe mine.toml --data photos --out runs/mine
       eas train --stage bundle                             only the last stage again
     """
     if folder is not None and cache is not None:
         raise InputError("images come from --data or from the emoji --cache; got both")
+    if folder is None and credits:
+        raise InputError("--attribution is for images of --data; the emoji carry their own")
     with training_packages():
         from eas_train.pipeline import Training
         from eas_train.recipe import Recipe
     plan = Recipe.read(recipe)
+    if name is None and folder is not None and recipe == "emoji":
+        name = folder.resolve().name
+    if name is not None:
+        plan = plan.model_copy(update={"name": name})
     target = out or Path("runs") / plan.name
     chosen = _device(device)
     splits, attributions = _load(folder, cache, round(DETAIL * plan.supernet.space().input_size))
@@ -124,7 +145,7 @@ def train(
         err=True,
     )
     target.mkdir(parents=True, exist_ok=True)  # where that is not allowed, it is told before the training
-    training = Training(plan, splits, target, chosen, attributions)
+    training = Training(plan, splits, target, chosen, credits or attributions)
     reports = [training.run((stage,)) for stage in STAGES if not stages or stage in stages]
     if as_json:
         print_json({"folder": str(target), "stages": reports})

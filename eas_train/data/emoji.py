@@ -1,9 +1,9 @@
-"""Emoji by nine design teams as an image set: built once into a cache folder, then loaded from there.
+"""Emoji by ten design teams as an image set: built once into a cache folder, then loaded from there.
 
     <cache>/packages/*.tgz          verified npm tarballs
     <cache>/styles/<style>/         the image set of a finished style
 
-Splits are by style: test = emojione, validation = emojione-v1, training = the other seven.
+Splits are by style: test = emojione, validation = emojione-v1, training = the other eight.
 """
 
 from __future__ import annotations
@@ -69,7 +69,11 @@ def make_plan(cache: Path, styles: Sequence[Style] = STYLES, emojibase: Package 
         MissingDependency, DataError: as `packages.fetch`, `read_labels` and `choose` do.
     """
     labels = read_labels(fetch(emojibase, cache / "packages"))
-    return choose(labels, {style.name: icon_names(_icons(style, cache), labels) for style in styles})
+    names = {
+        style.name: {n: i for n, i in icon_names(_icons(style, cache), labels).items() if i not in style.misnamed}
+        for style in styles
+    }
+    return choose(labels, names, counted=[style.name for style in styles if style.whole])
 
 
 def build_style(

@@ -1,7 +1,7 @@
 """Which emoji become classes, and which icon of a style draws which class.
 
 A class is the slug of an emojibase label; its superclass follows from its Unicode subgroup. Kept are the
-classes that at least `MIN_STYLES` styles draw under that slug, most drawn first (ties in Unicode order), up
+classes that at least `MIN_STYLES` whole styles draw under that slug, most drawn first (ties in Unicode order), up
 to `MAX_CLASSES` a superclass.
 
 A kept class then collects at most one icon a style, found by its formal Unicode character name, else by its
@@ -10,7 +10,8 @@ because it never changed its meaning: in fxemoji `sunglasses` is a smiling face,
 `darksunglasses`.
 
 Aliases count as names, except those that flip or turn the drawing, and those that lead to the icon of another
-emoji: in two styles `cricket`, the insect, is an old alias of `cricket-game`, the bat.
+emoji: in two styles `cricket`, the insect, is an old alias of `cricket-game`, the bat. Of numbered variants (`owl-1`,
+`owl-2`) the first is taken.
 """
 
 from __future__ import annotations
@@ -103,11 +104,14 @@ def icon_names(icons: Mapping[str, Any], labels: Sequence[Label]) -> dict[str, s
         parent = entry["parent"]
         if set(entry) <= {"parent", "hidden"} and parent in icons["icons"] and parent not in slugs:
             names.setdefault(alias, parent)
+    for label in slugs:
+        if f"{label}-1" in icons["icons"]:
+            names.setdefault(label, f"{label}-1")
     return names
 
 
-def choose(labels: Sequence[Label], names: Mapping[str, Mapping[str, str]]) -> Plan:
-    """Apply the rule of this module to `names`, {style: {name: icon}}.
+def choose(labels: Sequence[Label], names: Mapping[str, Mapping[str, str]], counted: Sequence[str]) -> Plan:
+    """Apply the rule of this module to `names`, {style: {name: icon}}; `counted` are the styles that choose classes.
 
     Raises:
         DataError: where a superclass keeps no class, or two classes have the same slug.
@@ -115,8 +119,8 @@ def choose(labels: Sequence[Label], names: Mapping[str, Mapping[str, str]]) -> P
     superclasses = []
     for name, subgroups in SUBGROUPS.items():
         members = [label for label in labels if label.subgroup in subgroups]
-        counted = [(sum(m.slug in n for n in names.values()), m) for m in members]
-        kept = sorted((c for c in counted if c[0] >= MIN_STYLES), key=lambda c: (-c[0], c[1].order))
+        drawn = [(sum(m.slug in names[style] for style in counted), m) for m in members]
+        kept = sorted((c for c in drawn if c[0] >= MIN_STYLES), key=lambda c: (-c[0], c[1].order))
         if not kept:
             raise DataError(f"superclass {name!r} keeps no class: none is drawn by {MIN_STYLES} styles")
         superclasses.append(Superclass(name, tuple(m.slug for _, m in kept[:MAX_CLASSES])))

@@ -1,6 +1,7 @@
-"""The nine emoji styles and the label data: pinned packages, licences and authors.
+"""The ten emoji styles and the label data: pinned packages, licences and authors.
 
-Every style draws the same objects in the hand of another design team. Splits are by style, never by image,
+Every style draws the same objects in the hand of another design team; nine are whole emoji sets and decide which
+classes there are, the tenth draws a part of them and only adds to the training. Splits are by style, never by image,
 so that a test drawing comes from an artist whose work was not trained on.
 """
 
@@ -33,6 +34,10 @@ class Style:
     url: str
     licence: str
     licence_url: str
+    whole: bool = True
+    """Whether it is a whole emoji set: only these count where classes are chosen (see labels.py)."""
+    misnamed: tuple[str, ...] = ()
+    """Icons that show something else than their name says."""
 
     @property
     def attribution(self) -> str:
@@ -64,9 +69,11 @@ def _style(
     author: str,
     repository: str,
     licence: tuple[str, str],
+    whole: bool = True,
+    misnamed: tuple[str, ...] = (),
 ) -> Style:
     package = Package(f"@iconify-json/{name}", version, integrity)
-    return Style(name, package, split, title, author, f"https://github.com/{repository}", *licence)
+    return Style(name, package, split, title, author, f"https://github.com/{repository}", *licence, whole, misnamed)
 
 
 STYLES: tuple[Style, ...] = (
@@ -104,6 +111,12 @@ STYLES: tuple[Style, ...] = (
         "fxemoji", "1.2.2",
         "sha512-UAasRaxzFUKfIGSmLwnoarsssA4LX0VLLuEmplIqM6ZNQqIQRtav8tZ4H1neTlBreXuMQyAifr5jP4kn78DpiQ==",
         "train", "Firefox OS Emoji", "Mozilla", "mozilla/fxemoji", _APACHE,
+    ),
+    _style(
+        "streamline-emojis", "1.2.4",
+        "sha512-iNr9T9XuZVTyQPJO8ZlLxBzPkpi7qMl+z1l0C31vpEMqhPMelth3n7CeWQYtixdetDPdI81yeG4ROqjWpYJE6A==",
+        "train", "Streamline Emojis", "Streamline", "webalys-hq/streamline-vectors", _CC_BY,
+        whole=False, misnamed=("turkey",),  # the flag
     ),
     _style(
         "emojione-v1", "1.2.3",

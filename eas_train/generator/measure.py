@@ -20,7 +20,7 @@ from eas_sdk.space.elastic import ElasticSpace
 from eas_train.progress import progress
 from eas_train.statistics.model import StatisticsModel
 from eas_train.supernet.evaluate import logits_of
-from eas_train.supernet.loss import cross_entropy
+from eas_train.supernet.loss import remaining_log_softmax
 from eas_train.supernet.model import Supernet
 
 
@@ -32,14 +32,19 @@ def random_architecture(space: ElasticSpace, rng: random.Random) -> Architecture
 
 
 @torch.no_grad()
-def superclass_scores(logits: Tensor, targets: Tensor, superclass_of: Tensor) -> list[float]:
-    """Minus the cross-entropy (nats) of each superclass's images over its own classes: [T]."""
-    owner = superclass_of[targets]
-    mask = superclass_of.unsqueeze(0) == owner.unsqueeze(1)
-    return [
-        -float(cross_entropy(logits[mine], targets[mine], mask[mine]))
-        for mine in (owner == t for t in range(int(superclass_of.max()) + 1))
-    ]
+def drawing_scores(logits: Tensor, targets: Tensor, superclass_of: Tensor, views: int) -> list[float]:
+    """How well each drawing is recognised among the classes of its superclass: [D], higher is better.
+
+    The score is the probability of the right class, averaged over a drawing's views: the top-1 that a noisy copy of
+    the network would have. Unlike the log-probability, it does not let a few confident errors outweigh the rest.
+
+    Args:
+        logits, targets: of D x views images, all views of a drawing together.
+    """
+    known = superclass_of.unsqueeze(0) == superclass_of[targets].unsqueeze(1)
+    right = remaining_log_softmax(logits, known).exp().gather(1, targets.unsqueeze(1))
+    scores: list[float] = right.view(-1, views).mean(1).tolist()
+    return scores
 
 
 def measure(
@@ -49,11 +54,12 @@ def measure(
     images: Tensor,
     targets: Tensor,
     superclass_of: Tensor,
+    views: int,
     cache: Path,
     *,
     fingerprint: str,
 ) -> npt.NDArray[np.float64]:
-    """Scores [N, T] of sub-networks (see `superclass_scores`); `cache` keeps what was measured.
+    """Scores [N, D] of sub-networks (see `drawing_scores`); `cache` keeps what was measured.
 
     Raises:
         TrainingError: the cache is damaged or belongs to another training.
@@ -63,7 +69,7 @@ def measure(
     with progress("measuring sub-networks", len(missing)) as update:
         for i, architecture in enumerate(missing, 1):
             logits = logits_of(net, architecture, images, statistics.norm(architecture))
-            known[str(architecture)] = [round(v, 5) for v in superclass_scores(logits, targets, superclass_of)]
+            known[str(architecture)] = [round(v, 4) for v in drawing_scores(logits, targets, superclass_of, views)]
             if i % 20 == 0 or i == len(missing):
                 write_atomically(cache, [json.dumps({"fingerprint": fingerprint, "scores": known}).encode()])
             update(i, "")

@@ -10,8 +10,10 @@ rank. So each batch-norm keeps a linear model, fitted to the recorded statistics
 from __future__ import annotations
 
 import random
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -23,12 +25,15 @@ from eas_sdk.bank.bundle import EPSILON
 from eas_sdk.space.architecture import Architecture
 from eas_sdk.space.choices import GateLayout, encode, gates_of_choices
 from eas_sdk.space.elastic import ElasticSpace
+from eas_train import checkpoint
 from eas_train.progress import progress
 from eas_train.supernet.evaluate import calibrate
 from eas_train.supernet.model import Supernet
 from eas_train.supernet.norm import FixedStatistics
 
 Context = Literal["none", "block", "upstream"]
+
+SAVE_EVERY_S = 30.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,7 +52,8 @@ class LayerStatistics:
     def at(self, gates: Tensor) -> Tensor:
         """[2, C] mean and variance under effective gates [gates]; differentiable in them."""
         mean, log_variance = self.offset + torch.tensordot(gates @ self.mix, self.basis, 1)
-        return torch.stack([mean, log_variance.exp() - EPSILON])
+        # A variance is not negative; slicing clamps alike.
+        return torch.stack([mean, log_variance.exp().clamp(min=EPSILON) - EPSILON])
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,23 +97,37 @@ def observe(
     draw_architecture: Callable[[random.Random], Architecture],
     networks: int,
     seed: int = 0,
+    *,
+    cache: Path | None = None,
+    fingerprint: str = "",
 ) -> Observations:
     """Record the statistics of sub-networks, each over its own batch of training images.
 
     Args:
         draw_images: from a seed to a batch of training images N x 3 x S x S, on the net's device.
         draw_architecture: draws the sub-networks, after the largest, which uses every channel.
+        cache: keeps what was recorded when the process is stopped; removed at the end.
+
+    Raises:
+        TrainingError: the cache is damaged or belongs to another training.
     """
     rng = random.Random(seed)
     architectures = [net.space.largest, *(draw_architecture(rng) for _ in range(networks - 1))]
-    layers: dict[str, Tensor] = {}
-    with progress("statistics", networks) as update:
-        for i, architecture in enumerate(architectures):
-            for name, row in calibrate(net, architecture, draw_images(seed * 100_003 + i)).items():
+    state = checkpoint.load(cache, recipe=fingerprint) if cache else None
+    done, layers = (state["done"], state["layers"]) if state else (0, {})
+    saved = time.monotonic()
+    with progress("statistics", networks, done) as update:
+        for i in range(done, networks):
+            for name, row in calibrate(net, architectures[i], draw_images(seed * 100_003 + i)).items():
                 if i == 0:
                     layers[name] = torch.full((networks, *row.shape), torch.nan)
                 layers[name][i, :, : row.shape[1]] = row.cpu()
+            if cache and time.monotonic() - saved >= SAVE_EVERY_S:
+                checkpoint.save(cache, {"recipe": fingerprint, "done": i + 1, "layers": layers})
+                saved = time.monotonic()
             update(i + 1, "")
+    if cache:
+        cache.unlink(missing_ok=True)
     gates = gates_of_choices(net.space, encode(net.space, architectures))
     return Observations(torch.from_numpy(gates).float(), layers)
 

@@ -202,7 +202,7 @@ def _step(
         if architecture == net.space.largest:
             teacher = logits.detach()
         elif phase.distillation and teacher is not None:
-            loss = loss + phase.distillation * distillation(logits, teacher, mask)
+            loss = torch.lerp(loss, distillation(logits, teacher, mask), phase.distillation)
         loss.backward()
         losses.append(float(loss.detach()))
     norm = float(torch.nn.utils.clip_grad_norm_(net.parameters(), recipe.clip_norm))

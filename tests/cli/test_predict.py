@@ -112,6 +112,20 @@ def test_the_central_square_is_taken(pixels: Pixels, tmp_path: Path) -> None:
         assert np.array_equal(centre, pixels if image is wide else pixels.transpose(1, 0, 2))
 
 
+@pytest.mark.parametrize("tall", [False, True])
+def test_a_drawing_that_is_not_square_is_kept_whole(pixels: Pixels, tmp_path: Path, tall: bool) -> None:
+    """As training does: only what is opaque is cropped."""
+    alpha = np.full((SIZE, SIZE, 1), 255, np.uint8)
+    alpha[0, 0] = 0
+    drawing = np.concatenate([pixels, alpha], 2)[: SIZE // 2]
+    expected = np.full_like(pixels, 255)
+    expected[SIZE // 4 : SIZE // 4 + SIZE // 2] = np.where(drawing[..., 3:] == 0, 255, drawing[..., :3])
+    if tall:
+        drawing, expected = drawing.transpose(1, 0, 2), expected.transpose(1, 0, 2)
+    made = read_image(saved(tmp_path, Image.fromarray(np.ascontiguousarray(drawing))), SIZE)
+    assert np.array_equal(made, expected)
+
+
 def test_shrinking_averages(tmp_path: Path) -> None:
     stripes = np.zeros((8 * SIZE, 8 * SIZE, 3), np.uint8)
     stripes[::2] = 200  # a resize that picks pixels gives 0 or 200

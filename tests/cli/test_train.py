@@ -60,7 +60,8 @@ def tree(tmp_path: Path) -> Path:
 
 def test_train_makes_a_bundle_that_the_other_commands_take(eas, recipe: Path, tree: Path, tmp_path: Path) -> None:
     out = tmp_path / "new" / "folder"
-    arguments = ("train", "--recipe", recipe, "--data", tree, "--out", out, "--device", "cpu")
+    named = ("--name", "mine", "--attribution", "drawn by me", "--attribution", "and you")
+    arguments = ("train", "--recipe", recipe, "--data", tree, "--out", out, "--device", "cpu", *named)
     first = eas(*arguments, "--stage", "statistics", "--stage", "supernet", "--json")
     assert first.exit_code == 0, first.output
     assert [stage["stage"] for stage in json.loads(first.stdout)["stages"]] == ["supernet", "statistics"]
@@ -75,6 +76,7 @@ def test_train_makes_a_bundle_that_the_other_commands_take(eas, recipe: Path, tr
     assert eas_sdk.load(out / "bundle.safetensors").labels("tools") == ("axe", "saw")
     facts = json.loads(eas("info", "--bundle", out / "bundle.safetensors", "--json").stdout)
     assert [row["budget_fraction"] for row in facts["accuracy"]] == [0, 1]
+    assert (facts["name"], facts["attributions"]) == ("mine", ["drawn by me", "and you"])
     (tree / "tools" / "axe" / "d.txt").write_text("passed over")
     assert eas("evaluate", "--bundle", out / "bundle.safetensors", "--images", tree).exit_code == 0
 
@@ -86,6 +88,7 @@ def test_train_makes_a_bundle_that_the_other_commands_take(eas, recipe: Path, tr
         (["--recipe", "{tmp}/missing.toml"], ["missing.toml"]),
         (["--data", "{tmp}/missing"], ["missing", "folder"]),
         (["--data", "{tmp}", "--cache", "{tmp}"], ["--data", "--cache"]),
+        (["--attribution", "me"], ["--attribution", "--data"]),
         (["--cache", "{tmp}/empty"], ["empty", "`eas data`"]),
     ],
 )

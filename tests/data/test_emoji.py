@@ -1,4 +1,4 @@
-"""The emoji cache from end to end: nine small styles, served by a stand-in for npm and drawn by resvg."""
+"""The emoji cache from end to end: ten small styles, served by a stand-in for npm and drawn by resvg."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ BROKEN = '<path fill="#c00" d="M4 4h8v8h-8z">'  # not closed
 
 
 def small_world(npm: Any) -> tuple[tuple[Style, ...], Package]:
-    """The nine styles with one class a superclass; two drawings of `noto` are broken or empty."""
+    """The ten styles with one class a superclass; two drawings of `noto` are broken or empty."""
     labels = [f"thing {name}" for name in SUBGROUPS]
     subgroups = [members[0] for members in SUBGROUPS.values()]
     emojibase = npm.publish(
@@ -175,7 +175,7 @@ def test_the_cache_folder_is_the_argument_then_the_variable_then_the_users(
 def test_pins_and_attributions_are_complete() -> None:
     assert [s.name for s in STYLES if s.split == "test"] == ["emojione"]
     assert [s.name for s in STYLES if s.split == "validation"] == ["emojione-v1"]
-    assert len({s.name for s in STYLES}) == 9
+    assert len({s.name for s in STYLES}) == 10
     for package in (EMOJIBASE, *(s.package for s in STYLES)):
         assert len(package.integrity) == len("sha512-") + 88
     for style in STYLES:

@@ -21,7 +21,7 @@ BASE = [Label(f"base-{name}", "", subgroups[0], 0) for name, subgroups in SUBGRO
 def plan_of(labels: list[Label], names: dict[str, list[str]]) -> tuple[tuple[str, ...], dict[str, dict[str, str]]]:
     """The chosen mammals besides the base, and {class: {style: icon}}; all styles have the base icons too."""
     base = [label.slug for label in BASE]
-    plan = choose([*BASE, *labels], {s: {n: n for n in [*base, *names.get(s, [])]} for s in STYLES})
+    plan = choose([*BASE, *labels], {s: {n: n for n in [*base, *names.get(s, [])]} for s in STYLES}, STYLES)
     mammals = next(s for s in plan.superclasses if s.name == "mammals").class_names
     classes = tuple(c for c in mammals if c != "base-mammals")
     return classes, {c: {s: plan.icons[s][c] for s in STYLES if c in plan.icons[s]} for c in classes}

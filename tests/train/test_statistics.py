@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -9,6 +13,7 @@ torch = pytest.importorskip("torch")
 
 from train.tiny import TINY, architectures, collected, means, random_images, random_net  # noqa: E402
 
+from eas_sdk.errors import TrainingError  # noqa: E402
 from eas_sdk.space.choices import (  # noqa: E402
     GateLayout,
     choices_of_gates,
@@ -17,6 +22,7 @@ from eas_sdk.space.choices import (  # noqa: E402
     encode,
     gates_of_choices,
 )
+from eas_train.generator.measure import random_architecture  # noqa: E402
 from eas_train.statistics.model import Observations, arrays, fit, observe, relevant_gates  # noqa: E402
 from eas_train.supernet.evaluate import calibrate, logits_of, recalibrated, within_superclass  # noqa: E402
 from eas_train.supernet.norm import Recorder  # noqa: E402
@@ -40,6 +46,35 @@ def features(count: int, seed: int) -> torch.Tensor:
     generator = torch.Generator().manual_seed(seed)
     x = torch.randn(count, 5, 6, 6, generator=generator)
     return x * torch.arange(1.0, 6).view(1, 5, 1, 1) + torch.randn(count, 5, 1, 1, generator=generator)
+
+
+def test_recording_goes_on_where_it_was_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("eas_train.statistics.model.SAVE_EVERY_S", 0.0)
+    net, cache = random_net(TINY), tmp_path / "observations.pt"
+    seen: list[int] = []
+
+    def draw(seed: int) -> torch.Tensor:
+        if len(seen) == 3:
+            raise KeyboardInterrupt
+        seen.append(seed)
+        return random_images(TINY, 8, seed)
+
+    def run(draw: Callable[[int], torch.Tensor], **kept: Any) -> Observations:
+        return observe(net, draw, lambda rng: random_architecture(TINY, rng), 5, **kept)
+
+    kept = {"cache": cache, "fingerprint": "a"}
+    with pytest.raises(KeyboardInterrupt):
+        run(draw, **kept)
+    with pytest.raises(TrainingError, match=r"observations\.pt"):
+        run(draw, cache=cache, fingerprint="b")
+    rest: list[int] = []
+    resumed = run(lambda seed: rest.append(seed) or random_images(TINY, 8, seed), **kept)
+    assert rest == [3, 4]
+    assert not cache.exists()
+    whole = run(lambda seed: random_images(TINY, 8, seed))
+    assert torch.equal(resumed.gates, whole.gates)
+    for name, layer in whole.layers.items():
+        assert torch.equal(resumed.layers[name].nan_to_num(-1), layer.nan_to_num(-1))
 
 
 def test_one_batch_gives_its_exact_pooled_statistics() -> None:
