@@ -11,6 +11,7 @@
     │   └── ArchitectureError            not a member of the search space
     ├── BundleError (ValueError)         a bundle file that is cut, altered, or of another version
     ├── DataError (ValueError)           training data that is missing, malformed or fails its checksum
+    ├── ExportError (RuntimeError)       a written file that does not compute what the numpy engine computes
     ├── TrainingError (RuntimeError)     a training that cannot go on (diverged, checkpoint of another recipe)
     └── MissingDependency (ImportError)  an optional package is absent; names the extra that brings it
 
@@ -73,6 +74,10 @@ class BundleError(EasError, ValueError):
 
 class DataError(EasError, ValueError):
     """Training data that is missing, malformed or does not match its checksum."""
+
+
+class ExportError(EasError, RuntimeError):
+    """A written file that does not compute what the numpy engine computes."""
 
 
 class TrainingError(EasError, RuntimeError):

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
+from eas_sdk.bank.bundle import Bundle
+from eas_sdk.engine.numpy_engine import NumpyEngine, NumpyProgram
 from eas_sdk.engine.protocol import Program
+from eas_sdk.export import SIGNATURE, Export, InputKind, OutputKind, export
 from eas_sdk.graph.cost import Cost
 from eas_sdk.graph.nodes import Graph
 from eas_sdk.images import as_float_batch
@@ -41,12 +45,14 @@ class Model:
         architecture: its blocks.
         cost: multiply-adds, parameters, peak activation bytes.
         graph: its nodes and float32 weights.
+        bundle: what it was cut out of.
     """
 
     task: Task
     architecture: Architecture
     cost: Cost
     graph: Graph
+    bundle: Bundle
     program: Program
 
     @property
@@ -82,6 +88,28 @@ class Model:
             ImageError: another shape, dtype or range, or NaN.
         """
         return self.program.run(as_float_batch(images, self.input_size))
+
+    def reference(self, images: npt.NDArray[np.uint8] | npt.NDArray[np.floating]) -> npt.NDArray[np.float32]:
+        """What the numpy engine, which defines correct, makes of `images`; see `logits`."""
+        program = self.program
+        if not isinstance(program, NumpyProgram):
+            program = NumpyEngine().compile(self.graph)
+        return program.run(as_float_batch(images, self.input_size))
+
+    def export(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        precision: str = "float32",
+        input: InputKind = "uint8",
+        output: OutputKind = "probabilities",
+        calibration: npt.NDArray[np.uint8] | npt.NDArray[np.floating] | None = None,
+    ) -> Export:
+        """Write the network to a file that phones run, and prove it; see `eas_sdk.export.export`.
+
+        Several networks in one file: `eas_sdk.export.export({"low": small, "high": large}, path)`.
+        """
+        return export({SIGNATURE: self}, path, precision=precision, input=input, output=output, calibration=calibration)
 
     def predict(self, images: npt.NDArray[np.uint8] | npt.NDArray[np.floating], top_k: int = 3) -> list[Prediction]:
         """Labels with probabilities, one `Prediction` an image.

@@ -105,7 +105,7 @@ class Runtime:
         resolved = resolve(task, self.bundle.superclasses)
         graph = cut(self.bundle, architecture, resolved.classes)
         program = load_engine(engine).compile(graph, threads=threads)
-        return Model(resolved, architecture, cost(graph.nodes), graph, program)
+        return Model(resolved, architecture, cost(graph.nodes), graph, self.bundle, program)
 
     def _request(self, task: str | Task, budget: object) -> Request:
         resolved = resolve(task, self.bundle.superclasses)

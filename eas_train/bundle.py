@@ -8,9 +8,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
-from eas_sdk.bank.bundle import Bundle, tensor_shapes
+from eas_sdk.bank.bundle import CALIBRATION, Bundle, tensor_shapes
 from eas_sdk.bank.container_writer import write
 from eas_sdk.graph.nodes import Conv2d, DepthwiseConv2d, Node
 from eas_sdk.selector.protocol import Request
@@ -37,8 +38,13 @@ def assemble(
     samples: int,
     training: Mapping[str, Any],
     attributions: Sequence[str],
+    calibration: npt.NDArray[np.uint8] | None = None,
 ) -> Bundle:
-    """A whole bundle in float32, nothing left out."""
+    """A whole bundle in float32, nothing left out.
+
+    Args:
+        calibration: training images [N, S, S, 3] that integer exports are calibrated on.
+    """
     tensors: dict[str, np.ndarray] = {f"statistics/{name}": array for name, array in arrays(statistics).items()}
     for node in structure(net.space, net.space.largest, net.classes):
         for tensor in bank_tensors(net.space, node):
@@ -56,6 +62,8 @@ def assemble(
     for key, weight in generator.export().items():
         tensors[f"selector/{key}"] = weight.numpy()
     tensors["selector/predictor"] = predictor.weights.astype(np.float32)
+    if calibration is not None:
+        tensors[CALIBRATION] = calibration
     config = {"kind": "generator", "budgets": generator.budgets.tolist(), "samples": samples}
     return Bundle(
         name=name,
@@ -106,7 +114,9 @@ def prune(bundle: Bundle, largest: Architecture) -> Bundle:
     another network than from the whole bundle: where a sample that was too large fits when cut, and promises more.
     """
     space = dataclasses.replace(bundle.space, largest=largest)
-    tensors = {name: tensor for name, tensor in bundle.tensors.items() if name.startswith("selector/")}
+    tensors = {
+        name: tensor for name, tensor in bundle.tensors.items() if name.startswith(("selector/", "calibration/"))
+    }
     for node in structure(space, largest, len(bundle.labels)):
         for name, shape in tensor_shapes(space, node, bundle.statistics_rank).items():
             full = bundle.tensors[name]

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -224,7 +225,22 @@ class Training:
             samples=self.recipe.bundle.samples,
             training={},
             attributions=self.attributions,
+            calibration=self.calibration_images(),
         )
+
+    def calibration_images(self) -> npt.NDArray[np.uint8] | None:
+        """Augmented training images, as many of every superclass, superclass-major: uint8 [N, S, S, 3]."""
+        train, each = self.data.train, self.recipe.bundle.calibration_images
+        if not each:
+            return None
+        owner = superclass_of_class(train.superclasses)[train.targets]
+        rng = np.random.default_rng(0)
+        picked = [rng.permutation(np.flatnonzero(owner == t))[:each] for t in range(len(train.superclasses))]
+        drawings = torch.from_numpy(train.images[np.concatenate(picked)]).permute(0, 3, 1, 2).float().div_(255)
+        settings, noise = self.recipe.supernet.augmentation, torch.Generator().manual_seed(0)
+        made = augment(drawings, self.recipe.supernet.space().input_size, settings, noise)
+        images: npt.NDArray[np.uint8] = made.permute(0, 2, 3, 1).mul(255).round().byte().numpy()
+        return np.ascontiguousarray(images)
 
     def write_bundle(self) -> dict[str, Any]:
         """Assemble, prune, measure, write; the report says how many bytes each step took off."""

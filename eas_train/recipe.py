@@ -186,6 +186,8 @@ class BundleRecipe(_Model):
     """Fixed views of each test drawing."""
     budgets: int = Field(default=5, ge=2)
     """Budget levels in the accuracy table."""
+    calibration_images: int = Field(default=3, ge=0)
+    """Augmented training images of each superclass that the bundle carries, to calibrate integer exports on."""
 
 
 class Recipe(_Model):

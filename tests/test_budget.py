@@ -118,7 +118,16 @@ def test_any_float_is_read_or_refused(value: float) -> None:
 
 @pytest.mark.parametrize(
     ("madds", "text"),
-    [(0, "0"), (999, "999"), (1000, "1.00k"), (4_021_000, "4.02M"), (563_700_000, "563.70M"), (999_994, "999.99k"), (999_999, "1.00M"), (10**9, "1.00G")],
+    [
+        (0, "0"),
+        (999, "999"),
+        (1000, "1.00k"),
+        (4_021_000, "4.02M"),
+        (563_700_000, "563.70M"),
+        (999_994, "999.99k"),
+        (999_999, "1.00M"),
+        (10**9, "1.00G"),
+    ],
 )
 def test_multiply_adds_for_people(madds: int, text: str) -> None:
     assert format_madds(madds) == str(Budget(madds)) == text

@@ -28,6 +28,8 @@ VERSION = 1
 NORMALISATION = 1e6
 """Greatest mean and deviation of the normalisation, and the inverse of the smallest deviation."""
 
+CALIBRATION = "calibration/images"
+
 T = TypeVar("T")
 
 
@@ -41,8 +43,8 @@ class Bundle:
         superclasses: the tasks, and their labels in the order of the classifier's rows.
         mean, std: normalisation of RGB in [0, 1].
         selector: configuration of the selector; "kind" names it.
-        tensors: "bank/<node>.<suffix>", "statistics/<node>.<suffix>" and "selector/<name>"
-            (docs/bundle-format.md).
+        tensors: "bank/<node>.<suffix>", "statistics/<node>.<suffix>", "selector/<name>", and perhaps
+            "calibration/images" (docs/bundle-format.md).
         training: recipe and accuracy figures of its own training.
         attributions: whose work the weights were trained on, one text each.
     """
@@ -67,6 +69,11 @@ class Bundle:
         """Rank of the linear models of the batch-norm statistics (see `tensor_shapes`)."""
         mix = self.tensors.get("statistics/stem.mix")
         return mix.shape[1] if mix is not None and mix.ndim == 2 else 0
+
+    @property
+    def calibration_images(self) -> np.ndarray | None:
+        """Training images for the calibration of integer exports: uint8 [N, S, S, 3], N >= 1; None without any."""
+        return self.tensors.get(CALIBRATION)
 
     def group(self, prefix: str) -> dict[str, np.ndarray]:
         """The tensors under "<prefix>/", without it."""
@@ -152,6 +159,14 @@ def check(bundle: Bundle) -> None:
                 raise BundleError(f"the bundle's tensor {name!r} is floating point of shape {shape}; got {got}")
             if not np.isfinite(tensor).all():
                 raise BundleError(f"the bundle's tensor {name!r} is finite; it is not")
+    images, side = bundle.calibration_images, bundle.space.input_size
+    if images is not None and not (
+        images.dtype == np.uint8 and images.ndim == 4 and images.shape[1:] == (side, side, 3) and len(images)
+    ):
+        raise BundleError(
+            f"the bundle's tensor {CALIBRATION!r} is uint8 of shape (N, {side}, {side}, 3), N >= 1; "
+            f"got {images.dtype} {images.shape}"
+        )
 
 
 def tensor_shapes(space: ElasticSpace, node: Node, rank: int) -> dict[str, tuple[int, ...]]:

@@ -19,7 +19,6 @@ from eas_train.generator.predictor import fit  # noqa: E402
 from eas_train.statistics.model import StatisticsModel  # noqa: E402
 from eas_train.supernet.model import Supernet  # noqa: E402
 
-
 OWNER = np.repeat(np.arange(4), 10)
 
 
@@ -74,7 +73,7 @@ def test_what_suits_single_drawings_is_not_taken_for_the_superclass() -> None:
 
 
 def test_more_noise_means_smaller_weights() -> None:
-    gates, scores, weights = planted(own=0.0, noise=30.0)
+    gates, scores, _ = planted(own=0.0, noise=30.0)
     blind = np.linalg.lstsq(gates - gates.mean(0), superclass_means(scores) - superclass_means(scores).mean(0))[0].T
     assert np.linalg.norm(fit(gates, scores, OWNER).weights) < 0.7 * np.linalg.norm(blind)
 

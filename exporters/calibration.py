@@ -1,0 +1,35 @@
+"""Ranges of activations, recorded by the numpy engine on real images: what integer arithmetic is scaled to."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from eas_sdk.engine.trace import trace
+from eas_sdk.graph.nodes import Graph
+from eas_sdk.images import as_float_batch
+
+Ranges: TypeAlias = Mapping[tuple[str, bool], tuple[float, float]]
+"""(node name, whether before its activation) -> least and greatest value."""
+
+BATCH = 8
+
+
+def calibrate(graph: Graph, images: npt.NDArray[np.uint8] | npt.NDArray[np.floating]) -> Ranges:
+    """The ranges of all activations over `images` [N, S, S, 3], uint8 or floating point in [0, 1].
+
+    Raises:
+        ImageError: the images do not fit the graph, or there are none.
+    """
+    batch = as_float_batch(images, graph.input_size)
+    ranges: dict[tuple[str, bool], tuple[float, float]] = {}
+    for start in range(0, len(batch), BATCH):
+        for traced in trace(graph, batch[start : start + BATCH]):
+            for linear, values in ((True, traced.linear), (False, traced.output)):
+                low, high = float(values.min()), float(values.max())
+                before = ranges.get((traced.node.name, linear), (low, high))
+                ranges[traced.node.name, linear] = min(low, before[0]), max(high, before[1])
+    return ranges

@@ -1,0 +1,67 @@
+"""Running .tflite files: ai-edge-litert, or tflite-runtime before it, behind the two calls that are needed."""
+
+from __future__ import annotations
+
+import importlib
+import threading
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from eas_sdk.engine.protocol import Array
+from eas_sdk.errors import MissingDependency
+
+PACKAGES = ("ai_edge_litert.interpreter", "tflite_runtime.interpreter")
+
+
+def interpreter_module() -> Any:
+    """The module of the first package that is installed.
+
+    Raises:
+        MissingDependency: none is.
+    """
+    for name in PACKAGES:
+        try:
+            return importlib.import_module(name)
+        except ImportError:
+            continue
+    raise MissingDependency(
+        "running a .tflite file needs ai-edge-litert (or tflite-runtime), and neither is installed; "
+        "install the extra `litert`: pip install 'eas-sdk[litert]'"
+    )
+
+
+class Interpreter:
+    """One subgraph of a model, for one image at a time; a lock lets threads take turns."""
+
+    def __init__(self, model: Path | bytes, *, signature: str | None = None, threads: int = 1) -> None:
+        module = interpreter_module()
+        source = {"model_content": model} if isinstance(model, bytes) else {"model_path": str(model)}
+        self._interpreter = module.Interpreter(num_threads=threads, **source)
+        self._lock = threading.Lock()
+        if signature is None:
+            self._interpreter.allocate_tensors()
+            self._input = self._interpreter.get_input_details()[0]
+            self._output = self._interpreter.get_output_details()[0]
+            self._runner = None
+        else:
+            self._runner = self._interpreter.get_signature_runner(signature)
+            (self._input_name,) = self._runner.get_input_details()
+            (self._output_name,) = self._runner.get_output_details()
+
+    def run(self, images: npt.NDArray[np.generic]) -> Array:
+        """N x labels for images N x S x S x 3 of the input's own type."""
+        with self._lock:
+            return np.stack([self._one(image[np.newaxis]) for image in images])
+
+    def _one(self, image: npt.NDArray[np.generic]) -> Array:
+        output: Array
+        if self._runner is not None:
+            output = self._runner(**{self._input_name: image})[self._output_name][0]
+            return output
+        self._interpreter.set_tensor(self._input["index"], image)
+        self._interpreter.invoke()
+        output = self._interpreter.get_tensor(self._output["index"])[0]
+        return output
