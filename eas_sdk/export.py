@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 EXPORTERS: dict[str, str] = {
     ".tflite": "exporters.tflite.exporter:TFLiteExporter",
+    ".onnx": "exporters.onnx.exporter:OnnxExporter",
 }
 """Suffix -> "module:function" that makes the exporter when called without arguments."""
 
@@ -199,7 +200,8 @@ def load_exporter(suffix: str) -> Exporter:
     """
     if suffix not in EXPORTERS:
         raise InputError(
-            f"the suffix of an exported file is one of {sorted(EXPORTERS)}; got {suffix!r}; {closest(suffix, EXPORTERS)}"
+            f"the suffix of an exported file is one of {sorted(EXPORTERS)}; got {suffix!r}; "
+            f"{closest(suffix, EXPORTERS)}"
         )
     module, _, function = EXPORTERS[suffix].partition(":")
     exporter: Exporter = getattr(importlib.import_module(module), function)()
@@ -241,10 +243,12 @@ def prove(exporter: Exporter, path: Path, models: Mapping[str, Model], options: 
 
 
 def proof_images(options: Options, size: int) -> Array:
-    """The calibration images, or noise where there are none: float32 [N, size, size, 3]."""
+    """The calibration images, or noise where there are none: float32 [N, size, size, 3], each a pixel value / 255."""
     if options.calibration is not None:
-        return as_float_batch(options.calibration, size)
-    return np.random.default_rng(0).random((8, size, size, 3), np.float32)
+        pixels = np.rint(as_float_batch(options.calibration, size) * 255).astype(np.uint8)
+    else:
+        pixels = np.random.default_rng(0).integers(0, 256, (8, size, size, 3), np.uint8)
+    return as_float_batch(pixels, size)
 
 
 def _options(

@@ -10,6 +10,7 @@ import click
 from eas_sdk._version import __version__
 from eas_sdk.cli.demo import demo
 from eas_sdk.cli.evaluate import evaluate
+from eas_sdk.cli.export import export
 from eas_sdk.cli.info import info
 from eas_sdk.cli.output import print_error
 from eas_sdk.cli.predict import predict
@@ -70,9 +71,10 @@ def cli(debug: bool) -> None:
       eas info                                            tasks, budgets, accuracy
       eas specialize birds 4M                             the network for a task and a budget
       eas predict photo.jpg --task birds --budget 4M      what an image shows
+      eas export birds 4M -o birds.tflite                 the network as a file for a phone
       eas demo                                            all of it on drawings, as a picture
     """
 
 
-for _command in (info, specialize, predict, demo, evaluate, data, train):
+for _command in (info, specialize, predict, export, demo, evaluate, data, train):
     cli.add_command(_command)

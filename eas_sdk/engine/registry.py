@@ -10,6 +10,7 @@ from eas_sdk.errors import InputError, closest
 ENGINES: dict[str, str] = {
     "numpy": "eas_sdk.engine.numpy_engine:NumpyEngine",
     "litert": "exporters.tflite.engine:LiteRTEngine",
+    "onnxruntime": "exporters.onnx.engine:OnnxRuntimeEngine",
 }
 """Engine name -> "module:function" that makes the engine when called without arguments."""
 

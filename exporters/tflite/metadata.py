@@ -1,4 +1,4 @@
-"""TFLite Metadata: what input and output mean, for clients that know nothing of this project (MediaPipe, Android Studio).
+"""TFLite Metadata: what input and output mean, for clients that know nothing of this project, such as MediaPipe.
 
 Slots are those of metadata_schema.fbs 1.3. The labels themselves are a file in a zip archive behind the model.
 """

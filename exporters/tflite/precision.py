@@ -172,7 +172,8 @@ class _Integers:
         source = program.tensors[self.stored[data]].quantization
         assert source is not None
         values, offsets = self.source.tensors[weight].data, self.source.tensors[bias].data
-        assert values is not None and offsets is not None
+        assert values is not None
+        assert offsets is not None
         axis = _channel_axis(operator)
         # An int32 bias counts in input scale times weight scale; a channel of tiny weights must leave room for it.
         least = np.abs(offsets) / (float(source.scale[0]) * LARGEST_BIAS)

@@ -1,0 +1,143 @@
+"""`eas export`: networks as files that phones run."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import click
+import numpy as np
+
+from eas_sdk.budget import Budget
+from eas_sdk.cli.common import bundle_option, json_option, open_runtime
+from eas_sdk.cli.images import SUFFIXES, read_image
+from eas_sdk.cli.output import percent, print_facts, print_json, print_table, size
+from eas_sdk.errors import InputError
+from eas_sdk.export import EXPORTERS, SIGNATURE, Export, InputKind, OutputKind, load_exporter
+from eas_sdk.export import export as write_export
+from eas_sdk.model import Model
+
+
+@click.command()
+@click.argument("task")
+@click.argument("budgets", nargs=-1, required=True, metavar="BUDGET...")
+@click.option(
+    "--output",
+    "-o",
+    "path",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help=f"File to write; its suffix says the format: {', '.join(EXPORTERS)}.  [default: TASK.tflite]",
+)
+@click.option(
+    "--precision",
+    default="float32",
+    show_default=True,
+    help="float32, float16, int8; more by format: dynamic (TFLite).",
+)
+@click.option(
+    "--input",
+    "pixels",
+    default="uint8",
+    show_default=True,
+    type=click.Choice(["uint8", "float32"]),
+    help="What the file takes: pixels of 0 to 255, or numbers of 0 to 1.",
+)
+@click.option("--logits", is_flag=True, help="End in logits.  [default: in probabilities]")
+@click.option(
+    "--calibrate-on",
+    "calibration",
+    type=click.Path(path_type=Path, exists=True),
+    metavar="DIR",
+    help="Images (searched in subfolders) for int8 and for the proof.  [default: those in the bundle]",
+)
+@click.option(
+    "--seed", default=0, show_default=True, type=click.IntRange(min=0), help="Seed of the selector's sampling."
+)
+@bundle_option
+@json_option
+def export(
+    task: str,
+    budgets: tuple[str, ...],
+    path: Path | None,
+    precision: str,
+    pixels: InputKind,
+    logits: bool,
+    calibration: Path | None,
+    seed: int,
+    bundle: Path | None,
+    as_json: bool,
+) -> None:
+    """Write networks to files that phones run.
+
+    TASK is a name that `eas info` lists. BUDGET is the most multiply-adds of one image: 4000000, 4M, 350k.
+
+    The file is run where its runtime is installed and compared with this package's own engine on real images; one
+    that differs is not kept. Several budgets make one file with a signature for each (.tflite) or a function for
+    each (.mlpackage), which share the weights that they have in common.
+
+    \b
+    Examples:
+      eas export birds 4M                                  birds.tflite, float32
+      eas export birds 4M -o birds.tflite --precision int8
+      eas export birds 4M 8M 16M -o birds.tflite           three networks: budget_4M, budget_8M, budget_16M
+    """
+    target = path or Path(f"{task}.tflite")
+    load_exporter(target.suffix)  # a wrong suffix is told before anything is computed
+    runtime = open_runtime(bundle)
+    limits = list(dict.fromkeys(Budget.parse(budget) for budget in budgets))
+    models = {_signature(limit, len(limits)): runtime.specialize(task, limit, seed=seed) for limit in limits}
+    images = None if calibration is None else _images(calibration, runtime.bundle.space.input_size)
+    output: OutputKind = "logits" if logits else "probabilities"
+    made = write_export(models, target, precision=precision, input=pixels, output=output, calibration=images)
+    if as_json:
+        print_json(_json(made, models))
+    else:
+        _print(made, models)
+
+
+def _signature(limit: Budget, count: int) -> str:
+    return SIGNATURE if count == 1 else "budget_" + re.sub(r"\W", "_", str(limit))
+
+
+def _images(folder: Path, side: int) -> np.ndarray:
+    files = sorted(f for f in folder.rglob("*") if f.suffix.lower() in SUFFIXES and f.is_file())
+    if not files:
+        raise InputError(f"--calibrate-on needs a folder of images ({', '.join(SUFFIXES)}); {folder} has none")
+    return np.stack([read_image(file, side) for file in files])
+
+
+def _json(made: Export, models: dict[str, Model]) -> dict[str, object]:
+    proof = made.proof
+    return {
+        "file": str(made.path),
+        "format": made.format,
+        "precision": made.precision,
+        "bytes": made.bytes,
+        "float32_weight_bytes": made.weight_bytes,
+        "networks": {
+            name: {"architecture": str(model.architecture), "madds": model.madds, "parameters": model.parameters}
+            for name, model in models.items()
+        },
+        "proof": proof and {"images": proof.images, "error": proof.error, "top1_agreement": proof.agreement},
+        "unproved": made.unproved,
+    }
+
+
+def _print(made: Export, models: dict[str, Model]) -> None:
+    if len(models) > 1:
+        rows = [[name, str(Budget(model.madds)), str(model.parameters)] for name, model in models.items()]
+        print_table("Networks", ["signature", "MAdds", "parameters"], rows)
+    facts = {
+        "file": str(made.path),
+        "format": f"{made.format}, {made.precision}",
+        "size": f"{size(made.bytes)} ({percent(made.bytes / made.weight_bytes)} of the float32 weights)",
+    }
+    if made.proof is not None:
+        facts["proof"] = (
+            f"differs from the numpy engine by at most {made.proof.error:.2g}, agrees on "
+            f"{percent(made.proof.agreement)} of the labels of {made.proof.images} images"
+        )
+    else:
+        facts["proof"] = f"none: {made.unproved}"
+    print_facts(facts)

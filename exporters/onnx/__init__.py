@@ -1,0 +1,1 @@
+"""ONNX files, and onnxruntime as an engine."""

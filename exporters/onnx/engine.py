@@ -1,0 +1,51 @@
+"""The onnxruntime engine: the graph as a float32 .onnx file in memory."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from eas_sdk.engine.checks import check_graph, check_images, check_threads
+from eas_sdk.engine.protocol import Array
+from eas_sdk.graph.cost import output_shape
+from eas_sdk.graph.nodes import Graph
+from exporters.onnx.file import assemble
+from exporters.onnx.lowering import lower
+from exporters.onnx.packages import require
+from exporters.onnx.session import Session
+
+
+class OnnxRuntimeEngine:
+    """Runs graphs with onnxruntime.
+
+    Raises:
+        MissingDependency: onnx or onnxruntime is not installed.
+    """
+
+    name = "onnxruntime"
+
+    def __init__(self) -> None:
+        require("onnx")
+        require("onnxruntime")
+
+    def compile(self, graph: Graph, *, threads: int = 1) -> OnnxRuntimeProgram:
+        """See `Engine.compile`."""
+        check_threads(threads)
+        check_graph(graph)
+        return OnnxRuntimeProgram(graph, threads)
+
+
+class OnnxRuntimeProgram:
+    """A compiled graph."""
+
+    def __init__(self, graph: Graph, threads: int) -> None:
+        program = lower(graph, uint8_input=False, softmax=False)
+        self._size, _, self._channels = program.input.shape
+        self._shape = output_shape(graph.nodes[-1])
+        self._session = Session(assemble(program, title="eas_sdk", metadata={}), threads=threads)
+
+    def run(self, images: Array) -> Array:
+        """See `Program.run`."""
+        check_images(images, self._size, self._channels)
+        if len(images) == 0:
+            return np.empty((0, *self._shape), np.float32)
+        return self._session.run(images)

@@ -1,0 +1,89 @@
+"""The ONNX exporter: a lowering, a precision, a file."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from eas_sdk.bank.atomic import write_atomically
+from eas_sdk.engine.checks import check_graph
+from eas_sdk.engine.protocol import Array
+from eas_sdk.errors import InputError
+from eas_sdk.export import Options
+from eas_sdk.graph.nodes import Graph
+from exporters.calibration import calibrate
+from exporters.onnx.file import assemble
+from exporters.onnx.lowering import lower
+from exporters.onnx.precision import float16_weights, integers
+from exporters.onnx.program import Program
+from exporters.onnx.session import Session
+
+INPUTS = {"uint8": "RGB pixels of 0 to 255, N x H x W x 3", "float32": "RGB in [0, 1], N x H x W x 3"}
+
+
+class OnnxExporter:
+    """Writes .onnx files with the package onnx; runs them with onnxruntime where it is installed."""
+
+    name = "ONNX"
+    precisions = ("float32", "float16", "int8")
+
+    def write(self, networks: Mapping[str, Graph], path: Path, options: Options) -> None:
+        """See `Exporter.write`.
+
+        Raises:
+            InputError: more than one network; a graph that contradicts itself; a weight beyond float16.
+            MissingDependency: onnx is not installed.
+        """
+        write_atomically(path, [file_content(networks, options)])
+
+    def run(self, path: Path, signature: str, images: Array, options: Options) -> Array:
+        """See `Exporter.run`.
+
+        Raises:
+            ExportError: the file is no model that onnxruntime can run.
+        """
+        session = Session(path.read_bytes())
+        if options.input == "uint8":
+            return session.run(np.rint(images * 255).astype(np.uint8))
+        return session.run(images)
+
+
+def file_content(networks: Mapping[str, Graph], options: Options) -> bytes:
+    """The bytes of an .onnx file; see `OnnxExporter.write`."""
+    if len(networks) != 1:
+        raise InputError(
+            f"an .onnx file holds one network; got {len(networks)} ({', '.join(networks)}): write one file for each, "
+            "or .tflite or .mlpackage, which hold several"
+        )
+    (graph,) = networks.values()
+    return assemble(program(graph, options), title=options.title, metadata=metadata(graph.labels, options))
+
+
+def program(graph: Graph, options: Options) -> Program:
+    """The program of one network in the precision that is asked for."""
+    check_graph(graph)
+    lowered = lower(graph, uint8_input=options.input == "uint8", softmax=options.output == "probabilities")
+    match options.precision:
+        case "float16":
+            return float16_weights(lowered)
+        case "int8":
+            assert options.calibration is not None
+            return integers(lowered, calibrate(graph, options.calibration))
+        case _:
+            return lowered
+
+
+def metadata(labels: tuple[str, ...], options: Options) -> dict[str, str]:
+    """What the file says of itself, for clients that know nothing of this project."""
+    return {
+        "title": options.title,
+        "labels": json.dumps(labels, ensure_ascii=False),
+        "labels.txt": "\n".join(labels),
+        "input": INPUTS[options.input],
+        "output": f"{options.output} of the labels, in their order, N x {len(labels)}",
+        "precision": options.precision,
+        "attributions": "\n".join(options.attributions),
+    }

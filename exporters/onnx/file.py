@@ -1,0 +1,60 @@
+"""From ONNX programs to the bytes of an .onnx file, with the package `onnx`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from eas_sdk._version import __version__
+from exporters.onnx.packages import require
+from exporters.onnx.program import Operator, Program, Value
+
+OPSET = 17
+IR_VERSION = 8
+"""What ONNX 1.12 defined together with that opset: any onnxruntime since 1.13 of 2022 reads it."""
+
+BATCH = "N"
+
+
+def assemble(program: Program, *, title: str, metadata: Mapping[str, str]) -> bytes:
+    """A file that holds one program.
+
+    Args:
+        title: name of the model, for people.
+        metadata: what `metadata_props` says; onnxruntime calls it `custom_metadata_map`.
+
+    Raises:
+        MissingDependency: `onnx` is not installed.
+    """
+    helper = require("onnx.helper")
+    from_array = require("onnx.numpy_helper").from_array
+    graph = helper.make_graph(
+        [_node(helper, operator) for operator in program.operators],
+        title or "network",
+        [_value(helper, program.input)],
+        [_value(helper, program.output)],
+        [from_array(data, name) for name, data in program.constants.items()],
+    )
+    model = helper.make_model(
+        graph,
+        ir_version=IR_VERSION,
+        opset_imports=[helper.make_opsetid("", OPSET)],
+        producer_name="eas_sdk",
+        producer_version=__version__,
+        doc_string=title,
+    )
+    helper.set_model_props(model, metadata)
+    content: bytes = model.SerializeToString(deterministic=True)
+    return content
+
+
+def _node(helper: Any, operator: Operator) -> Any:
+    return helper.make_node(
+        operator.kind, operator.inputs, [operator.output], name=operator.output, **operator.attributes
+    )
+
+
+def _value(helper: Any, value: Value) -> Any:
+    return helper.make_tensor_value_info(
+        value.name, helper.np_dtype_to_tensor_dtype(value.dtype), [BATCH, *value.shape]
+    )

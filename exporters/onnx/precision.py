@@ -1,0 +1,176 @@
+"""The precisions of an ONNX program: float32 in; the same with float16 weights, or with integer arithmetic, out.
+
+Integer arithmetic is written as operators between DequantizeLinear and QuantizeLinear, which runtimes fuse into integer
+kernels. Where they have none, for hard swish and hard sigmoid, they compute in float between the two.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from eas_sdk.engine.protocol import Array
+from eas_sdk.errors import InputError
+from exporters.calibration import Ranges
+from exporters.onnx.program import FLOAT, Constant, Operator, Program
+
+LAYERS = ("Conv", "Gemm")
+
+LARGEST_BIAS = 2.0**30
+"""Of an int32 bias: leaves room for what is added to it."""
+
+
+@dataclass(frozen=True)
+class Quantization:
+    """real = scale * (stored - zero_point), stored in int8."""
+
+    scale: np.float32
+    zero_point: int
+
+
+def float16_weights(program: Program) -> Program:
+    """Weights in float16, read through Cast (done once, when the file is loaded); arithmetic in float32.
+
+    Raises:
+        InputError: a weight is beyond float16.
+    """
+    made = _empty(program)
+    for operator in program.operators:
+        if operator.kind in LAYERS:
+            data, weight, *bias = operator.inputs
+            made.constants[weight] = _halved(weight, program.constants[weight])
+            real = made.add("Cast", [weight], made.name(f"{weight}.float"), to=FLOAT)
+            operator = replace(operator, inputs=(data, real, *bias))
+        made.operators.append(operator)
+    return made
+
+
+def integers(program: Program, ranges: Ranges) -> Program:
+    """int8 weights, with a scale for each channel, and activations; float32 where images come in and logits go out."""
+    return _Integers(program, ranges).run()
+
+
+def activation_quantization(low: float, high: float) -> Quantization:
+    """uint8 over a range, which is widened to include 0, so that zero is exact."""
+    low, high = min(low, 0.0), max(high, 0.0)
+    scale = np.float32(max((high - low) / 255, 1e-9))
+    return Quantization(scale, int(np.clip(round(-low / float(scale)), 0, 255)))
+
+
+@dataclass(frozen=True)
+class _Stored:
+    """The int8 form of a tensor: its name, those of its scale and zero point, and the scale itself."""
+
+    name: str
+    scale: str
+    zero_point: str
+    step: np.float32
+
+
+class _Integers:
+    def __init__(self, source: Program, ranges: Ranges) -> None:
+        self.source, self.ranges = source, ranges
+        self.program = _empty(source)
+        self.stored: dict[str, _Stored] = {}  # by tensor of the source
+        self.real: dict[str, str] = {}  # tensor of the source -> what its int8 form is in float
+        self.zero_points: dict[tuple[str, int, tuple[int, ...]], str] = {}
+
+    def run(self) -> Program:
+        for operator in self.source.operators:
+            self._rewrite(operator)
+        return self.program
+
+    def _rewrite(self, operator: Operator) -> None:
+        program, data, output = self.program, operator.inputs[0], operator.output
+        if operator.kind == "Relu":  # the least int8 stands for 0, so that storing cuts what is below
+            self._store(data, output)
+            return
+        if operator.kind == "Flatten":
+            flat = program.add(
+                "Flatten", [self.stored[data].name], program.name(f"{output}.uint8"), **operator.attributes
+            )
+            self._note(output, replace(self.stored[data], name=flat))
+            return
+        if operator.kind in LAYERS:
+            inputs = (self.real[data], *self._layer(operator))
+        else:
+            inputs = tuple(self.real.get(name, name) for name in operator.inputs)
+        program.operators.append(replace(operator, inputs=inputs))
+        if output in self.source.held:
+            self._store(output, output)
+
+    def _store(self, made: str, tensor: str) -> None:
+        """Store what is `made` as the int8 form of a tensor of the source."""
+        program, held = self.program, self.source.held[tensor]
+        low, high = self.ranges[held.node, held.linear]
+        quantization = activation_quantization(max(low, held.low), min(high, held.high))
+        scale = program.constant(f"{tensor}.scale", np.array(quantization.scale))
+        zero_point = self._zero_point(np.array(quantization.zero_point, np.uint8))
+        stored = _Stored(program.name(f"{tensor}.uint8"), scale, zero_point, quantization.scale)
+        program.add("QuantizeLinear", [made, stored.scale, stored.zero_point], stored.name)
+        self._note(tensor, stored)
+
+    def _note(self, tensor: str, stored: _Stored) -> None:
+        """Note the int8 form of a tensor of the source, and make it float again for what reads it."""
+        real = self.program.name(f"{tensor}.float")
+        self.program.add("DequantizeLinear", [stored.name, stored.scale, stored.zero_point], real)
+        self.stored[tensor], self.real[tensor] = stored, real
+
+    def _layer(self, operator: Operator) -> list[str]:
+        """The weights and bias of a layer, stored as integers and read through DequantizeLinear."""
+        program, (data, weight, *bias) = self.program, operator.inputs
+        values = program.constants[weight]
+        scale = _weight_scale(values)
+        step = self.stored[data].step
+        if bias:
+            # An int32 bias counts in input scale times weight scale; a channel of tiny weights must leave room for it.
+            offsets = program.constants[bias[0]].astype(np.float64)
+            scale = np.maximum(scale, np.abs(offsets) / (float(step) * LARGEST_BIAS)).astype(np.float32)
+        per_channel = scale.reshape(-1, *[1] * (values.ndim - 1))
+        counts = np.rint(values.astype(np.float32) / per_channel).clip(-127, 127).astype(np.int8)
+        inputs = [self._read(weight, counts, scale)]
+        if bias:
+            product = (step * scale).astype(np.float32)
+            inputs.append(self._read(bias[0], np.rint(offsets / product.astype(np.float64)).astype(np.int32), product))
+        return inputs
+
+    def _read(self, name: str, counts: Constant, scale: Array) -> str:
+        """Store a constant as integers that have a scale for each channel, with zero for zero."""
+        program = self.program
+        program.constants[name] = counts
+        scales = program.constant(f"{name}.scale", scale)
+        zeros = program.constant(f"{name}.zero", np.zeros(len(scale), counts.dtype))
+        return program.add("DequantizeLinear", [name, scales, zeros], program.name(f"{name}.float"), axis=0)
+
+    def _zero_point(self, value: Constant) -> str:
+        """The constant that holds a zero point, or those of all channels; equal ones are one.
+
+        ONNX allows to leave zeros out; onnxruntime then puts a single one, which it refuses for several channels.
+        """
+        key = value.dtype.name, int(value.flat[0]), value.shape
+        if key not in self.zero_points:
+            self.zero_points[key] = self.program.constant(" ".join(["zero point", *map(str, key)]), value)
+        return self.zero_points[key]
+
+
+def _empty(source: Program) -> Program:
+    """A program with the constants of another, and no operators yet."""
+    return Program(source.input, source.output, constants=dict(source.constants), names=set(source.names))
+
+
+def _halved(name: str, weight: Constant) -> Constant:
+    with np.errstate(over="ignore"):
+        halved = weight.astype(np.float16)
+    if not np.isfinite(halved).all():
+        most = float(np.abs(weight).max())
+        raise InputError(f"float16 weights lie within ±65504; {name!r} has {most:g}: use float32")
+    return halved
+
+
+def _weight_scale(weight: Constant) -> npt.NDArray[np.float32]:
+    """[channels]: the scale that stores each channel's greatest magnitude as 127."""
+    most: npt.NDArray[np.float32] = np.abs(weight.astype(np.float32)).reshape(len(weight), -1).max(1)
+    scale: npt.NDArray[np.float32] = np.maximum(most / np.float32(127), np.float32(1e-9))
+    return scale
