@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 EXPORTERS: dict[str, str] = {
     ".tflite": "exporters.tflite.exporter:TFLiteExporter",
+    ".mlpackage": "exporters.coreml.exporter:CoreMLExporter",
     ".onnx": "exporters.onnx.exporter:OnnxExporter",
 }
 """Suffix -> "module:function" that makes the exporter when called without arguments."""

@@ -197,6 +197,7 @@ class Training:
             self.recipe.generator,
             self.net,
             self.statistics,
+            self.predictor,
             self.data.validation,
             self.folder,
             fingerprint=self.fingerprints["generator"],

@@ -6,6 +6,7 @@ import hashlib
 import json
 import sys
 from pathlib import Path
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
@@ -150,6 +151,11 @@ class StatisticsRecipe(_Model):
 class GeneratorRecipe(_Model):
     """How the generator is trained (EAS, section 4: K 10, embeddings 32, lambda 0.01, tau 1, Adam 1e-3)."""
 
+    objective: Literal["cross-entropy", "predictor"] = "cross-entropy"
+    """What is small where an architecture is good: its loss on validation drawings (EAS, Eq. 4), or minus the score
+    that the accuracy predictor gives it, which has no noise of single batches and takes no forward pass."""
+    score_weight: float = Field(default=10.0, gt=0)
+    """Of the predictor's score, a probability, against the cost term."""
     seed: int = Field(default=0, ge=0, lt=2**32)
     steps: int = Field(default=1000, gt=0)
     requests: int = Field(default=4, gt=0)

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 
+from eas_sdk.engine.auto import AutoEngine
 from eas_sdk.engine.protocol import Engine
 from eas_sdk.errors import InputError, closest
 
 ENGINES: dict[str, str] = {
     "numpy": "eas_sdk.engine.numpy_engine:NumpyEngine",
     "litert": "exporters.tflite.engine:LiteRTEngine",
+    "coreml": "exporters.coreml.engine:CoreMLEngine",
     "onnxruntime": "exporters.onnx.engine:OnnxRuntimeEngine",
+    "auto": "eas_sdk.engine.registry:fastest_engine",
 }
 """Engine name -> "module:function" that makes the engine when called without arguments."""
 
@@ -27,3 +31,8 @@ def load_engine(name: str = "numpy") -> Engine:
     module, _, function = ENGINES[name].partition(":")
     engine: Engine = getattr(importlib.import_module(module), function)()
     return engine
+
+
+def fastest_engine() -> AutoEngine:
+    """The engine "auto", over all others."""
+    return AutoEngine({name: functools.partial(load_engine, name) for name in ENGINES if name != "auto"})

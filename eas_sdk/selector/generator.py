@@ -1,8 +1,8 @@
 """The architecture generator on the device (EAS, section 3.2): one forward pass for any number of requests.
 
 An LSTM reads the embeddings of superclass and budget and gives the probability of every binary gate (Eq. 8).
-Gates are sampled (Eq. 7), samples over the budget are dropped, and of the rest the one that the accuracy
-predictor prefers is returned. Where no sample fits, the most likely architecture shrinks, least likely gate
+Gates are sampled (Eq. 7) and samples over the budget are dropped. Of those that come closest to it, the one that the
+accuracy predictor prefers is returned: who gives a budget wants it used. Where no sample fits, the most likely architecture shrinks, least likely gate
 first, until it does.
 
 All of it is computed in float64: BLAS sums in another order for another batch, and in float32 the difference
@@ -38,6 +38,9 @@ from eas_sdk.space.elastic import ElasticSpace
 FloatArray = npt.NDArray[np.float64]
 
 MAX_SAMPLES = 4096
+
+UNUSED = 0.05
+"""How much less than the costliest feasible sample the chosen one may cost, as a part of the generator's budgets."""
 
 CHUNK_GATES = 2**20
 """Requests are sampled together while their gates are at most so many (8 MB in float64)."""
@@ -94,7 +97,9 @@ class GeneratorSelector:
         choices = choices_of_gates(space, gates)
         madds = madds_table(space).total(space, choices, classes[:, None])
         scores = np.einsum("msg,mg->ms", gates.astype(np.float64), worth)
-        scores[madds > limits[:, None]] = -np.inf
+        feasible = madds <= limits[:, None]
+        least = np.where(feasible, madds, 0).max(1) - UNUSED * (self.budgets[-1] - self.budgets[0])
+        scores[~feasible | (madds < least[:, None])] = -np.inf
         picked = []
         for i, best in enumerate(scores.argmax(1)):
             row = choices[i, best]

@@ -19,8 +19,7 @@ from eas_sdk.space.choices import GateLayout, choices_of_gates, decode, effectiv
 from eas_sdk.space.elastic import ElasticSpace
 from eas_train.progress import progress
 from eas_train.statistics.model import StatisticsModel
-from eas_train.supernet.evaluate import logits_of
-from eas_train.supernet.loss import remaining_log_softmax
+from eas_train.supernet.evaluate import logits_of, within_superclass
 from eas_train.supernet.model import Supernet
 
 
@@ -33,17 +32,15 @@ def random_architecture(space: ElasticSpace, rng: random.Random) -> Architecture
 
 @torch.no_grad()
 def drawing_scores(logits: Tensor, targets: Tensor, superclass_of: Tensor, views: int) -> list[float]:
-    """How well each drawing is recognised among the classes of its superclass: [D], higher is better.
+    """The share of each drawing's views that are recognised among the classes of its superclass: [D] in [0, 1].
 
-    The score is the probability of the right class, averaged over a drawing's views: the top-1 that a noisy copy of
-    the network would have. Unlike the log-probability, it does not let a few confident errors outweigh the rest.
+    Neither the probability of the right class nor its logarithm is used: they differ more between networks, but by
+    how confident a network is, and tell less about which one is right on other drawings.
 
     Args:
         logits, targets: of D x views images, all views of a drawing together.
     """
-    known = superclass_of.unsqueeze(0) == superclass_of[targets].unsqueeze(1)
-    right = remaining_log_softmax(logits, known).exp().gather(1, targets.unsqueeze(1))
-    scores: list[float] = right.view(-1, views).mean(1).tolist()
+    scores: list[float] = within_superclass(logits, targets, superclass_of).float().view(-1, views).mean(1).tolist()
     return scores
 
 

@@ -1,4 +1,8 @@
-"""Training of the generator (EAS, Algorithm 1) on validation drawings, with the supernet's weights frozen."""
+"""Training of the generator (EAS, Algorithm 1) with the supernet's weights frozen.
+
+The paper's loss is measured on validation drawings (`objective = "cross-entropy"`). With `objective = "predictor"` the
+accuracy predictor, which was fitted to many networks on the same drawings, stands in for it.
+"""
 
 from __future__ import annotations
 
@@ -16,6 +20,7 @@ from eas_train.data.augment import augment
 from eas_train.data.imageset import ImageSet, superclass_of_class
 from eas_train.generator.gates import Shells, expected_madds, gated_forward, sample_gates
 from eas_train.generator.model import ArchitectureGenerator
+from eas_train.generator.predictor import Predictor
 from eas_train.progress import progress
 from eas_train.recipe import GeneratorRecipe
 from eas_train.statistics.model import StatisticsModel
@@ -42,6 +47,7 @@ def train_generator(
     recipe: GeneratorRecipe,
     net: Supernet,
     statistics: StatisticsModel,
+    predictor: Predictor,
     data: ImageSet,
     folder: Path,
     *,
@@ -73,6 +79,21 @@ def train_generator(
     targets = torch.from_numpy(data.targets).to(device)
     superclass_of = torch.from_numpy(superclass_of_class(data.superclasses)).to(device)
     members = [torch.nonzero(superclass_of[targets] == t).flatten() for t in range(len(sizes))]
+    worth = torch.from_numpy(predictor.weights).float().to(device)
+
+    def request_loss(rng: torch.Generator) -> tuple[Tensor, Tensor]:
+        """The loss and the signed distance from the budget (in the paper's units) of one random request."""
+        t = int(torch.randint(len(sizes), (), generator=rng, device=device))
+        shells, miss = _draw(recipe, generator, net, t, sizes[t], rng)
+        if recipe.objective == "predictor":
+            return -recipe.score_weight * (worth[t] @ shells.effective_gates()), miss
+        picked = members[t][torch.randint(len(members[t]), (recipe.batch_size,), generator=rng, device=device)]
+        batch = augment(
+            images[picked].float().div_(255), recipe.image_size or net.space.input_size, recipe.augmentation, rng
+        )
+        out = gated_forward(net, batch.contiguous(memory_format=torch.channels_last), shells, statistics)
+        return cross_entropy(out, targets[picked], (superclass_of == t).expand(len(picked), -1)), miss
+
     with progress("generator", recipe.steps, step) as update:
         while step < recipe.steps:
             for group in optimizer.param_groups:
@@ -80,28 +101,15 @@ def train_generator(
             rng = torch.Generator(device).manual_seed(recipe.seed * 1_000_003 + step)
             total = distance = 0.0
             for _ in range(recipe.requests):
-                t = int(torch.randint(len(sizes), (), generator=rng, device=device))
-                ce, miss = _request_loss(
-                    recipe,
-                    generator,
-                    net,
-                    statistics,
-                    images,
-                    targets,
-                    superclass_of,
-                    members[t],
-                    t,
-                    sizes[t],
-                    rng,
-                )
-                loss = (ce + recipe.cost_weight * miss**2) / recipe.requests
+                value, miss = request_loss(rng)
+                loss = (value + recipe.cost_weight * miss**2) / recipe.requests
                 loss.backward()
-                total += float(ce.detach()) / recipe.requests
+                total += float(value.detach()) / recipe.requests
                 distance += abs(float(miss.detach())) / recipe.requests
             norm = float(torch.nn.utils.clip_grad_norm_(generator.parameters(), 5.0))
             if not math.isfinite(total + distance + norm):
                 raise TrainingError(
-                    f"cross-entropy {total}, distance {distance} and gradient norm {norm} must stay finite; "
+                    f"{recipe.objective} {total}, distance {distance} and gradient norm {norm} must stay finite; "
                     f"they do not at step {step} of the generator. Lower learning_rate "
                     f"({recipe.learning_rate}); the last checkpoint is kept"
                 )
@@ -109,7 +117,7 @@ def train_generator(
             optimizer.zero_grad(set_to_none=True)
             step += 1
             if step % 20 == 0:
-                line = {"step": step, "cross_entropy": round(total, 4), "distance": round(distance, 3)}
+                line = {"step": step, recipe.objective: round(total, 4), "distance": round(distance, 3)}
                 with (folder / LOG).open("a") as file:
                     file.write(json.dumps(line) + "\n")
             if step % 100 == 0 or step == recipe.steps:
@@ -122,34 +130,22 @@ def train_generator(
                         "step": step,
                     },
                 )
-            update(step, f"cross-entropy {total:.3f}, {distance:.1f} from the budget")
+            update(step, f"{recipe.objective} {total:.3f}, {distance:.1f} from the budget")
     return generator.eval()
 
 
-def _request_loss(
+def _draw(
     recipe: GeneratorRecipe,
     generator: ArchitectureGenerator,
     net: Supernet,
-    statistics: StatisticsModel,
-    images: Tensor,
-    targets: Tensor,
-    superclass_of: Tensor,
-    members: Tensor,
     superclass: int,
     classes: int,
     rng: torch.Generator,
-) -> tuple[Tensor, Tensor]:
-    """Cross-entropy and signed distance from the budget (in the paper's units) for one random budget."""
-    device = images.device
+) -> tuple[Shells, Tensor]:
+    """An architecture for a random budget, and its signed distance from it in the paper's units."""
+    device = generator.budgets.device
     low, high = float(generator.budgets[0]), float(generator.budgets[-1])
     budget = low + (high - low) * torch.rand(1, generator=rng, device=device).double()
     logits = generator(torch.tensor([superclass], device=device), budget)[0]
     shells = Shells.of(net.space, sample_gates(logits, recipe.temperature, rng))
-    picked = members[torch.randint(len(members), (recipe.batch_size,), generator=rng, device=device)]
-    batch = augment(
-        images[picked].float().div_(255), recipe.image_size or net.space.input_size, recipe.augmentation, rng
-    )
-    out = gated_forward(net, batch.contiguous(memory_format=torch.channels_last), shells, statistics)
-    mask = (superclass_of == superclass).expand(len(picked), -1)
-    miss = (expected_madds(net.space, shells, classes) - budget[0].float()) * (PAPER_RANGE / (high - low))
-    return cross_entropy(out, targets[picked], mask), miss
+    return shells, (expected_madds(net.space, shells, classes) - budget[0].float()) * (PAPER_RANGE / (high - low))

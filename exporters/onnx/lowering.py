@@ -99,15 +99,8 @@ class _Lowering:
             linear = self._tensor(node)
         else:
             linear = program.name(f"{node.name}.linear")
-        program.add(
-            "Conv",
-            operands,
-            linear,
-            kernel_shape=(node.kernel, node.kernel),
-            strides=(node.stride, node.stride),
-            pads=(node.padding,) * 4,
-            group=groups,
-        )
+        kernel, strides, pads = (node.kernel,) * 2, (node.stride,) * 2, (node.padding,) * 4
+        program.add("Conv", operands, linear, kernel_shape=kernel, strides=strides, pads=pads, group=groups)
         match node.activation:
             case "none":
                 return linear

@@ -1,7 +1,8 @@
 """The precisions of an ONNX program: float32 in; the same with float16 weights, or with integer arithmetic, out.
 
 Integer arithmetic is written as operators between DequantizeLinear and QuantizeLinear, which runtimes fuse into integer
-kernels. Where they have none, for hard swish and hard sigmoid, they compute in float between the two.
+kernels. Where they have none, for hard swish and hard sigmoid, they compute in float between the two. Activations are
+uint8: with int8 ones, onnxruntime leaves a part of the operators in float on x86-64.
 """
 
 from __future__ import annotations
@@ -22,14 +23,6 @@ LARGEST_BIAS = 2.0**30
 """Of an int32 bias: leaves room for what is added to it."""
 
 
-@dataclass(frozen=True)
-class Quantization:
-    """real = scale * (stored - zero_point), stored in int8."""
-
-    scale: np.float32
-    zero_point: int
-
-
 def float16_weights(program: Program) -> Program:
     """Weights in float16, read through Cast (done once, when the file is loaded); arithmetic in float32.
 
@@ -48,20 +41,20 @@ def float16_weights(program: Program) -> Program:
 
 
 def integers(program: Program, ranges: Ranges) -> Program:
-    """int8 weights, with a scale for each channel, and activations; float32 where images come in and logits go out."""
+    """int8 weights, a scale for each channel; uint8 activations; float32 where images come in and logits go out."""
     return _Integers(program, ranges).run()
 
 
-def activation_quantization(low: float, high: float) -> Quantization:
-    """uint8 over a range, which is widened to include 0, so that zero is exact."""
+def scale_and_zero_point(low: float, high: float) -> tuple[np.float32, np.uint8]:
+    """How uint8 stands for a range, which is widened to include 0, so that zero is exact."""
     low, high = min(low, 0.0), max(high, 0.0)
     scale = np.float32(max((high - low) / 255, 1e-9))
-    return Quantization(scale, int(np.clip(round(-low / float(scale)), 0, 255)))
+    return scale, np.uint8(np.clip(round(-low / float(scale)), 0, 255))
 
 
 @dataclass(frozen=True)
 class _Stored:
-    """The int8 form of a tensor: its name, those of its scale and zero point, and the scale itself."""
+    """The uint8 form of a tensor: its name, those of its scale and zero point, and the scale itself."""
 
     name: str
     scale: str
@@ -74,8 +67,8 @@ class _Integers:
         self.source, self.ranges = source, ranges
         self.program = _empty(source)
         self.stored: dict[str, _Stored] = {}  # by tensor of the source
-        self.real: dict[str, str] = {}  # tensor of the source -> what its int8 form is in float
-        self.zero_points: dict[tuple[str, int, tuple[int, ...]], str] = {}
+        self.real: dict[str, str] = {}  # tensor of the source -> what its uint8 form is in float
+        self.shared: dict[tuple[str, int, int], str] = {}  # zero points
 
     def run(self) -> Program:
         for operator in self.source.operators:
@@ -84,7 +77,7 @@ class _Integers:
 
     def _rewrite(self, operator: Operator) -> None:
         program, data, output = self.program, operator.inputs[0], operator.output
-        if operator.kind == "Relu":  # the least int8 stands for 0, so that storing cuts what is below
+        if operator.kind == "Relu":  # the least uint8 stands for 0: storing cuts what is below
             self._store(data, output)
             return
         if operator.kind == "Flatten":
@@ -102,18 +95,17 @@ class _Integers:
             self._store(output, output)
 
     def _store(self, made: str, tensor: str) -> None:
-        """Store what is `made` as the int8 form of a tensor of the source."""
+        """Store what is `made` as the uint8 form of a tensor of the source."""
         program, held = self.program, self.source.held[tensor]
         low, high = self.ranges[held.node, held.linear]
-        quantization = activation_quantization(max(low, held.low), min(high, held.high))
-        scale = program.constant(f"{tensor}.scale", np.array(quantization.scale))
-        zero_point = self._zero_point(np.array(quantization.zero_point, np.uint8))
-        stored = _Stored(program.name(f"{tensor}.uint8"), scale, zero_point, quantization.scale)
+        step, zero_point = scale_and_zero_point(max(low, held.low), min(high, held.high))
+        scale = program.constant(f"{tensor}.scale", np.array(step))
+        stored = _Stored(program.name(f"{tensor}.uint8"), scale, self._zero_point(np.array(zero_point)), step)
         program.add("QuantizeLinear", [made, stored.scale, stored.zero_point], stored.name)
         self._note(tensor, stored)
 
     def _note(self, tensor: str, stored: _Stored) -> None:
-        """Note the int8 form of a tensor of the source, and make it float again for what reads it."""
+        """Note the uint8 form of a tensor of the source, and make it float again for what reads it."""
         real = self.program.name(f"{tensor}.float")
         self.program.add("DequantizeLinear", [stored.name, stored.scale, stored.zero_point], real)
         self.stored[tensor], self.real[tensor] = stored, real
@@ -141,18 +133,20 @@ class _Integers:
         program = self.program
         program.constants[name] = counts
         scales = program.constant(f"{name}.scale", scale)
-        zeros = program.constant(f"{name}.zero", np.zeros(len(scale), counts.dtype))
-        return program.add("DequantizeLinear", [name, scales, zeros], program.name(f"{name}.float"), axis=0)
+        # ONNX allows to leave zeros out, but onnxruntime then puts one for all channels, which it refuses itself.
+        zeros = np.zeros(len(scale), counts.dtype)
+        if counts.dtype == np.int8:  # onnxruntime may turn weights into uint8, each with its own zeros
+            zero_points = program.constant(f"{name}.zero", zeros)
+        else:
+            zero_points = self._zero_point(zeros)
+        return program.add("DequantizeLinear", [name, scales, zero_points], program.name(f"{name}.float"), axis=0)
 
     def _zero_point(self, value: Constant) -> str:
-        """The constant that holds a zero point, or those of all channels; equal ones are one.
-
-        ONNX allows to leave zeros out; onnxruntime then puts a single one, which it refuses for several channels.
-        """
-        key = value.dtype.name, int(value.flat[0]), value.shape
-        if key not in self.zero_points:
-            self.zero_points[key] = self.program.constant(" ".join(["zero point", *map(str, key)]), value)
-        return self.zero_points[key]
+        """The constant that holds a zero point, or those of all channels; equal ones are one."""
+        key = value.dtype.name, value.size, int(value.flat[0])
+        if key not in self.shared:
+            self.shared[key] = self.program.constant(f"zero.{value.flat[0]}x{value.size}", value)
+        return self.shared[key]
 
 
 def _empty(source: Program) -> Program:

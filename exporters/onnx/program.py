@@ -91,7 +91,7 @@ class Program:
 
     def name(self, wanted: str) -> str:
         """A name for a new tensor: `wanted`, with a mark behind it where that is taken."""
-        while wanted in self.names:
+        while not wanted or wanted in self.names:  # "" means none
             wanted += "_"
         self.names.add(wanted)
         return wanted

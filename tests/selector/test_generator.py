@@ -129,11 +129,14 @@ def reference(selector: GeneratorSelector, request: Request, seed: int) -> Archi
 
     best, best_score = None, -math.inf
     worth = selector.weights["predictor"][request.superclass]
-    for draw in draws:
-        made = network([u < q and bool(a) for u, q, a in zip(draw, p, allowed, strict=True)])
+    drawn = [network([u < q and bool(a) for u, q, a in zip(draw, p, allowed, strict=True)]) for draw in draws]
+    madds = [madds_of(space, made, request.classes) for made in drawn]
+    costliest = max((m for m in madds if m <= request.madds), default=0)
+    for made, m in zip(drawn, madds, strict=True):
         gates = gates_of_choices(space, encode(space, [made]))[0]
         score = math.fsum(w for w, g in zip(worth, gates, strict=True) if g)
-        if madds_of(space, made, request.classes) <= request.madds and score > best_score:
+        near = costliest - 0.05 * (selector.budgets[-1] - selector.budgets[0]) <= m <= request.madds
+        if near and score > best_score:
             best, best_score = made, score
     if best is not None:
         return best

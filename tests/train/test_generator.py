@@ -24,10 +24,11 @@ from train.tiny import (  # noqa: E402
 
 from eas_sdk.errors import TrainingError  # noqa: E402
 from eas_sdk.selector.generator import load  # noqa: E402
-from eas_sdk.space.choices import encode, madds_table  # noqa: E402
+from eas_sdk.space.choices import GateLayout, encode, madds_table  # noqa: E402
 from eas_sdk.space.elastic import ElasticSpace  # noqa: E402
 from eas_train.generator.gates import Shells, expected_madds  # noqa: E402
 from eas_train.generator.model import ArchitectureGenerator  # noqa: E402
+from eas_train.generator.predictor import Predictor  # noqa: E402
 from eas_train.generator.train import new_generator, train_generator  # noqa: E402
 from eas_train.recipe import GeneratorRecipe  # noqa: E402
 from eas_train.statistics.model import StatisticsModel  # noqa: E402
@@ -116,6 +117,10 @@ RECIPE = GeneratorRecipe(
 )
 
 
+FLAT = Predictor(np.zeros((2, GateLayout.of(TINY).gates)), np.zeros(2), 0.0, 1.0, 1.0)
+"""No preference."""
+
+
 @pytest.fixture(scope="module")
 def net() -> Supernet:
     return random_net(TINY)
@@ -129,7 +134,7 @@ def statistics(net: Supernet) -> StatisticsModel:
 @pytest.fixture(scope="module")
 def train(net: Supernet, statistics: StatisticsModel) -> Callable[..., ArchitectureGenerator]:
     def run(folder: Path, recipe: GeneratorRecipe = RECIPE, fingerprint: str = "a") -> ArchitectureGenerator:
-        return train_generator(recipe, net, statistics, drawings(4, 1), folder, fingerprint=fingerprint)
+        return train_generator(recipe, net, statistics, FLAT, drawings(4, 1), folder, fingerprint=fingerprint)
 
     return run
 
@@ -180,14 +185,34 @@ def test_it_learns_from_the_cross_entropy_too(net: Supernet, train: Train, tmp_p
     assert not torch.equal(found["kernel.weight"], start["kernel.weight"])
 
 
+def test_it_learns_what_the_predictor_prefers(
+    net: Supernet, statistics: StatisticsModel, tmp_path: Path
+) -> None:
+    """Superclass 0 likes large kernels and few channels, superclass 1 the contrary."""
+    layout = GateLayout.of(TINY)
+    _, kernel, expansion = (part.ravel() for part in layout.split(np.arange(layout.gates)))
+    weights = np.zeros((2, layout.gates))
+    for t, sign in ((0, 1.0), (1, -1.0)):
+        weights[t, kernel], weights[t, expansion] = sign, -sign
+    recipe = RECIPE.model_copy(update={"steps": 150, "learning_rate": 0.03, "objective": "predictor"})
+    predictor = Predictor(weights, np.zeros(2), 0.0, 1.0, 1.0)
+    data = drawings(4, 1)
+    generator = train_generator(recipe, net, statistics, predictor, data, tmp_path, fingerprint="a")
+    budget = generator.budgets.mean().repeat(2)
+    with torch.no_grad():
+        on = torch.sigmoid(generator(torch.tensor([0, 1]), budget)).numpy()
+    assert on[0, kernel].mean() > on[1, kernel].mean() + 0.3
+    assert on[0, expansion].mean() < on[1, expansion].mean() - 0.3
+
+
 def test_the_cross_entropy_is_over_the_superclasss_own_classes(statistics: StatisticsModel, tmp_path: Path) -> None:
     biased = random_net(TINY)
     with torch.no_grad():
         biased.tensor("classifier.bias")[3:] += 1000.0
     recipe = RECIPE.model_copy(update={"steps": 20})
-    train_generator(recipe, biased, statistics, drawings(4, 1), tmp_path, fingerprint="a")
+    train_generator(recipe, biased, statistics, FLAT, drawings(4, 1), tmp_path, fingerprint="a")
     (line,) = (tmp_path / "generator.jsonl").read_text().splitlines()
-    assert json.loads(line)["cross_entropy"] < 100
+    assert json.loads(line)["cross-entropy"] < 100
 
 
 def test_a_finished_training_is_not_done_again(train: Train, tmp_path: Path) -> None:
@@ -209,5 +234,5 @@ def test_a_loss_that_is_not_finite_stops_the_training(statistics: StatisticsMode
     with torch.no_grad():
         broken.tensor("classifier.bias").fill_(float("nan"))
     with pytest.raises(TrainingError, match="finite"):
-        train_generator(RECIPE, broken, statistics, drawings(4, 1), tmp_path, fingerprint="a")
+        train_generator(RECIPE, broken, statistics, FLAT, drawings(4, 1), tmp_path, fingerprint="a")
     assert not (tmp_path / "generator.pt").exists()

@@ -1,0 +1,205 @@
+"""Core ML packages: one network as the function `main`, or several networks as functions that share weights.
+
+Functions share a tensor where all its bytes are equal. Networks of one task that a bank is cut into have most of
+their classifier, last feature layer and squeeze-and-excitation in common, but no other layer: batch-norm is folded
+into the weights, with statistics that differ from network to network. Of the 4M and 8M networks of the emoji
+bundle's first task, 62% of the smaller one's weights are equal, and another 7% are slices of the larger one's: too
+little to store the larger tensor once and slice it as the network runs (slice_by_index), which would keep the
+weights from being constants when Core ML plans the network.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import struct
+import uuid
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from eas_sdk._version import __version__
+from eas_sdk.engine.checks import check_graph
+from eas_sdk.errors import InputError
+from eas_sdk.export import Options
+from eas_sdk.graph.nodes import Graph, Linear
+from exporters.coreml.library import coremltools
+from exporters.coreml.lowering import LOGITS, lower
+from exporters.coreml.precision import pipeline
+
+DATA = Path("Data", "com.apple.CoreML")
+MODEL, WEIGHTS, MANIFEST = DATA / "model.mlmodel", DATA / "weights" / "weight.bin", Path("Manifest.json")
+
+LABELS = "labels"
+"""Key of the user-defined metadata: the labels in the order of the logits, as a JSON list."""
+
+
+def build(ct: Any, networks: Mapping[str, Graph], folder: Path, options: Options) -> Path:
+    """Make a package inside `folder`, an empty one.
+
+    Returns:
+        The package. One network is the function "main" and runs from iOS 16 and macOS 13 on; several are one function
+        each, under their signatures, the first being the default, and run from iOS 18 and macOS 15 on.
+
+    Raises:
+        InputError: a network does not fit the options or contradicts itself, or a weight is beyond float16.
+    """
+    for graph in networks.values():
+        check_graph(graph)
+        _check_options(graph, options)
+    target = ct.target.iOS16 if len(networks) == 1 else ct.target.iOS18
+    made = {
+        name: _single(ct, graph, folder / f"{i}.mlpackage", target, options)
+        for i, (name, graph) in enumerate(networks.items())
+    }
+    package = next(iter(made.values()))
+    if len(made) > 1:
+        package = folder / "merged.mlpackage"
+        functions = ct.utils.MultiFunctionDescriptor()
+        for name, path in made.items():
+            functions.add_function(str(path), "main", name)
+        functions.default_function_name = next(iter(made))
+        ct.utils.save_multifunction(functions, str(package))
+    _finish(ct, package, next(iter(networks.values())).labels, options)
+    return package
+
+
+@dataclass(frozen=True)
+class Sharing:
+    """What the functions of a package have in common, in bytes of weights.
+
+    Attributes:
+        total_bytes: in the file, each tensor once.
+        separate_bytes: what the functions would take as packages of their own.
+        shared_bytes: the difference.
+        functions: by name, what each one would take.
+    """
+
+    total_bytes: int
+    separate_bytes: int
+    functions: Mapping[str, int]
+
+    @property
+    def shared_bytes(self) -> int:
+        return self.separate_bytes - self.total_bytes
+
+
+def sharing(path: Path) -> Sharing:
+    """What the functions of the package at `path` share.
+
+    Raises:
+        MissingDependency: coremltools is not installed.
+        OSError: the package cannot be read.
+    """
+    model = (path / MODEL).read_bytes()
+    with coremltools() as ct:
+        spec = ct.proto.Model_pb2.Model.FromString(model)
+        offsets = {name: frozenset(_blobs(function)) for name, function in spec.mlProgram.functions.items()}
+    weights = (path / WEIGHTS).read_bytes()
+    sizes = {offset: _blob_size(weights, offset) for used in offsets.values() for offset in used}
+    functions = {name: sum(sizes[offset] for offset in used) for name, used in sorted(offsets.items())}
+    return Sharing(sum(sizes.values()), sum(functions.values()), functions)
+
+
+def _check_options(graph: Graph, options: Options) -> None:
+    first = graph.nodes[0]
+    assert not isinstance(first, Linear)
+    if options.input == "uint8" and first.inputs and getattr(first, "channels", 3) != 3:
+        raise InputError(f"an image has 3 channels; the network reads {getattr(first, 'channels', 3)}: use float32")
+    if options.output == "probabilities":
+        if not isinstance(graph.nodes[-1], Linear):
+            raise InputError(f"probabilities need a network that ends in Linear; got {graph.nodes[-1]!r}: use logits")
+        if len(set(graph.labels)) < len(graph.labels):
+            raise InputError(f"the labels of a Core ML classifier differ; got {graph.labels!r}: use logits")
+
+
+def _single(ct: Any, graph: Graph, path: Path, target: Any, options: Options) -> Path:
+    """A package with one network."""
+    pixels, softmax = options.input == "uint8", options.output == "probabilities"
+    half = options.precision != "float32"
+    side = graph.input_size
+    if pixels:
+        image = ct.ImageType(name="image", shape=(1, 3, side, side), color_layout=ct.colorlayout.RGB)
+    else:
+        image = ct.TensorType(name="image", shape=(1, side, side, 3))
+    ct.convert(
+        lower(ct, graph, target=target, half=half, pixels=pixels, softmax=softmax),
+        convert_to="mlprogram",
+        inputs=[image],
+        classifier_config=ct.ClassifierConfig(list(graph.labels)) if softmax else None,
+        minimum_deployment_target=target,
+        compute_precision=ct.precision.FLOAT32,  # the program has its types already
+        pass_pipeline=pipeline(ct, options.precision, graph),
+        skip_model_load=True,
+        package_dir=str(path),
+    )
+    return path
+
+
+def _finish(ct: Any, package: Path, labels: tuple[str, ...], options: Options) -> None:
+    """Say what the package is; leave out dates and random identifiers, so that equal models are equal files."""
+    path = package / MODEL
+    spec = ct.proto.Model_pb2.Model.FromString(path.read_bytes())
+    metadata = spec.description.metadata
+    kind = f"{len(labels)} labels, {options.precision}; Elastic Architecture Search"
+    metadata.shortDescription = f"{options.title}: {kind}"
+    metadata.author = f"eas_sdk {__version__}"
+    metadata.license = "\n".join(options.attributions)
+    metadata.userDefined.clear()
+    for key, value in {
+        "title": options.title,
+        "precision": options.precision,
+        "input": options.input,
+        "output": options.output,
+        LABELS: json.dumps(labels, ensure_ascii=False),
+        "com.github.apple.coremltools.version": ct.__version__,
+    }.items():
+        metadata.userDefined[key] = value
+    spec.mlProgram.attributes.clear()  # when and by which version it was converted
+    for description in spec.description.functions or [spec.description]:
+        for feature in description.input:
+            feature.shortDescription = "RGB image" if options.input == "uint8" else "RGB image, [1, S, S, 3] in 0 to 1"
+        for feature in description.output:
+            if feature.name == LOGITS:
+                feature.shortDescription = f"one number a label, in the order of the metadata's {LABELS!r}"
+    path.write_bytes(spec.SerializeToString(deterministic=True))
+    _name_items(package / MANIFEST)
+
+
+def _name_items(manifest: Path) -> None:
+    """Identify the items of a package by their paths instead of at random."""
+    content = json.loads(manifest.read_text(encoding="utf-8"))
+    items = content["itemInfoEntries"]
+    names = {key: str(uuid.uuid5(uuid.NAMESPACE_URL, item["path"])).upper() for key, item in items.items()}
+    content["itemInfoEntries"] = {names[key]: item for key, item in items.items()}
+    content["rootModelIdentifier"] = names[content["rootModelIdentifier"]]
+    manifest.write_text(json.dumps(content, indent=4, sort_keys=True) + "\n", encoding="utf-8")
+
+
+def _blobs(function: Any) -> Iterable[int]:
+    """The offsets in the weight file that a function refers to."""
+    for block in function.block_specializations.values():
+        for operation in block.operations:
+            values = list(operation.attributes.values())
+            for argument in operation.inputs.values():
+                values += [binding.value for binding in argument.arguments if binding.HasField("value")]
+            for value in values:
+                if value.HasField("blobFileValue"):
+                    yield value.blobFileValue.offset
+
+
+def _blob_size(weights: bytes, offset: int) -> int:
+    """Bytes of the tensor whose record lies at `offset` (MILBlob: sentinel, type, size, position of the data)."""
+    sentinel, _, size = struct.unpack_from("<IIQ", weights, offset)
+    if sentinel != 0xDEADBEEF:
+        raise InputError(f"a weight's record starts with deadbeef; got {sentinel:x} at {offset}: the package is damaged")
+    return int(size)
+
+
+def sync(package: Path) -> None:
+    """Make the files of a package reach the disk."""
+    for path in package.rglob("*"):
+        if path.is_file():
+            with path.open("rb") as file:
+                os.fsync(file.fileno())
