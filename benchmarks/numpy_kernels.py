@@ -23,6 +23,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.networks import ABOUT_300M
 from benchmarks.record import record
 from eas_sdk.engine.checks import weight_shapes
 from eas_sdk.engine.numpy_engine import NumpyEngine, buffer_size
@@ -41,7 +42,7 @@ from eas_sdk.graph.nodes import (
     Node,
     Normalize,
 )
-from eas_sdk.space.architecture import Architecture, Block
+from eas_sdk.space.architecture import Architecture
 from eas_sdk.space.elastic import PAPER, SMALL, ElasticSpace
 from eas_sdk.space.structure import structure
 
@@ -66,7 +67,7 @@ SHAPES = (  # size, channels, kernel, stride
     (2, 480, 5, 1),
 )
 NETWORKS = (  # space, architecture, images
-    ("paper, depth 3, k5e4", PAPER, Architecture((((Block(5, 4),) * 3),) * 5), 1),
+    ("paper, about 300M", PAPER, ABOUT_300M, 1),
     ("paper, smallest", PAPER, PAPER.smallest, 1),
     ("paper, largest", PAPER, PAPER.largest, 1),
     ("small, largest", SMALL, SMALL.largest, 1),

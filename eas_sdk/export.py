@@ -59,6 +59,7 @@ TOLERANCES: Mapping[str, Tolerance] = {
     "float16": Tolerance(2e-2, 0.95),
     "dynamic": Tolerance(0.2, 0.9),
     "int8": Tolerance(0.35, 0.85),
+    "palettized": Tolerance(0.15, 0.85),
 }
 """By precision. Rounding can turn the label of an image between two labels, hence less than 1."""
 

@@ -34,7 +34,7 @@ from eas_train.data.augment import augment
 from eas_train.data.imageset import ImageSet, Splits, digest, superclass_of_class
 from eas_train.data.views import views
 from eas_train.generator import predictor as predictors
-from eas_train.generator.measure import measure, random_architecture
+from eas_train.generator.measure import Shown, measure, random_architecture
 from eas_train.generator.model import ArchitectureGenerator
 from eas_train.generator.train import new_generator, train_generator
 from eas_train.recipe import Recipe
@@ -174,20 +174,41 @@ class Training:
         rng = random.Random(settings.seed)
         space = self.net.space
         networks = [random_architecture(space, rng) for _ in range(settings.networks)]
-        images, targets = self.eval_images(self.data.validation, settings.views)
+        shown, training = self.predictor_images()
         scores = measure(
             self.net,
             self.statistics,
             networks,
-            images,
-            targets,
+            shown,
             self.superclass_of,
-            settings.views,
             self.folder / "measured.json",
             fingerprint=self.fingerprints["predictor"],
         )
-        owner = superclass_of_class(self.data.superclasses)[self.data.validation.targets]
-        return predictors.fit(gates_of_choices(space, encode(space, networks)), scores, owner)
+        owner = np.empty(len(training), np.int64)
+        owner[shown.drawing.cpu().numpy()] = self.superclass_of[shown.targets].cpu().numpy()
+        return predictors.fit(gates_of_choices(space, encode(space, networks)), scores, owner, training)
+
+    def predictor_images(self) -> tuple[Shown, npt.NDArray[np.bool_]]:
+        """What networks are scored on, and whether each drawing was trained on: views of all validation drawings,
+        then augmented training images, each counted as a drawing of its own."""
+        settings = self.recipe.predictor
+        images, targets = self.eval_images(self.data.validation, settings.views)
+        drawing = torch.arange(len(targets), device=self.device) // settings.views
+        validation, more = len(self.data.validation), settings.training_images
+        if more:
+            train = self.data.train
+            rng = torch.Generator(self.device).manual_seed(0)
+            # Every drawing before any twice.
+            order = torch.cat(
+                [torch.randperm(len(train), generator=rng, device=self.device) for _ in range(-(-more // len(train)))]
+            )[:more]
+            drawings = torch.from_numpy(train.images[order.cpu().numpy()]).permute(0, 3, 1, 2).to(self.device)
+            size, strengths = self.net.space.input_size, self.recipe.supernet.augmentation
+            made = augment(drawings.float().div_(255), size, strengths, rng)
+            images = torch.cat([images, made]).contiguous(memory_format=torch.channels_last)
+            targets = torch.cat([targets, torch.from_numpy(train.targets).to(self.device)[order]])
+            drawing = torch.cat([drawing, validation + torch.arange(more, device=self.device)])
+        return Shown(images, targets, drawing), np.arange(validation + more) >= validation
 
     def fit_predictor(self) -> dict[str, Any]:
         return {"stage": "predictor", "rank_correlation": self.predictor.rank_correlation}

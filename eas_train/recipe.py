@@ -179,6 +179,8 @@ class PredictorRecipe(_Model):
     networks: int = Field(default=400, gt=10)
     views: int = Field(default=4, gt=0)
     """Fixed views of each validation drawing."""
+    training_images: int = Field(default=0, ge=0)
+    """Augmented training images that the networks are scored on as well."""
 
 
 class BundleRecipe(_Model):

@@ -1,1 +1,1 @@
-"""Lowers a graph to TFLite, ONNX and Core ML files; the exporters arrive in the next release."""
+"""Files that phones run, and the engines that run them: one package for each format, each a lowering of the graph."""

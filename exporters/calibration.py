@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import TypeAlias
 
@@ -14,6 +15,9 @@ from eas_sdk.images import as_float_batch
 
 Ranges: TypeAlias = Mapping[tuple[str, bool], tuple[float, float]]
 """(node name, whether before its activation) -> least and greatest value."""
+
+SATURATES = {"relu": (0.0, math.inf), "hard_swish": (-3.0, math.inf), "hard_sigmoid": (-3.0, 3.0)}
+"""Beyond these bounds an activation is constant."""
 
 BATCH = 8
 
@@ -28,8 +32,11 @@ def calibrate(graph: Graph, images: npt.NDArray[np.uint8] | npt.NDArray[np.float
     ranges: dict[tuple[str, bool], tuple[float, float]] = {}
     for start in range(0, len(batch), BATCH):
         for traced in trace(graph, batch[start : start + BATCH]):
+            least, most = SATURATES.get(getattr(traced.node, "activation", "none"), (-math.inf, math.inf))
             for linear, values in ((True, traced.linear), (False, traced.output)):
                 low, high = float(values.min()), float(values.max())
+                if linear:  # what lies beyond makes no difference, and would cost resolution
+                    low, high = min(max(low, least), most), max(min(high, most), least)
                 before = ranges.get((traced.node.name, linear), (low, high))
                 ranges[traced.node.name, linear] = min(low, before[0]), max(high, before[1])
     return ranges

@@ -2,8 +2,8 @@
 
 An LSTM reads the embeddings of superclass and budget and gives the probability of every binary gate (Eq. 8).
 Gates are sampled (Eq. 7) and samples over the budget are dropped. Of those that come closest to it, the one that the
-accuracy predictor prefers is returned: who gives a budget wants it used. Where no sample fits, the most likely architecture shrinks, least likely gate
-first, until it does.
+accuracy predictor prefers is returned: who gives a budget wants it used. Where no sample fits, the most likely
+architecture shrinks, least likely gate first, until it does.
 
 All of it is computed in float64: BLAS sums in another order for another batch, and in float32 the difference
 could turn a gate, so that a request's answer would depend on the requests beside it.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -30,17 +31,32 @@ def random_architecture(space: ElasticSpace, rng: random.Random) -> Architecture
     return decode(space, choices_of_gates(space, effective_gates(space, gates)))
 
 
+@dataclass(frozen=True, eq=False)
+class Shown:
+    """Images that networks are measured on.
+
+    Attributes:
+        images: N x 3 x S x S; targets: [N], class indices.
+        drawing: [N], which drawing each image shows, in 0..D-1, each at least once.
+    """
+
+    images: Tensor
+    targets: Tensor
+    drawing: Tensor
+
+
 @torch.no_grad()
-def drawing_scores(logits: Tensor, targets: Tensor, superclass_of: Tensor, views: int) -> list[float]:
-    """The share of each drawing's views that are recognised among the classes of its superclass: [D] in [0, 1].
+def drawing_scores(logits: Tensor, shown: Shown, superclass_of: Tensor) -> list[float]:
+    """The share of each drawing's images that are recognised among the classes of its superclass: [D] in [0, 1].
 
     Neither the probability of the right class nor its logarithm is used: they differ more between networks, but by
     how confident a network is, and tell less about which one is right on other drawings.
-
-    Args:
-        logits, targets: of D x views images, all views of a drawing together.
     """
-    scores: list[float] = within_superclass(logits, targets, superclass_of).float().view(-1, views).mean(1).tolist()
+    right = within_superclass(logits, shown.targets, superclass_of).float()
+    count = torch.bincount(shown.drawing)
+    scores: list[float] = (
+        torch.zeros_like(count, dtype=right.dtype).index_add_(0, shown.drawing, right) / count
+    ).tolist()
     return scores
 
 
@@ -48,10 +64,8 @@ def measure(
     net: Supernet,
     statistics: StatisticsModel,
     architectures: Sequence[Architecture],
-    images: Tensor,
-    targets: Tensor,
+    shown: Shown,
     superclass_of: Tensor,
-    views: int,
     cache: Path,
     *,
     fingerprint: str,
@@ -65,8 +79,8 @@ def measure(
     missing = [a for a in dict.fromkeys(architectures) if str(a) not in known]
     with progress("measuring sub-networks", len(missing)) as update:
         for i, architecture in enumerate(missing, 1):
-            logits = logits_of(net, architecture, images, statistics.norm(architecture))
-            known[str(architecture)] = [round(v, 4) for v in drawing_scores(logits, targets, superclass_of, views)]
+            logits = logits_of(net, architecture, shown.images, statistics.norm(architecture))
+            known[str(architecture)] = [round(v, 4) for v in drawing_scores(logits, shown, superclass_of)]
             if i % 20 == 0 or i == len(missing):
                 write_atomically(cache, [json.dumps({"fingerprint": fingerprint, "scores": known}).encode()])
             update(i, "")

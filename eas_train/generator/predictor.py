@@ -1,9 +1,10 @@
 """The accuracy predictor: what each gate adds to a superclass's score, fitted to measured sub-networks.
 
-Two ridge regressions: one shared by all superclasses on the mean score, one for each superclass on what the
-shared one leaves. How strongly each is shrunk is cross-validated over networks and over drawings at once, because
-what must carry over is a preference among networks it has not seen, on drawings it has not seen: one superclass is
-measured on some twenty drawings, which any network can suit by chance.
+Two ridge regressions: one shared by all superclasses on the mean score, one for each superclass on what the shared one
+leaves. Networks are scored on validation drawings and, weighted, on augmented training drawings, of which there are
+more. The weight and how strongly each regression is shrunk are cross-validated over networks and validation drawings at
+once, because what must carry over is a preference among networks it has not seen, on drawings it has not seen: one
+superclass is validated on some twenty drawings, which any network can suit by chance.
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ import numpy.typing as npt
 
 Array = npt.NDArray[np.float64]
 
-SHARED = (0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1e3)
+WEIGHTS = (0.0, 1.0, 3.0, 10.0)
+SHARED = (0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1e3, 3e3)
 OWN = (0.3, 3.0, 30.0, 300.0, 3e3, 3e4, 1e9)
 
 
@@ -27,12 +29,14 @@ class Predictor:
     Attributes:
         weights: [T, gates]; bias: [T]. What the score is: see measure.py.
         rank_correlation: Spearman's, mean over superclasses, on networks and drawings that were held out.
-        shared, own: the ridge strengths that cross-validation chose.
+        training_weight: of the score on training drawings, against 1 of that on validation drawings; shared, own: the
+            ridge strengths. Cross-validation chose all three.
     """
 
     weights: Array
     bias: Array
     rank_correlation: float
+    training_weight: float
     shared: float
     own: float
 
@@ -41,6 +45,7 @@ def fit(
     gates: npt.NDArray[np.bool_],
     scores: Array,
     superclass_of: npt.NDArray[np.int64],
+    training: npt.NDArray[np.bool_],
     *,
     rounds: int = 10,
     seed: int = 0,
@@ -50,36 +55,46 @@ def fit(
     Args:
         gates: [N, gates] effective gates.
         scores: [N, D] of each network on each drawing, higher is better.
-        superclass_of: [D], the superclass of each drawing, in 0..T-1, each at least once.
-        rounds: random halvings of the drawings, each with another fifth of the networks held out.
+        superclass_of: [D], the superclass of each drawing, in 0..T-1; each has validation drawings.
+        training: [D], whether a drawing was trained on.
+        rounds: random halvings of the validation drawings, each with another fifth of the networks held out.
         seed: of the halvings.
     """
     x = gates.astype(np.float64)
     rng = np.random.default_rng(seed)
-    errors = dict.fromkeys(itertools.product(SHARED, OWN), 0.0)
+    seen = _means(scores, superclass_of, training) if training.any() else None
+    weights = WEIGHTS if seen is not None else (0.0,)
+    errors = dict.fromkeys(itertools.product(weights, SHARED, OWN), 0.0)
     correlations = dict.fromkeys(errors, 0.0)
     for _ in range(rounds):
         held_out = rng.permutation(len(x)) < len(x) // 5
-        mine, others = (_means(scores, superclass_of, half) for half in _halves(superclass_of, rng))
+        mine, others = (_means(scores, superclass_of, half) for half in _halves(superclass_of, ~training, rng))
         truth = others[held_out]
-        for strengths in errors:
-            w, b = _fit(x[~held_out], mine[~held_out], *strengths)
+        for weight, shared, own in errors:
+            w, b = _fit(x[~held_out], _mixed(mine, seen, weight)[~held_out], shared, own)
             predicted = x[held_out] @ w.T + b
             # Only preferences count: some drawings are harder for every network.
             gap = (predicted - predicted.mean(0)) - (truth - truth.mean(0))
-            errors[strengths] += float((gap**2).mean()) / rounds
+            errors[weight, shared, own] += float((gap**2).mean()) / rounds
             pairs = zip(predicted.T, truth.T, strict=True)
-            correlations[strengths] += float(np.mean([_spearman(p, t) for p, t in pairs])) / rounds
-    best = min(errors, key=lambda strengths: errors[strengths])
-    w, b = _fit(x, _means(scores, superclass_of, np.ones(len(superclass_of), bool)), *best)
+            correlations[weight, shared, own] += float(np.mean([_spearman(p, t) for p, t in pairs])) / rounds
+    best = min(errors, key=lambda chosen: errors[chosen])
+    w, b = _fit(x, _mixed(_means(scores, superclass_of, ~training), seen, best[0]), *best[1:])
     return Predictor(w, b, correlations[best], *best)
 
 
-def _halves(superclass_of: npt.NDArray[np.int64], rng: np.random.Generator) -> tuple[npt.NDArray[np.bool_], ...]:
-    """Two random halves [D] of the drawings of every superclass; a single drawing is in both."""
+def _mixed(validation: Array, training: Array | None, weight: float) -> Array:
+    """[N, T] scores on validation and training drawings, weighted 1 to `weight`."""
+    return validation if training is None else (validation + weight * training) / (1 + weight)
+
+
+def _halves(
+    superclass_of: npt.NDArray[np.int64], among: npt.NDArray[np.bool_], rng: np.random.Generator
+) -> tuple[npt.NDArray[np.bool_], ...]:
+    """Two random halves [D] of the drawings `among` those of every superclass; a single drawing is in both."""
     one, other = np.zeros(len(superclass_of), bool), np.zeros(len(superclass_of), bool)
     for t in range(int(superclass_of.max()) + 1):
-        members = rng.permutation(np.flatnonzero(superclass_of == t))
+        members = rng.permutation(np.flatnonzero((superclass_of == t) & among))
         half = len(members) // 2
         one[members[: max(half, 1)]] = True
         other[members[half:]] = True

@@ -50,10 +50,16 @@ def lower(ct: Any, graph: Graph, *, target: Any, half: bool, pixels: bool, softm
     """
     builder = ct.converters.mil.Builder
     lowering = _Lowering(builder, graph, np.dtype(np.float16 if half else np.float32))
-    side, channels = graph.input_size, lowering.first.channels
-    shape = (1, channels, side, side) if pixels else (1, side, side, channels)
-    program = builder.program(input_specs=[builder.TensorSpec(shape=shape)], opset_version=target)
+    specification = builder.TensorSpec(shape=input_shape(graph, pixels=pixels))
+    program = builder.program(input_specs=[specification], opset_version=target)
     return program(lambda image: lowering.run(image, pixels, softmax))
+
+
+def input_shape(graph: Graph, *, pixels: bool) -> tuple[int, int, int, int]:
+    """[1, C, S, S] for an image, [1, S, S, C] otherwise."""
+    first = graph.nodes[0]
+    assert isinstance(first, Normalize)
+    return (1, first.channels, first.size, first.size) if pixels else (1, first.size, first.size, first.channels)
 
 
 def operator_name(node: Node) -> str:
@@ -69,9 +75,6 @@ def convolution_name(node: Conv2d | DepthwiseConv2d) -> str:
 class _Lowering:
     def __init__(self, builder: Any, graph: Graph, dtype: np.dtype[np.floating]) -> None:
         self.builder, self.graph, self.dtype = builder, graph, dtype
-        first = graph.nodes[0]
-        assert isinstance(first, Normalize)
-        self.first = first
         self.made: dict[str, Any] = {}
         self.shared: dict[str, Any] = {}
 
@@ -108,7 +111,8 @@ class _Lowering:
                 weight = self.graph.weights[f"{node.name}.weight"].transpose(2, 0, 1)[:, np.newaxis]
                 return self._convolution(node, x, weight, node.channels)
             case GlobalMean():
-                return builder.reduce_mean(x=x, axes=self._parameter("axes", [2, 3]), keep_dims=self._parameter("keep", True), name=operator_name(node))
+                axes, keep = self._parameter("axes", [2, 3]), self._parameter("keep", True)
+                return builder.reduce_mean(x=x, axes=axes, keep_dims=keep, name=operator_name(node))
             case Multiply():
                 return builder.mul(x=x, y=inputs[1], name=operator_name(node))
             case Add():
@@ -133,18 +137,20 @@ class _Lowering:
         return self._activated(made, node.activation, operator_name(node))
 
     def _activated(self, x: Any, activation: Activation, name: str) -> Any:
-        builder = self.builder
-        sixth, half = (self._parameter(n, self.dtype.type(v)) for n, v in (("sixth", 1 / 6), ("half", 0.5)))
         match activation:
             case "none":
                 return x
             case "relu":
-                return builder.relu(x=x, name=name)
+                return self.builder.relu(x=x, name=name)
             case "hard_sigmoid":
-                return builder.sigmoid_hard(x=x, alpha=sixth, beta=half, name=name)
+                return self.builder.sigmoid_hard(x=x, **self._hard(), name=name)
             case "hard_swish":
-                gate = builder.sigmoid_hard(x=x, alpha=sixth, beta=half)
-                return builder.mul(x=x, y=gate, name=name)
+                return self.builder.mul(x=x, y=self.builder.sigmoid_hard(x=x, **self._hard()), name=name)
+
+    def _hard(self) -> dict[str, Any]:
+        """x / 6 + 1 / 2, cut to 0 and 1, is a hard sigmoid."""
+        number = self.dtype.type
+        return {"alpha": self._parameter("slope", number(1 / 6)), "beta": self._parameter("offset", number(0.5))}
 
     def _parameter(self, name: str, value: Any) -> Any:
         """A constant that operators share; one for each of them would be most of a small package's bytes."""

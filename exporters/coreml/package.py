@@ -10,9 +10,11 @@ weights from being constants when Core ML plans the network.
 
 from __future__ import annotations
 
+import importlib
 import json
+import math
 import os
-import struct
+import re
 import uuid
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -25,11 +27,11 @@ from eas_sdk.errors import InputError
 from eas_sdk.export import Options
 from eas_sdk.graph.nodes import Graph, Linear
 from exporters.coreml.library import coremltools
-from exporters.coreml.lowering import LOGITS, lower
+from exporters.coreml.lowering import LOGITS, input_shape, lower
 from exporters.coreml.precision import pipeline
 
 DATA = Path("Data", "com.apple.CoreML")
-MODEL, WEIGHTS, MANIFEST = DATA / "model.mlmodel", DATA / "weights" / "weight.bin", Path("Manifest.json")
+MODEL, WEIGHTS, MANIFEST = DATA / "model.mlmodel", DATA / "weights", Path("Manifest.json")
 
 LABELS = "labels"
 """Key of the user-defined metadata: the labels in the order of the logits, as a JSON list."""
@@ -90,26 +92,40 @@ def sharing(path: Path) -> Sharing:
 
     Raises:
         MissingDependency: coremltools is not installed.
+        InputError: not a Core ML package.
         OSError: the package cannot be read.
     """
-    model = (path / MODEL).read_bytes()
     with coremltools() as ct:
-        spec = ct.proto.Model_pb2.Model.FromString(model)
-        offsets = {name: frozenset(_blobs(function)) for name, function in spec.mlProgram.functions.items()}
-    weights = (path / WEIGHTS).read_bytes()
-    sizes = {offset: _blob_size(weights, offset) for used in offsets.values() for offset in used}
-    functions = {name: sum(sizes[offset] for offset in used) for name, used in sorted(offsets.items())}
-    return Sharing(sum(sizes.values()), sum(functions.values()), functions)
+        program = read_model(ct, path).mlProgram
+        bits = {number: int(re.sub(r"\D", "", name) or 0) for name, number in ct.proto.MIL_pb2.DataType.items()}
+        tensors = {name: dict(_tensors(function, bits)) for name, function in program.functions.items()}
+    functions = {name: sum(sizes.values()) for name, sizes in sorted(tensors.items())}
+    union = {offset: size for sizes in tensors.values() for offset, size in sizes.items()}
+    return Sharing(sum(union.values()), sum(functions.values()), functions)
+
+
+def read_model(ct: Any, package: Path) -> Any:
+    """The specification in a package, a protocol buffer.
+
+    Raises:
+        InputError: there is none in the file where it should be.
+        OSError: there is no such file.
+    """
+    content = (package / MODEL).read_bytes()
+    try:
+        return ct.proto.Model_pb2.Model.FromString(content)
+    except importlib.import_module("google.protobuf.message").DecodeError as error:
+        raise InputError(f"a Core ML package holds its specification in {MODEL}; {package} does not") from error
 
 
 def _check_options(graph: Graph, options: Options) -> None:
-    first = graph.nodes[0]
-    assert not isinstance(first, Linear)
-    if options.input == "uint8" and first.inputs and getattr(first, "channels", 3) != 3:
-        raise InputError(f"an image has 3 channels; the network reads {getattr(first, 'channels', 3)}: use float32")
+    channels = input_shape(graph, pixels=True)[1]
+    if options.input == "uint8" and channels != 3:
+        raise InputError(f"an image has 3 channels; the network reads {channels}: use the input float32")
     if options.output == "probabilities":
-        if not isinstance(graph.nodes[-1], Linear):
-            raise InputError(f"probabilities need a network that ends in Linear; got {graph.nodes[-1]!r}: use logits")
+        last = graph.nodes[-1]
+        if not isinstance(last, Linear):
+            raise InputError(f"probabilities need a network that ends in Linear; this one ends in {last!r}: use logits")
         if len(set(graph.labels)) < len(graph.labels):
             raise InputError(f"the labels of a Core ML classifier differ; got {graph.labels!r}: use logits")
 
@@ -118,11 +134,11 @@ def _single(ct: Any, graph: Graph, path: Path, target: Any, options: Options) ->
     """A package with one network."""
     pixels, softmax = options.input == "uint8", options.output == "probabilities"
     half = options.precision != "float32"
-    side = graph.input_size
+    shape = input_shape(graph, pixels=pixels)
     if pixels:
-        image = ct.ImageType(name="image", shape=(1, 3, side, side), color_layout=ct.colorlayout.RGB)
+        image = ct.ImageType(name="image", shape=shape, color_layout=ct.colorlayout.RGB)
     else:
-        image = ct.TensorType(name="image", shape=(1, side, side, 3))
+        image = ct.TensorType(name="image", shape=shape)
     ct.convert(
         lower(ct, graph, target=target, half=half, pixels=pixels, softmax=softmax),
         convert_to="mlprogram",
@@ -139,8 +155,7 @@ def _single(ct: Any, graph: Graph, path: Path, target: Any, options: Options) ->
 
 def _finish(ct: Any, package: Path, labels: tuple[str, ...], options: Options) -> None:
     """Say what the package is; leave out dates and random identifiers, so that equal models are equal files."""
-    path = package / MODEL
-    spec = ct.proto.Model_pb2.Model.FromString(path.read_bytes())
+    spec = read_model(ct, package)
     metadata = spec.description.metadata
     kind = f"{len(labels)} labels, {options.precision}; Elastic Architecture Search"
     metadata.shortDescription = f"{options.title}: {kind}"
@@ -163,7 +178,7 @@ def _finish(ct: Any, package: Path, labels: tuple[str, ...], options: Options) -
         for feature in description.output:
             if feature.name == LOGITS:
                 feature.shortDescription = f"one number a label, in the order of the metadata's {LABELS!r}"
-    path.write_bytes(spec.SerializeToString(deterministic=True))
+    (package / MODEL).write_bytes(spec.SerializeToString(deterministic=True))
     _name_items(package / MANIFEST)
 
 
@@ -177,8 +192,8 @@ def _name_items(manifest: Path) -> None:
     manifest.write_text(json.dumps(content, indent=4, sort_keys=True) + "\n", encoding="utf-8")
 
 
-def _blobs(function: Any) -> Iterable[int]:
-    """The offsets in the weight file that a function refers to."""
+def _tensors(function: Any, bits: Mapping[int, int]) -> Iterable[tuple[int, int]]:
+    """(place in the weight file, bytes) of the tensors that a function refers to."""
     for block in function.block_specializations.values():
         for operation in block.operations:
             values = list(operation.attributes.values())
@@ -186,15 +201,9 @@ def _blobs(function: Any) -> Iterable[int]:
                 values += [binding.value for binding in argument.arguments if binding.HasField("value")]
             for value in values:
                 if value.HasField("blobFileValue"):
-                    yield value.blobFileValue.offset
-
-
-def _blob_size(weights: bytes, offset: int) -> int:
-    """Bytes of the tensor whose record lies at `offset` (MILBlob: sentinel, type, size, position of the data)."""
-    sentinel, _, size = struct.unpack_from("<IIQ", weights, offset)
-    if sentinel != 0xDEADBEEF:
-        raise InputError(f"a weight's record starts with deadbeef; got {sentinel:x} at {offset}: the package is damaged")
-    return int(size)
+                    kind = value.type.tensorType
+                    numbers = math.prod(dimension.constant.size for dimension in kind.dimensions)
+                    yield value.blobFileValue.offset, math.ceil(numbers * bits[kind.dataType] / 8)
 
 
 def sync(package: Path) -> None:

@@ -14,7 +14,7 @@ from eas_sdk.engine.protocol import Array
 from eas_sdk.errors import ExportError, MissingDependency
 from exporters.coreml.library import coremltools
 from exporters.coreml.lowering import LOGITS
-from exporters.coreml.package import LABELS
+from exporters.coreml.package import LABELS, read_model
 
 
 def check_system() -> None:
@@ -41,7 +41,7 @@ class Predictor:
     def __init__(self, path: Path, signature: str) -> None:
         check_system()
         with coremltools() as ct:
-            spec = ct.utils.load_spec(str(path))
+            spec = read_model(ct, path)
             functions = [function.name for function in spec.description.functions]
             self._model = ct.models.MLModel(
                 str(path),

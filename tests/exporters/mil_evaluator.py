@@ -14,7 +14,7 @@ import torch
 from torch.nn import functional
 
 from exporters.coreml.library import coremltools
-from exporters.coreml.package import DATA, MODEL
+from exporters.coreml.package import WEIGHTS, read_model
 
 TYPES = {"fp32": torch.float32, "fp16": torch.float16}
 
@@ -22,9 +22,9 @@ TYPES = {"fp32": torch.float32, "fp16": torch.float16}
 def load(package: Path) -> tuple[Any, Any]:
     """(specification, MIL program) of a package."""
     with coremltools() as ct:
-        spec = ct.proto.Model_pb2.Model.FromString((package / MODEL).read_bytes())
+        spec = read_model(ct, package)
         milproto = ct.converters.mil.frontend.milproto.load
-        return spec, milproto.load(spec, spec.specificationVersion, str(package / DATA / "weights"))
+        return spec, milproto.load(spec, spec.specificationVersion, str(package / WEIGHTS))
 
 
 def run(program: Any, images: np.ndarray, function: str = "main") -> dict[str, np.ndarray]:

@@ -117,7 +117,7 @@ RECIPE = GeneratorRecipe(
 )
 
 
-FLAT = Predictor(np.zeros((2, GateLayout.of(TINY).gates)), np.zeros(2), 0.0, 1.0, 1.0)
+FLAT = Predictor(np.zeros((2, GateLayout.of(TINY).gates)), np.zeros(2), 0.0, 0.0, 1.0, 1.0)
 """No preference."""
 
 
@@ -185,9 +185,7 @@ def test_it_learns_from_the_cross_entropy_too(net: Supernet, train: Train, tmp_p
     assert not torch.equal(found["kernel.weight"], start["kernel.weight"])
 
 
-def test_it_learns_what_the_predictor_prefers(
-    net: Supernet, statistics: StatisticsModel, tmp_path: Path
-) -> None:
+def test_it_learns_what_the_predictor_prefers(net: Supernet, statistics: StatisticsModel, tmp_path: Path) -> None:
     """Superclass 0 likes large kernels and few channels, superclass 1 the contrary."""
     layout = GateLayout.of(TINY)
     _, kernel, expansion = (part.ravel() for part in layout.split(np.arange(layout.gates)))
@@ -195,7 +193,7 @@ def test_it_learns_what_the_predictor_prefers(
     for t, sign in ((0, 1.0), (1, -1.0)):
         weights[t, kernel], weights[t, expansion] = sign, -sign
     recipe = RECIPE.model_copy(update={"steps": 150, "learning_rate": 0.03, "objective": "predictor"})
-    predictor = Predictor(weights, np.zeros(2), 0.0, 1.0, 1.0)
+    predictor = Predictor(weights, np.zeros(2), 0.0, 0.0, 1.0, 1.0)
     data = drawings(4, 1)
     generator = train_generator(recipe, net, statistics, predictor, data, tmp_path, fingerprint="a")
     budget = generator.budgets.mean().repeat(2)

@@ -14,12 +14,14 @@ torch = pytest.importorskip("torch")
 from train.tiny import TINY, architectures, collected, random_images, random_net  # noqa: E402
 
 from eas_sdk.errors import TrainingError  # noqa: E402
-from eas_train.generator.measure import drawing_scores, measure, random_architecture  # noqa: E402
+from eas_train.generator.measure import Shown, drawing_scores, measure, random_architecture  # noqa: E402
 from eas_train.generator.predictor import fit  # noqa: E402
 from eas_train.statistics.model import StatisticsModel  # noqa: E402
 from eas_train.supernet.model import Supernet  # noqa: E402
 
 OWNER = np.repeat(np.arange(4), 10)
+HELD_OUT = np.zeros(40, bool)
+"""No drawing was trained on."""
 
 
 def planted(own: float, noise: float, networks: int = 200, taste: float = 0.0) -> tuple[np.ndarray, ...]:
@@ -44,7 +46,7 @@ def superclass_means(scores: np.ndarray) -> np.ndarray:
 
 def test_it_recovers_a_planted_linear_model() -> None:
     gates, scores, weights = planted(own=0.5, noise=0.01)
-    made = fit(gates, scores, OWNER)
+    made = fit(gates, scores, OWNER, HELD_OUT)
     np.testing.assert_allclose(made.weights, weights, atol=0.25)
     np.testing.assert_allclose(gates @ made.weights.T + made.bias, superclass_means(scores), atol=0.6)
     assert made.rank_correlation > 0.98
@@ -57,36 +59,51 @@ def spread(weights: np.ndarray) -> float:
 
 def test_superclasses_share_their_weights_when_their_differences_are_noise() -> None:
     gates, scores, _ = planted(own=0.0, noise=3.0)
-    assert spread(fit(gates, scores, OWNER).weights) < 0.01
+    assert spread(fit(gates, scores, OWNER, HELD_OUT).weights) < 0.01
 
 
 def test_superclasses_keep_their_own_weights_when_these_explain_the_scores() -> None:
     gates, scores, weights = planted(own=0.5, noise=0.1)
-    assert spread(fit(gates, scores, OWNER).weights) > 0.5 * spread(weights)
+    assert spread(fit(gates, scores, OWNER, HELD_OUT).weights) > 0.5 * spread(weights)
 
 
 def test_what_suits_single_drawings_is_not_taken_for_the_superclass() -> None:
     """Scores without noise, so only drawings that are held out can tell; the same fitted blindly would follow them."""
     gates, scores, _ = planted(own=0.0, noise=0.0, taste=2.0)
     blind = np.linalg.lstsq(gates - gates.mean(0), superclass_means(scores) - superclass_means(scores).mean(0))[0].T
-    assert spread(fit(gates, scores, OWNER).weights) < 0.3 * spread(blind)
+    assert spread(fit(gates, scores, OWNER, HELD_OUT).weights) < 0.3 * spread(blind)
+
+
+def test_training_drawings_count_as_far_as_they_help() -> None:
+    gates, scores, weights = planted(own=0.0, noise=30.0)
+    rng = np.random.default_rng(1)
+    noise, truth = rng.normal(0, 1, (200, 40)), gates @ weights.T[:, OWNER]
+    training = np.repeat([False, True], 40)
+    owner = np.tile(OWNER, 2)
+    alone = fit(gates, scores, OWNER, HELD_OUT)
+    helped = fit(gates, np.hstack([scores, truth + noise]), owner, training)
+    misled = fit(gates, np.hstack([scores, 30 * noise]), owner, training)
+    assert (alone.training_weight, misled.training_weight) == (0, 0)
+    assert helped.training_weight >= 3
+    assert np.linalg.norm(helped.weights - weights) < 0.5 * np.linalg.norm(alone.weights - weights)
+    np.testing.assert_array_equal(alone.weights, misled.weights)
 
 
 def test_more_noise_means_smaller_weights() -> None:
     gates, scores, _ = planted(own=0.0, noise=30.0)
     blind = np.linalg.lstsq(gates - gates.mean(0), superclass_means(scores) - superclass_means(scores).mean(0))[0].T
-    assert np.linalg.norm(fit(gates, scores, OWNER).weights) < 0.7 * np.linalg.norm(blind)
+    assert np.linalg.norm(fit(gates, scores, OWNER, HELD_OUT).weights) < 0.7 * np.linalg.norm(blind)
 
 
 def test_the_rank_correlation_is_that_of_networks_it_has_not_seen() -> None:
     rng = np.random.default_rng(0)
     gates = rng.random((60, 50)) < 0.5
-    assert abs(fit(gates, rng.normal(size=(60, 40)), OWNER).rank_correlation) < 0.25
+    assert abs(fit(gates, rng.normal(size=(60, 40)), OWNER, HELD_OUT).rank_correlation) < 0.25
 
 
 def test_equal_scores_give_no_preference_and_no_warning() -> None:
     gates, _, _ = planted(own=0.0, noise=0.0)
-    made = fit(gates, np.full((200, 40), -0.7), OWNER)
+    made = fit(gates, np.full((200, 40), -0.7), OWNER, HELD_OUT)
     np.testing.assert_allclose(made.weights, 0, atol=1e-12)
     np.testing.assert_allclose(made.bias, -0.7)
     assert made.rank_correlation == 0
@@ -97,7 +114,7 @@ def test_a_constant_drawing_a_constant_gate_and_a_single_drawing_do_no_harm() ->
     gates[:, 0] = False
     scores[:, 1] = -1.0
     kept = [*range(31)]  # the last superclass has one drawing
-    made = fit(gates, scores[:, kept], OWNER[kept])
+    made = fit(gates, scores[:, kept], OWNER[kept], HELD_OUT[kept])
     assert np.isfinite(made.weights).all()
     assert made.weights[0, 0] == pytest.approx(0, abs=1e-9)
 
@@ -106,7 +123,7 @@ def test_ties_share_their_rank() -> None:
     """Scores that take two values only: an order among equal ones must not count as right or wrong."""
     gates, scores, _ = planted(own=0.0, noise=0.0)
     steps = np.where(scores > np.median(scores, 0), 1.0, 0.0)
-    rounds = [fit(gates[order], steps[order], OWNER).rank_correlation for order in orders(len(gates))]
+    rounds = [fit(gates[order], steps[order], OWNER, HELD_OUT).rank_correlation for order in orders(len(gates))]
     assert np.ptp(rounds) < 0.05
 
 
@@ -137,22 +154,24 @@ def scores_of(
         net,
         statistics,
         architectures(TINY, count),
-        random_images(TINY, 8),
-        TARGETS,
+        shown(),
         SUPERCLASS_OF,
-        2,
         cache,
         fingerprint=fingerprint,
     )
 
 
-def test_a_score_is_the_share_of_views_that_are_right_within_the_superclass() -> None:
+def test_a_score_is_the_share_of_a_drawings_images_that_are_right_within_the_superclass() -> None:
     logits = torch.zeros(8, 6)
     logits[:, 5] = 9.0  # the other superclass does not count for the first four images
     logits[[0, 2, 3], TARGETS[[0, 2, 3]]] = 1.0
     logits[1, 1] = 1.0
     logits[6, 3] = 99.0
-    np.testing.assert_allclose(drawing_scores(logits, TARGETS, SUPERCLASS_OF, 2), [0.5, 1, 0, 0.5])
+    np.testing.assert_allclose(drawing_scores(logits, shown(), SUPERCLASS_OF), [0.5, 1, 0, 0.5])
+
+
+def shown() -> Shown:
+    return Shown(random_images(TINY, 8), TARGETS, torch.tensor([0, 0, 1, 1, 2, 2, 3, 3]))
 
 
 def test_measured_scores_are_those_of_the_device_and_are_not_measured_twice(
@@ -163,7 +182,7 @@ def test_measured_scores_are_those_of_the_device_and_are_not_measured_twice(
     for row, architecture in zip(first, architectures(TINY, 5), strict=True):
         with torch.no_grad():
             logits = net(random_images(TINY, 8), architecture, statistics.norm(architecture))
-        np.testing.assert_allclose(row, drawing_scores(logits, TARGETS, SUPERCLASS_OF, 2), atol=1e-4)
+        np.testing.assert_allclose(row, drawing_scores(logits, shown(), SUPERCLASS_OF), atol=1e-4)
     poisoned = random_net(TINY, seed=1)
     np.testing.assert_array_equal(scores_of(poisoned, statistics, cache), first)
     # Two more networks are measured, on the poisoned net; the known ones stay.

@@ -208,7 +208,7 @@ def random_bundle(space: ElasticSpace = TINY, seed: int = 0, sharpness: float = 
             head.weight.normal_(0, sharpness)
         generator.kernel.bias[-1] = -1000.0
     rng = np.random.default_rng(seed)
-    predictor = Predictor(rng.normal(0.1, 0.1, (2, generator.layout.gates)), np.zeros(2), 0.0, 1.0, 1.0)
+    predictor = Predictor(rng.normal(0.1, 0.1, (2, generator.layout.gates)), np.zeros(2), 0.0, 0.0, 1.0, 1.0)
     return assemble(
         "tiny",
         net,

@@ -1,0 +1,252 @@
+"""Exported files: how near they are to the numpy engine, how small, and how fast from request to first answer.
+
+    python -m benchmarks.exports
+    python -m benchmarks.exports --peers peers/bin/python     # against OFA + litert-torch / torch.onnx (see peers.py)
+
+- grid: 50 random architectures of the embedded bundle x every format and precision that runs here; greatest difference
+  of logits (as a part of the greatest logit) and share of equal labels, on random views of the test artist's drawings.
+- accuracy: top-1 within the known superclass of the TFLite precisions at the top budget of every task, with the paired
+  difference from float32 (needs the emoji drawings).
+- size: bytes of the files of a network of the paper's size, as a part of the float32 file.
+- first: from a request to the first answer of LiteRT, with its parts, for the same network; random weights.
+- steady: milliseconds of one image on one thread, all engines and precisions in turns.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+import statistics
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import eas_sdk
+from benchmarks.bootstrap import interval
+from benchmarks.drawings import Drawings, drawings
+from benchmarks.networks import ABOUT_300M, paper_runtime
+from benchmarks.record import record
+from eas_sdk.engine.registry import ENGINES, load_engine
+from eas_sdk.errors import MissingDependency
+from eas_sdk.export import EXPORTERS, Exporter, Options, load_exporter
+from eas_sdk.runtime import Runtime
+from eas_train.generator.measure import random_architecture
+from eas_train.progress import progress
+from exporters.tflite.exporter import file_parts
+from exporters.tflite.interpreter import Interpreter
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--networks", type=int, default=50, help="architectures in the grid")
+    parser.add_argument("--peers", help="a Python that has ofa and litert-torch (see benchmarks/peers.py)")
+    options = parser.parse_args()
+    runtime = eas_sdk.load()
+    data = drawings(runtime, "test", 4)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        paper = paper_runtime(folder)
+        figures = {
+            "grid": grid(runtime, data, options.networks, folder),
+            "accuracy": accuracy(runtime, data),
+            "size": sizes(paper, folder),
+            "first": first(paper),
+            "steady_ms": None,
+        }
+        peer = folder if options.peers else None
+        if options.peers:
+            done = subprocess.run(
+                [options.peers, Path(__file__).parent / "peers.py", folder], check=True, capture_output=True, text=True
+            )
+            figures["peer_ms"] = json.loads(done.stdout.splitlines()[-1])
+        figures["steady_ms"] = steady(paper, peer)
+        if options.peers:
+            figures["ratios"] = ratios(figures)
+    record("exports", figures)
+
+
+def chosen(precision: str, calibration: np.ndarray | None, **changes: Any) -> Options:
+    return replace(Options(precision, "uint8", "logits", calibration, "benchmark", ()), **changes)
+
+
+def runnable() -> dict[str, Exporter]:
+    """The exporters whose files run here."""
+    found = {}
+    for suffix in EXPORTERS:
+        if suffix != ".mlpackage":  # runs on macOS only
+            found[suffix] = load_exporter(suffix)
+    return found
+
+
+def grid(runtime: Runtime, data: Drawings, count: int, folder: Path) -> dict[str, Any]:
+    """Difference from the numpy engine over random architectures."""
+    import random
+
+    rng = random.Random(0)
+    made: dict[str, list[tuple[float, float]]] = {}
+    exporters = runnable()
+    with progress("grid", count) as update:
+        for i in range(count):
+            task = runtime.tasks[i % len(runtime.tasks)]
+            model = runtime.build(task, random_architecture(runtime.bundle.space, rng))
+            images = data.images[data.superclass == model.task.superclass]
+            pixels = images.reshape(-1, *images.shape[2:])[:64]
+            expected = model.logits(pixels)
+            for suffix, exporter in exporters.items():
+                for precision in exporter.precisions:
+                    options = chosen(precision, runtime.bundle.calibration_images)
+                    path = folder / f"network{suffix}"
+                    path.unlink(missing_ok=True)
+                    exporter.write({"main": model.graph}, path, options)
+                    found = exporter.run(path, "main", pixels.astype(np.float32) / 255, options)
+                    error = float(np.abs(found - expected).max() / np.abs(expected).max())
+                    agree = float((found.argmax(1) == expected.argmax(1)).mean())
+                    made.setdefault(f"{exporter.name} {precision}", []).append((error, agree))
+            update(i + 1, task)
+    return {
+        name: {
+            "greatest_error": float(f"{max(e for e, _ in values):.3g}"),
+            "mean_top1_agreement": round(float(np.mean([a for _, a in values])), 4),
+            "least_top1_agreement": round(min(a for _, a in values), 4),
+        }
+        for name, values in made.items()
+    }
+
+
+def accuracy(runtime: Runtime, data: Drawings) -> dict[str, Any]:
+    """Top-1 of TFLite files on the unseen artist's views, and the paired difference from float32 in points."""
+    precisions = load_exporter(".tflite").precisions
+    right: dict[str, list[np.ndarray]] = {p: [] for p in precisions}
+    superclass = []
+    for task in runtime.tasks:
+        model = runtime.specialize(task, runtime.budget_range(task)[1])
+        mine = data.superclass == model.task.superclass
+        images, targets = data.images[mine], data.targets[mine] - model.task.classes[0]
+        pixels = images.reshape(-1, *images.shape[2:])
+        superclass.append(np.full(len(images), model.task.superclass))
+        for precision in precisions:
+            options = chosen(precision, runtime.bundle.calibration_images)
+            logits = Interpreter(b"".join(file_parts({"main": model.graph}, options))).run(pixels)
+            hits = logits.argmax(1) == np.repeat(targets, images.shape[1])
+            right[precision].append(hits.reshape(len(images), -1).mean(1))
+    owners = np.concatenate(superclass)
+    joined = {precision: np.concatenate(shares) for precision, shares in right.items()}
+    return {
+        precision: {
+            "top1": round(interval(shares, owners)[0], 4),
+            "minus_float32_points": [round(100 * v, 2) for v in interval(shares - joined["float32"], owners)],
+        }
+        for precision, shares in joined.items()
+    }
+
+
+def sizes(paper: Runtime, folder: Path) -> dict[str, Any]:
+    """Bytes of each format and precision, and their ratio to float32."""
+    model = paper.build("things", ABOUT_300M)
+    calibration = np.random.default_rng(0).integers(0, 256, (2, 224, 224, 3), np.uint8)
+    found: dict[str, Any] = {"float32_weight_bytes": sum(w.nbytes for w in model.graph.weights.values())}
+    for suffix, exporter in runnable().items():
+        size = {}
+        for precision in exporter.precisions:
+            path = folder / f"paper-{precision}{suffix}"
+            exporter.write({"main": model.graph}, path, chosen(precision, calibration))
+            size[precision] = path.stat().st_size
+        found[exporter.name] = {p: {"bytes": b, "of_float32": round(b / size["float32"], 4)} for p, b in size.items()}
+    return found
+
+
+def first(paper: Runtime, rounds: int = 15) -> dict[str, Any]:
+    """Median milliseconds from a request to the first answer of LiteRT, and the parts."""
+    from eas_sdk.bank.slicing import cut
+
+    image = np.random.default_rng(0).random((1, 224, 224, 3), np.float32)
+    resolved = paper.specialize("things", paper.budget_range("things")[0]).task
+    options = chosen("float32", None, input="float32")
+    taken: dict[str, list[float]] = {name: [] for name in ("select", "slice", "write", "load", "first answer")}
+    for seed in range(rounds):
+        marks = [time.perf_counter()]
+        paper.architectures([("things", 300_000_000)], seed=seed)
+        marks.append(time.perf_counter())
+        graph = cut(paper.bundle, ABOUT_300M, resolved.classes)
+        marks.append(time.perf_counter())
+        content = b"".join(file_parts({"main": graph}, options))
+        marks.append(time.perf_counter())
+        interpreter = Interpreter(content)
+        marks.append(time.perf_counter())
+        interpreter.run(image)
+        marks.append(time.perf_counter())
+        for name, start, end in zip(taken, marks, marks[1:], strict=False):
+            taken[name].append(1e3 * (end - start))
+    parts = {name: round(statistics.median(values), 2) for name, values in taken.items()}
+    totals = [sum(values) for values in zip(*taken.values(), strict=True)]
+    return {"parts_ms": parts, "total_ms": round(statistics.median(totals), 2), "rounds": rounds}
+
+
+def steady(paper: Runtime, peer: Path | None) -> dict[str, float]:
+    """Milliseconds of one image on one thread: the median of many runs, in turns."""
+    graph = paper.build("things", ABOUT_300M).graph
+    image = np.random.default_rng(0).random((1, 224, 224, 3), np.float32)
+    calibration = np.random.default_rng(0).integers(0, 256, (2, 224, 224, 3), np.uint8)
+    runs: dict[str, Callable[[], object]] = {}
+    for name in ENGINES:
+        try:
+            program = load_engine(name).compile(graph)
+        except MissingDependency:
+            continue
+        runs[f"engine {name}"] = lambda program=program: program.run(image)  # type: ignore[misc]
+    for precision in load_exporter(".tflite").precisions:
+        content = b"".join(file_parts({"main": graph}, chosen(precision, calibration, input="float32")))
+        interpreter = Interpreter(content)
+        runs[f"TFLite {precision}"] = lambda interpreter=interpreter: interpreter.run(image)  # type: ignore[misc]
+    if peer is not None:
+        theirs = Interpreter(peer / "peer.tflite")
+        planar = np.ascontiguousarray(image.transpose(0, 3, 1, 2))
+        runs["litert-torch float32"] = lambda: theirs.run(planar)
+    return in_turns(runs)
+
+
+def in_turns(runs: Mapping[str, Callable[[], object]], rounds: int = 40) -> dict[str, float]:
+    """Median milliseconds of each."""
+    taken: dict[str, list[float]] = {name: [] for name in runs}
+    for run in runs.values():
+        run()
+    for _ in range(rounds):
+        for name, run in runs.items():
+            start = time.perf_counter()
+            run()
+            taken[name].append(1e3 * (time.perf_counter() - start))
+    return {name: round(statistics.median(values), 3) for name, values in taken.items()}
+
+
+def ratios(figures: Mapping[str, Any]) -> dict[str, float]:
+    """The comparisons that matter."""
+    ms, peer, total = figures["steady_ms"], figures["peer_ms"], figures["first"]["total_ms"]
+    return {
+        "get_active_subnet + litert_torch / ours": round(
+            (peer["get_active_subnet_ms"] + peer["litert_torch_convert_ms"]) / total, 1
+        ),
+        "get_active_subnet + torch.onnx / ours": round(
+            (peer["get_active_subnet_ms"] + peer["torch_onnx_export_ms"]) / total, 1
+        ),
+        "our TFLite / litert-torch's": round(ms["TFLite float32"] / ms["litert-torch float32"], 3),
+        "int8 / float32": round(ms["TFLite int8"] / ms["TFLite float32"], 3),
+        "numpy / LiteRT": round(ms["engine numpy"] / ms["engine litert"], 2),
+        "auto / best": round(
+            ms["engine auto"] / min(v for n, v in ms.items() if n.startswith("engine") and n != "engine auto"), 3
+        ),
+    }
+
+
+if __name__ == "__main__":
+    main()
