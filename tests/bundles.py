@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from eas_sdk.bank.bundle import Bundle, tensor_shapes
+from eas_sdk.bank.bundle import CALIBRATION, Bundle, tensor_shapes
 from eas_sdk.bank.container_writer import write
 from eas_sdk.graph.cost import cost
 from eas_sdk.space.choices import GateLayout
@@ -38,6 +38,7 @@ def random_bundle(
     space: ElasticSpace = SPACE,
     seed: int = 0,
     training: Mapping[str, Any] | None = None,
+    calibration_images: int = 4,
 ) -> Path:
     """Write `folder`/random.safetensors and return its path. Equal arguments give equal bytes.
 
@@ -49,6 +50,7 @@ def random_bundle(
         space: what the bank serves.
         seed: of all weights.
         training: the bundle's `training` section, for instance {"accuracy": [...]}.
+        calibration_images: how many it carries; noise.
     """
     rng = np.random.default_rng(seed)
     classes = sum(len(labels) for labels in superclasses.values())
@@ -60,6 +62,9 @@ def random_bundle(
     ends = [cost(structure(space, end, classes)).madds for end in (space.smallest, space.largest)]
     budgets = np.linspace(*ends, 4).tolist()
     tensors |= {f"selector/{k}": v for k, v in _selector(rng, space, len(superclasses), len(budgets)).items()}
+    if calibration_images:
+        shape = (calibration_images, space.input_size, space.input_size, 3)
+        tensors[CALIBRATION] = rng.integers(0, 256, shape, np.uint8)
     bundle = Bundle(
         name="random",
         space=space,

@@ -154,14 +154,13 @@ def _single(ct: Any, graph: Graph, path: Path, target: Any, options: Options) ->
 
 
 def _finish(ct: Any, package: Path, labels: tuple[str, ...], options: Options) -> None:
-    """Say what the package is; leave out dates and random identifiers, so that equal models are equal files."""
+    """Say what the package is; equal models become equal files."""
     spec = read_model(ct, package)
     metadata = spec.description.metadata
     kind = f"{len(labels)} labels, {options.precision}; Elastic Architecture Search"
     metadata.shortDescription = f"{options.title}: {kind}"
     metadata.author = f"eas_sdk {__version__}"
     metadata.license = "\n".join(options.attributions)
-    metadata.userDefined.clear()
     for key, value in {
         "title": options.title,
         "precision": options.precision,
@@ -171,7 +170,6 @@ def _finish(ct: Any, package: Path, labels: tuple[str, ...], options: Options) -
         "com.github.apple.coremltools.version": ct.__version__,
     }.items():
         metadata.userDefined[key] = value
-    spec.mlProgram.attributes.clear()  # when and by which version it was converted
     for description in spec.description.functions or [spec.description]:
         for feature in description.input:
             feature.shortDescription = "RGB image" if options.input == "uint8" else "RGB image, [1, S, S, 3] in 0 to 1"

@@ -110,12 +110,28 @@ def test_aliases_count_unless_they_turn_the_drawing_or_lead_to_another_emoji() -
     assert icon_names(icons, labels) == {**own, "bear": "bear-face"}
 
 
+def test_of_numbered_variants_the_first_is_taken_unless_there_is_a_plain_one() -> None:
+    icons = {"icons": {name: {} for name in ("owl-1", "owl-2", "dog", "dog-1", "tree-1")}}
+    found = icon_names(icons, [mammal("owl"), mammal("dog")])
+    assert (found["owl"], found["dog"]) == ("owl-1", "dog")
+    assert "tree" not in found
+
+
+def test_styles_that_are_no_whole_sets_draw_classes_and_do_not_choose_them() -> None:
+    counted, partial = STYLES[:8], STYLES[8]
+    base = {label.slug: label.slug for label in BASE}
+    names = {s: base | {"dog": "dog"} | ({} if i < 2 else {"cat": "cat"}) for i, s in enumerate(STYLES)}
+    plan = choose([*BASE, mammal("dog", 1), mammal("cat", 2)], names, counted)
+    assert next(s for s in plan.superclasses if s.name == "mammals").class_names == ("base-mammals", "dog")
+    assert plan.icons[partial]["dog"] == "dog"
+
+
 def test_a_superclass_without_classes_and_two_equal_slugs_are_errors() -> None:
     names = {s: {label.slug: label.slug for label in BASE} for s in STYLES}
     with pytest.raises(DataError, match="'birds' keeps no class: none is drawn by 7 styles"):
-        choose([label for label in BASE if label.slug != "base-birds"], names)
+        choose([label for label in BASE if label.slug != "base-birds"], names, STYLES)
     with pytest.raises(DataError, match="same label slug: base-birds"):
-        choose([*BASE, Label("base-birds", "", "animal-bird", 9)], names)
+        choose([*BASE, Label("base-birds", "", "animal-bird", 9)], names, STYLES)
 
 
 def test_reads_emojibase_without_emoji_that_have_no_subgroup(npm: Any, tmp_path: Path) -> None:

@@ -230,12 +230,12 @@ def test_large_weights_are_stored_in_few_bits(tmp_path: Path, precision: str, co
         difference = np.abs(stored - weight)
         if weight.size <= 2048:
             form, bound = "float16", np.abs(weight) * 2**-11 + 1e-7
-        elif precision == "palettized" and weight.size > 10_000:
+        elif precision == "palettized" and weight.size > 10_000 and not isinstance(node, DepthwiseConv2d):
             form, bound = "table", np.abs(weight).max() / 10
             assert len(np.unique(stored)) == 64
         else:
             most = np.abs(weight).max(tuple(range(1, weight.ndim)), keepdims=True)
-            form, bound = "int8", most / 127 * 0.51 + np.abs(weight) * 2**-10  # half a step, and float16
+            form, bound = "int8", most / 127 * 0.7  # half a step, and three times half a step of float16
             assert difference.max() > most.max() / 127 / 4
         assert (difference <= bound).all(), (node.name, form)
         forms[f"{type(node).__name__} {form}"] += 1
@@ -338,7 +338,8 @@ def test_files_of_other_threads_are_left_alone(tmp_path: Path, monkeypatch: pyte
 @installed
 def test_nothing_is_printed(tmp_path: Path) -> None:
     code = (
-        "import logging, sys; logging.basicConfig(); import eas_sdk; from eas_sdk.export import export; m = eas_sdk.specialize('birds', '4M');"
+        "import logging, sys; logging.basicConfig(); import eas_sdk; from eas_sdk.export import export;"
+        "m = eas_sdk.specialize('birds', '4M');"
         "export({'low': m, 'high': m}, sys.argv[1], precision='int8')"
     )
     root = Path(__file__).parents[2]

@@ -101,8 +101,7 @@ def test_what_cannot_be_exported_is_told(model: Model, tmp_path: Path) -> None:
 
 
 def test_int8_needs_images(tmp_path: Path) -> None:
-    """The bundle of the tests carries none."""
-    bare = eas_sdk.load(random_bundle(tmp_path))
+    bare = eas_sdk.load(random_bundle(tmp_path, calibration_images=0))
     model = bare.specialize(bare.tasks[0], bare.budget_range(bare.tasks[0])[1])
     with pytest.raises(InputError, match="calibrate"):
         model.export(tmp_path / "a.tflite", precision="int8")
