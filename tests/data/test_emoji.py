@@ -68,10 +68,10 @@ def test_prepare_builds_reports_and_goes_on(npm: Any, tmp_path: Path, without_np
     assert len(npm.calls) == 11
 
     splits = load_emoji(tmp_path / "cache")
-    assert splits.train.images.shape == (96, SIZE, SIZE, 4)
+    assert splits.train.images.shape == (109, SIZE, SIZE, 4)
     assert set(splits.test.sources) == {"emojione"}
     assert set(splits.validation.sources) == {"emojione-v1"}
-    assert len(set(splits.train.sources)) == 7
+    assert len(set(splits.train.sources)) == 8
     assert [s.name for s in splits.superclasses] == list(SUBGROUPS)
     assert superclass_of_class(splits.superclasses).tolist() == list(range(14))
     for image, target, name in zip(splits.test.images, splits.test.targets, splits.test.names, strict=True):
