@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import importlib
 import os
-import secrets
-import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -170,6 +168,9 @@ def export(
         ExportError: the file that was written does not compute what the numpy engine computes; it is removed.
         OSError: the file cannot be written.
     """
+    import secrets  # these two would add milliseconds to `import eas_sdk`
+    import shutil
+
     target = Path(path)
     exporter = load_exporter(target.suffix)
     options = _options(models, exporter, precision, input, output, calibration)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import importlib
 
-from eas_sdk.engine.auto import AutoEngine
 from eas_sdk.engine.protocol import Engine
 from eas_sdk.errors import InputError, closest
 
@@ -33,6 +32,8 @@ def load_engine(name: str = "numpy") -> Engine:
     return engine
 
 
-def fastest_engine() -> AutoEngine:
+def fastest_engine() -> Engine:
     """The engine "auto", over all others."""
+    from eas_sdk.engine.auto import AutoEngine  # what it measures and remembers with takes time to import
+
     return AutoEngine({name: functools.partial(load_engine, name) for name in ENGINES if name != "auto"})
