@@ -89,7 +89,7 @@ def test_labels_and_groups(whole: Bundle) -> None:
     selector = whole.group("selector")
     assert "lstm.bias" in selector
     assert selector["lstm.bias"] is whole.tensors["selector/lstm.bias"]
-    assert {name.partition("/")[0] for name in whole.tensors} == {"bank", "statistics", "selector"}
+    assert {name.partition("/")[0] for name in whole.tensors} == {"bank", "calibration", "statistics", "selector"}
 
 
 def test_a_narrowed_space_comes_back(whole: Bundle, tmp_path: Path) -> None:
@@ -206,7 +206,7 @@ def _needed(bundle: Bundle) -> list[str]:
 
 def test_every_malformed_tensor_is_named(whole: Bundle) -> None:
     names = _needed(whole)
-    assert {name for name in whole.tensors if not name.startswith("selector/")} == set(names)
+    assert {name for name in whole.tensors if not name.startswith(("selector/", "calibration/"))} == set(names)
     for name in names:
         good = whole.tensors[name]
         not_finite = good.copy()
@@ -232,8 +232,23 @@ def test_a_malformed_tensor_in_a_file(whole: Bundle, tmp_path: Path) -> None:
 
 
 def test_half_precision_is_allowed(whole: Bundle) -> None:
-    tensors = {name: tensor.astype(np.float16) for name, tensor in whole.tensors.items()}
+    tensors = {
+        name: tensor.astype(np.float16) if tensor.dtype.kind == "f" else tensor
+        for name, tensor in whole.tensors.items()
+    }
     bundles.check(dataclasses.replace(whole, tensors=tensors))
+
+
+def test_calibration_images_are_optional_and_fit_the_space(whole: Bundle) -> None:
+    images = whole.calibration_images
+    assert images is not None
+    rest = {name: tensor for name, tensor in whole.tensors.items() if name != "calibration/images"}
+    bare = dataclasses.replace(whole, tensors=rest)
+    bundles.check(bare)
+    assert bare.calibration_images is None
+    for bad in (images[0], images[:0], images[:, 1:], images[..., :1], images.astype(np.float32)):
+        with pytest.raises(BundleError, match=r"'calibration/images' is uint8 of shape \(N, 16, 16, 3\), N >= 1"):
+            bundles.check(dataclasses.replace(whole, tensors=rest | {"calibration/images": bad}))
 
 
 def test_a_tensor_of_another_kind_is_left_alone(whole: Bundle, tmp_path: Path) -> None:
