@@ -156,8 +156,9 @@ def export(
 
     Args:
         models: signature -> network; the first is what runs when no signature is named. Their labels are equal.
-        path: file to write; its suffix says the format: .tflite.
-        precision: "float32", "float16" (weights), "dynamic" (int8 weights) or "int8" (weights and activations).
+        path: file to write; its suffix says the format: .tflite, .onnx or .mlpackage (a folder).
+        precision: "float32", "float16" (weights), "int8", "dynamic" (TFLite: int8 weights) or "palettized" (Core ML);
+            see docs/exporting.md for what each format has.
         input: "uint8" pixels of 0 to 255, or "float32" in [0, 1]; RGB, N x S x S x 3 either way.
         output: "probabilities" or "logits".
         calibration: images [N, S, S, 3] for int8, and for the proof; by default those that the bundle carries.
@@ -185,6 +186,8 @@ def export(
         size = _size(temporary)
         if target.is_dir():
             shutil.rmtree(target)
+        elif temporary.is_dir():
+            target.unlink(missing_ok=True)  # a folder does not replace a file
         os.replace(temporary, target)
     finally:
         if temporary.is_dir():

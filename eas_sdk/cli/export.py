@@ -33,7 +33,7 @@ from eas_sdk.model import Model
     "--precision",
     default="float32",
     show_default=True,
-    help="float32, float16, int8; more by format: dynamic (TFLite).",
+    help="float32, float16, int8; dynamic (TFLite), palettized (Core ML).",
 )
 @click.option(
     "--input",

@@ -1,4 +1,4 @@
-"""The precisions of a Core ML package, as a pass over its MIL program (coremltools.optimize).
+"""The precisions of a Core ML package, as passes over its MIL program (coremltools.optimize).
 
 ==========  ====================================================================  ==========
 precision   weights                                                               arithmetic
@@ -31,9 +31,12 @@ PRECISIONS = ("float32", "float16", "int8", "palettized")
 THRESHOLD = 2048
 """Tensors with no more numbers than this are float16."""
 
-TABLE_BITS, TABLE_THRESHOLD = 6, 10_000
-"""Bits of a place in a table, and the same for tables: from here on coremltools finds the best table there is (k-means
-in one dimension, exact); below, it asks for scikit-learn."""
+TABLE_BITS = 6
+"""Of a place in a table."""
+
+TABLE_THRESHOLD = 10_000
+"""Tensors with no more numbers than this have no table: coremltools would ask for scikit-learn to find one. For larger
+ones it finds the best there is (k-means in one dimension, exact)."""
 
 
 def pipeline(ct: Any, precision: str, graph: Graph) -> Any:

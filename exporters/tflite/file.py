@@ -1,11 +1,13 @@
 """From TFLite programs to the bytes of a .tflite file (schema version 3, identifier TFL3).
 
-Slots are those of TensorFlow Lite's schema.fbs. Constants with equal bytes are one buffer, over all signatures.
+Slots are those of TensorFlow Lite's schema.fbs. Constants with equal bytes are one buffer, over all signatures; within
+one network only small ones are equal.
 """
 
 from __future__ import annotations
 
 import hashlib
+import sys
 from collections.abc import Mapping
 
 import numpy as np
@@ -34,6 +36,8 @@ TYPES = {
     np.dtype(np.uint8): 3,
     np.dtype(np.int8): 9,
 }
+SMALL_BYTES = 4096
+
 FUSED = {"none": 0, "relu": 1, "relu6": 3}
 
 RUNTIMES: Mapping[tuple[Kind, int], tuple[int, ...]] = {
@@ -64,7 +68,7 @@ def assemble(
         signatures: signature name -> program; the first one is what a plain interpreter runs.
         metadata: a TFLITE_METADATA flatbuffer.
     """
-    buffers = _Buffers()
+    buffers = _Buffers(compared_bytes=SMALL_BYTES if len(signatures) == 1 else sys.maxsize)
     codes: dict[tuple[Kind, int], int] = {}
     subgraphs = [_subgraph(name, program, buffers, codes) for name, program in signatures.items()]
     runtime = max((RUNTIMES.get(code, (1, 5, 0)) for code in codes), default=(1, 5, 0))
@@ -87,12 +91,17 @@ def assemble(
 class _Buffers:
     """The file's buffers; the first is empty, as the format demands."""
 
-    def __init__(self) -> None:
+    def __init__(self, compared_bytes: int) -> None:
+        """Arrays up to `compared_bytes` are compared with those before: hashing takes longer than all the rest."""
         self.tables: list[Table | str] = [{}]
+        self._compared_bytes = compared_bytes
         self._known: dict[tuple[int, bytes], int] = {}
 
     def add(self, data: npt.NDArray[np.generic]) -> int:
         content = np.ascontiguousarray(data).reshape(-1).view(np.uint8)
+        if content.size > self._compared_bytes:
+            self.tables.append({0: Blob(content)})
+            return len(self.tables) - 1
         key = content.size, hashlib.blake2b(content.data, digest_size=16).digest()
         if key not in self._known:
             self._known[key] = len(self.tables)

@@ -119,6 +119,9 @@ class _Integers:
             program.operators.append(operator)
             program.add("QUANTIZE", [operator.output], self._int8(operator.output))
             return
+        if operator.output == self.source.logits:
+            self._finish(operator)
+            return
         if operator.kind in LAYERS:
             inputs = self._layer_inputs(operator)
         else:
@@ -133,12 +136,19 @@ class _Integers:
                 inputs = tuple(self._constant(i) for i in inputs)
             out = self._int8(operator.output)
         program.operators.append(replace(operator, inputs=inputs, output=out))
-        if operator.output == self.source.logits:
-            self._finish(operator.output)
 
-    def _finish(self, logits: int) -> None:
-        """The logits are real again."""
-        self.program.add("DEQUANTIZE", [self.stored.pop(logits)], logits)
+    def _finish(self, operator: Operator) -> None:
+        """What makes the logits computes in float: their range on other images is not known, and cutting it off would
+        make the most certain labels equal. A layer's weights are int8 all the same."""
+        program = self.program
+        inputs = [self._real(i) for i in operator.inputs]
+        if operator.kind in LAYERS:
+            weight = self.source.tensors[operator.inputs[1]]
+            assert weight.data is not None
+            axis = _channel_axis(operator)
+            stored = program.constant(weight.name, *_stored(weight.data, _weight_scale(weight.data, axis), axis))
+            inputs[1] = program.add("DEQUANTIZE", [stored], program.tensor("", weight.shape))
+        program.operators.append(replace(operator, inputs=tuple(inputs)))
 
     def _int8(self, position: int) -> int:
         """The int8 tensor that stands for a float tensor of the source."""
