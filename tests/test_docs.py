@@ -77,10 +77,15 @@ def eas_commands(text: str) -> Iterator[tuple[str, bool]]:
     yield from ((code, False) for code in inline(text) if code.startswith("eas "))
 
 
+def context(command: click.Command) -> click.Context:
+    """click keeps the help option that it makes first, so it has to be the one of the real command line."""
+    return click.Context(command, help_option_names=["-h", "--help"])
+
+
 def command_fault(line: str, whole: bool) -> str:
     """Why the real command line would refuse `line`; "" where it would not."""
     try:
-        _, rest, _ = cli.make_parser(click.Context(cli)).parse_args(shlex.split(line, comments=True)[1:])
+        _, rest, _ = cli.make_parser(context(cli)).parse_args(shlex.split(line, comments=True)[1:])
         if not rest:
             return ""
         command = cli.get_command(click.Context(cli), rest[0])
@@ -89,7 +94,7 @@ def command_fault(line: str, whole: bool) -> str:
         if whole:
             command.make_context(rest[0], rest[1:])
         else:
-            command.make_parser(click.Context(command)).parse_args(rest[1:])
+            command.make_parser(context(command)).parse_args(rest[1:])
     except click.BadOptionUsage as error:  # an option without its value
         return error.format_message() if whole else ""
     except click.UsageError as error:
