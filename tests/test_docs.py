@@ -88,11 +88,11 @@ def command_fault(line: str, whole: bool) -> str:
         _, rest, _ = cli.make_parser(context(cli)).parse_args(shlex.split(line, comments=True)[1:])
         if not rest:
             return ""
-        command = cli.get_command(click.Context(cli), rest[0])
+        command = cli.get_command(context(cli), rest[0])
         if command is None:
             return f"no command {rest[0]!r}"
         if whole:
-            command.make_context(rest[0], rest[1:])
+            command.make_context(rest[0], rest[1:], parent=context(cli))
         else:
             command.make_parser(context(command)).parse_args(rest[1:])
     except click.BadOptionUsage as error:  # an option without its value
