@@ -107,10 +107,10 @@ class _Lowering:
             case "relu":
                 return program.add("Relu", [linear], self._tensor(node))
             case "hard_swish":
-                program.held[linear] = Held(node.name, linear=True, low=-3)
+                program.held[linear] = Held(node.name, linear=True)
                 return program.add("HardSwish", [linear], self._tensor(node))
             case "hard_sigmoid":
-                program.held[linear] = Held(node.name, linear=True, low=-3, high=3)
+                program.held[linear] = Held(node.name, linear=True)
                 return program.add("HardSigmoid", [linear], self._tensor(node), alpha=1 / 6, beta=0.5)
 
     def _tensor(self, node: Node) -> str:

@@ -10,17 +10,13 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
-import numpy.typing as npt
 
-from eas_sdk.engine.protocol import Array
-from eas_sdk.errors import InputError
+from exporters import quantization
 from exporters.calibration import Ranges
 from exporters.onnx.program import FLOAT, Constant, Operator, Program
+from exporters.quantization import Scale
 
 LAYERS = ("Conv", "Gemm")
-
-LARGEST_BIAS = 2.0**30
-"""Of an int32 bias: leaves room for what is added to it."""
 
 
 def float16_weights(program: Program) -> Program:
@@ -33,7 +29,7 @@ def float16_weights(program: Program) -> Program:
     for operator in program.operators:
         if operator.kind in LAYERS:
             data, weight, *bias = operator.inputs
-            made.constants[weight] = _halved(weight, program.constants[weight])
+            made.constants[weight] = quantization.float16(weight, program.constants[weight])
             real = made.add("Cast", [weight], made.name(f"{weight}.float"), to=FLOAT)
             operator = replace(operator, inputs=(data, real, *bias))
         made.operators.append(operator)
@@ -43,13 +39,6 @@ def float16_weights(program: Program) -> Program:
 def integers(program: Program, ranges: Ranges) -> Program:
     """int8 weights, a scale for each channel; uint8 activations; float32 where images come in and logits go out."""
     return _Integers(program, ranges).run()
-
-
-def scale_and_zero_point(low: float, high: float) -> tuple[np.float32, np.uint8]:
-    """How uint8 stands for a range, which is widened to include 0, so that zero is exact."""
-    low, high = min(low, 0.0), max(high, 0.0)
-    scale = np.float32(max((high - low) / 255, 1e-9))
-    return scale, np.uint8(np.clip(round(-low / float(scale)), 0, 255))
 
 
 @dataclass(frozen=True)
@@ -98,9 +87,10 @@ class _Integers:
         """Store what is `made` as the uint8 form of a tensor of the source."""
         program, held = self.program, self.source.held[tensor]
         low, high = self.ranges[held.node, held.linear]
-        step, zero_point = scale_and_zero_point(max(low, held.low), min(high, held.high))
+        step, zero_point = quantization.affine(low, high, 0)
         scale = program.constant(f"{tensor}.scale", np.array(step))
-        stored = _Stored(program.name(f"{tensor}.uint8"), scale, self._zero_point(np.array(zero_point)), step)
+        zero = self._zero_point(np.array(zero_point, np.uint8))
+        stored = _Stored(program.name(f"{tensor}.uint8"), scale, zero, step)
         program.add("QuantizeLinear", [made, stored.scale, stored.zero_point], stored.name)
         self._note(tensor, stored)
 
@@ -113,22 +103,16 @@ class _Integers:
     def _layer(self, operator: Operator) -> list[str]:
         """The weights and bias of a layer, stored as integers and read through DequantizeLinear."""
         program, (data, weight, *bias) = self.program, operator.inputs
-        values = program.constants[weight]
-        scale = _weight_scale(values)
-        step = self.stored[data].step
+        values, step = program.constants[weight], self.stored[data].step
+        scale = quantization.channel_scale(values, 0)
         if bias:
-            # An int32 bias counts in input scale times weight scale; a channel of tiny weights must leave room for it.
-            offsets = program.constants[bias[0]].astype(np.float64)
-            scale = np.maximum(scale, np.abs(offsets) / (float(step) * LARGEST_BIAS)).astype(np.float32)
-        per_channel = scale.reshape(-1, *[1] * (values.ndim - 1))
-        counts = np.rint(values.astype(np.float32) / per_channel).clip(-127, 127).astype(np.int8)
-        inputs = [self._read(weight, counts, scale)]
+            scale = quantization.room_for_bias(scale, program.constants[bias[0]], float(step))
+        inputs = [self._read(weight, quantization.int8(values, scale, 0), scale)]
         if bias:
-            product = (step * scale).astype(np.float32)
-            inputs.append(self._read(bias[0], np.rint(offsets / product.astype(np.float64)).astype(np.int32), product))
+            inputs.append(self._read(bias[0], *quantization.int32_bias(program.constants[bias[0]], step, scale)))
         return inputs
 
-    def _read(self, name: str, counts: Constant, scale: Array) -> str:
+    def _read(self, name: str, counts: Constant, scale: Scale) -> str:
         """Store a constant as integers that have a scale for each channel, with zero for zero."""
         program = self.program
         program.constants[name] = counts
@@ -152,19 +136,3 @@ class _Integers:
 def _empty(source: Program) -> Program:
     """A program with the constants of another, and no operators yet."""
     return Program(source.input, source.output, constants=dict(source.constants), names=set(source.names))
-
-
-def _halved(name: str, weight: Constant) -> Constant:
-    with np.errstate(over="ignore"):
-        halved = weight.astype(np.float16)
-    if not np.isfinite(halved).all():
-        most = float(np.abs(weight).max())
-        raise InputError(f"float16 weights lie within ±65504; {name!r} has {most:g}: use float32")
-    return halved
-
-
-def _weight_scale(weight: Constant) -> npt.NDArray[np.float32]:
-    """[channels]: the scale that stores each channel's greatest magnitude as 127."""
-    most: npt.NDArray[np.float32] = np.abs(weight.astype(np.float32)).reshape(len(weight), -1).max(1)
-    scale: npt.NDArray[np.float32] = np.maximum(most / np.float32(127), np.float32(1e-9))
-    return scale

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
@@ -35,16 +34,10 @@ FLOAT = 1
 
 @dataclass(frozen=True)
 class Held:
-    """Which values of the graph a tensor holds: those of a node, before or after its activation.
-
-    Attributes:
-        low, high: what lies outside may as well lie on the border: what reads the tensor sees no difference.
-    """
+    """Which values of the graph a tensor holds: those of a node, before or after its activation."""
 
     node: str
     linear: bool = False
-    low: float = -math.inf
-    high: float = math.inf
 
 
 @dataclass(frozen=True)

@@ -12,18 +12,15 @@ from dataclasses import replace
 from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
 
-from eas_sdk.errors import InputError
+from exporters import quantization
 from exporters.calibration import Ranges
+from exporters.quantization import Constant, Scale
 from exporters.tflite.program import Operator, Program, Quantization, Tensor, compact
 
 Precision = Literal["float32", "float16", "dynamic", "int8"]
 
 LAYERS = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED")
-
-LARGEST_BIAS = 2.0**30
-"""Of an int32 bias: leaves room for what is added to it."""
 
 
 def float16_weights(program: Program) -> Program:
@@ -35,12 +32,8 @@ def float16_weights(program: Program) -> Program:
 
     def shrink(rewriter: _Rewriter, operator: Operator, weight: Tensor) -> int:
         assert weight.data is not None
-        with np.errstate(over="ignore"):
-            data = weight.data.astype(np.float16)
-        if not np.isfinite(data).all():
-            most = float(np.abs(weight.data).max())
-            raise InputError(f"float16 weights lie within ±65504; {weight.name!r} has {most:g}: use float32")
-        return rewriter.dequantized(weight, rewriter.program.constant(weight.name, data))
+        halved = quantization.float16(weight.name, weight.data)
+        return rewriter.dequantized(weight, rewriter.program.constant(weight.name, halved))
 
     return _Rewriter(program).run(shrink)
 
@@ -51,7 +44,7 @@ def dynamic_range(program: Program) -> Program:
     def shrink(rewriter: _Rewriter, operator: Operator, weight: Tensor) -> int:
         assert weight.data is not None
         axis = _channel_axis(operator)
-        scale = _weight_scale(weight.data, axis)
+        scale = quantization.channel_scale(weight.data, axis)
         stored = rewriter.program.constant(weight.name, *_stored(weight.data, scale, axis))
         return stored if operator.kind == "CONV_2D" else rewriter.dequantized(weight, stored)
 
@@ -65,9 +58,7 @@ def integers(program: Program, ranges: Ranges) -> Program:
 
 def activation_quantization(low: float, high: float) -> Quantization:
     """int8 over a range, which is widened to include 0, so that zero is exact."""
-    low, high = min(low, 0.0), max(high, 0.0)
-    scale = np.float32(max((high - low) / 255, 1e-9))
-    zero_point = int(np.clip(round(-128 - low / float(scale)), -128, 127))
+    scale, zero_point = quantization.affine(low, high, -128)
     return Quantization(np.array([scale]), np.array([zero_point], np.int64))
 
 
@@ -146,7 +137,8 @@ class _Integers:
             weight = self.source.tensors[operator.inputs[1]]
             assert weight.data is not None
             axis = _channel_axis(operator)
-            stored = program.constant(weight.name, *_stored(weight.data, _weight_scale(weight.data, axis), axis))
+            scale = quantization.channel_scale(weight.data, axis)
+            stored = program.constant(weight.name, *_stored(weight.data, scale, axis))
             inputs[1] = program.add("DEQUANTIZE", [stored], program.tensor("", weight.shape))
         program.operators.append(replace(operator, inputs=tuple(inputs)))
 
@@ -155,8 +147,8 @@ class _Integers:
         tensor = self.source.tensors[position]
         assert tensor.held is not None
         low, high = self.ranges[tensor.held.node, tensor.held.linear]
-        quantization = activation_quantization(low * tensor.held.factor, high * tensor.held.factor)
-        made = self.program.tensor(tensor.name, tensor.shape, np.int8, quantization)
+        over = activation_quantization(low * tensor.held.factor, high * tensor.held.factor)
+        made = self.program.tensor(tensor.name, tensor.shape, np.int8, over)
         self.stored[position] = made
         return made
 
@@ -172,9 +164,9 @@ class _Integers:
         tensor = self.program.tensors[position]
         if tensor.data is None or tensor.dtype != np.float32:
             return position
-        quantization = activation_quantization(float(tensor.data.min()), float(tensor.data.max()))
-        q = np.rint(tensor.data / quantization.scale[0]) + quantization.zero_point[0]
-        return self.program.constant(tensor.name, q.clip(-128, 127).astype(np.int8), quantization)
+        over = activation_quantization(float(tensor.data.min()), float(tensor.data.max()))
+        counts = np.rint(tensor.data / over.scale[0]) + over.zero_point[0]
+        return self.program.constant(tensor.name, counts.clip(-128, 127).astype(np.int8), over)
 
     def _layer_inputs(self, operator: Operator) -> tuple[int, ...]:
         program = self.program
@@ -185,16 +177,15 @@ class _Integers:
         assert values is not None
         assert offsets is not None
         axis = _channel_axis(operator)
-        # An int32 bias counts in input scale times weight scale; a channel of tiny weights must leave room for it.
-        least = np.abs(offsets) / (float(source.scale[0]) * LARGEST_BIAS)
-        scale = np.maximum(_weight_scale(values, axis), least).astype(np.float32)
-        bias_scale = (source.scale * scale).astype(np.float32)
-        counted = np.rint(offsets / bias_scale.astype(np.float64)).astype(np.int32)
-        zeros = np.zeros(len(scale), np.int64)
+        step = source.scale[0]
+        scale = quantization.room_for_bias(quantization.channel_scale(values, axis), offsets, float(step))
+        counts, product = quantization.int32_bias(offsets, step, scale)
         return (
             self.stored[data],
             program.constant(self.source.tensors[weight].name, *_stored(values, scale, axis)),
-            program.constant(self.source.tensors[bias].name, counted, Quantization(bias_scale, zeros)),
+            program.constant(
+                self.source.tensors[bias].name, counts, Quantization(product, np.zeros(len(product), np.int64))
+            ),
         )
 
 
@@ -203,19 +194,7 @@ def _channel_axis(operator: Operator) -> int:
     return 3 if operator.kind == "DEPTHWISE_CONV_2D" else 0
 
 
-def _weight_scale(weight: npt.NDArray[np.generic], axis: int) -> npt.NDArray[np.float32]:
-    """[channels]: the scale that stores each channel's greatest magnitude as 127."""
-    others = tuple(i for i in range(weight.ndim) if i != axis)
-    most: npt.NDArray[np.float32] = np.abs(weight.astype(np.float32)).max(others)
-    scale: npt.NDArray[np.float32] = np.maximum(most / np.float32(127), np.float32(1e-9))
-    return scale
-
-
-def _stored(
-    weight: npt.NDArray[np.generic], scale: npt.NDArray[np.float32], axis: int
-) -> tuple[npt.NDArray[np.int8], Quantization]:
+def _stored(weight: Constant, scale: Scale, axis: int) -> tuple[Constant, Quantization]:
     """Symmetric int8 weights and how to read them."""
-    shape = [1] * weight.ndim
-    shape[axis] = -1
-    q = np.rint(weight.astype(np.float32) / scale.reshape(shape)).clip(-127, 127).astype(np.int8)
-    return q, Quantization(scale, np.zeros(len(scale), np.int64), axis)
+    over = Quantization(scale, np.zeros(len(scale), np.int64), axis)
+    return quantization.int8(weight, scale, axis), over
