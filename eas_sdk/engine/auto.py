@@ -77,7 +77,7 @@ class AutoEngine:
                 programs[name] = load().compile(graph, threads=threads)
         if len(programs) == 1:
             return next(iter(programs.items()))
-        blank = np.zeros((1, graph.input_size, graph.input_size, 3), np.float32)
+        blank = np.zeros((1, *graph.input_shape), np.float32)
         times: dict[str, list[float]] = {name: [] for name in programs}
         for program in programs.values():
             program.run(blank)  # memory and caches

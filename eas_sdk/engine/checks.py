@@ -55,17 +55,18 @@ def check_graph(graph: Graph) -> None:
         raise InputError(f"a graph has one label per output channel ({channels}), got {len(graph.labels)} labels")
 
 
-def check_images(images: object, size: int, channels: int = 3) -> None:
-    """Check one batch of images.
+def check_images(images: object, shape: tuple[int, int, int]) -> None:
+    """Check one batch of images of a shape H x W x C.
 
     Raises:
-        ImageError: not a float32 array N x size x size x channels, or a value that is NaN or outside [0, 1].
+        ImageError: not a float32 array N x H x W x C, or a value that is NaN or outside [0, 1].
     """
     if not isinstance(images, np.ndarray) or images.dtype != np.float32:
         kind = getattr(images, "dtype", type(images).__name__)
         raise ImageError(f"images must be a float32 numpy array, got {kind}")
-    if images.ndim != 4 or images.shape[1:] != (size, size, channels):
-        raise ImageError(f"images must have the shape (N, {size}, {size}, {channels}), got {images.shape}")
+    if images.ndim != 4 or images.shape[1:] != shape:
+        wanted = ", ".join(map(str, shape))
+        raise ImageError(f"images must have the shape (N, {wanted}), got {images.shape}")
     if images.size:
         low, high = images.min(), images.max()
         if not (low >= 0 and high <= 1):  # NaN spreads to both and compares false

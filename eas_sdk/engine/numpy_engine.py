@@ -24,7 +24,7 @@ from eas_sdk.engine.numpy_kernels.lowering import lower
 from eas_sdk.engine.numpy_kernels.plan import Builder, Plan
 from eas_sdk.engine.protocol import Array
 from eas_sdk.graph.cost import output_shape
-from eas_sdk.graph.nodes import INPUT, Graph, Normalize
+from eas_sdk.graph.nodes import INPUT, Graph
 
 TOGETHER_VALUES = 512 * 1024
 """Images are run together while the largest tensor of all of them holds no more values: enough to spread the cost of
@@ -61,9 +61,7 @@ class NumpyProgram:
     """
 
     def __init__(self, graph: Graph, threads: int) -> None:
-        first = graph.nodes[0]
-        assert isinstance(first, Normalize)
-        self._size, self._channels = first.size, first.channels
+        self._input_shape = graph.input_shape
         self._output_shape = output_shape(graph.nodes[-1])
         self._steps = lower(graph)
         self._threads = threads
@@ -79,7 +77,7 @@ class NumpyProgram:
         Raises:
             ImageError: another type, shape or dtype, or values outside [0, 1].
         """
-        check_images(images, self._size, self._channels)
+        check_images(images, self._input_shape)
         total = len(images)
         out = np.empty((total, *self._output_shape), np.float32)
         if total == 0:
@@ -111,7 +109,7 @@ class NumpyProgram:
                 self._batch, self._idle = batch, []
             plan = self._idle.pop() if self._idle else None
         if plan is None:
-            plan = Builder(batch, self._steps).build(INPUT, self._channels, self._size)
+            plan = Builder(batch, self._steps).build(INPUT, self._input_shape[2], self._input_shape[0])
         yield plan
         with self._lock:
             if batch == self._batch:

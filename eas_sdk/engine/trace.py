@@ -42,7 +42,7 @@ def trace(graph: Graph, images: Array) -> Iterator[Traced]:
         ImageError: the images do not fit the graph.
     """
     check_graph(graph)
-    check_images(images, graph.input_size, images.shape[-1] if images.ndim == 4 else 3)
+    check_images(images, graph.input_shape)
     last_reader = {name: node.name for node in graph.nodes for name in node.inputs}
     made: dict[str, Array] = {INPUT: images}
     for node in graph.nodes:

@@ -143,6 +143,11 @@ class Graph:
     @property
     def input_size(self) -> int:
         """Side of the square input image, in pixels."""
+        return self.input_shape[0]
+
+    @property
+    def input_shape(self) -> tuple[int, int, int]:
+        """Height, width and channels of one image."""
         first = self.nodes[0]
         assert isinstance(first, Normalize)
-        return first.size
+        return first.size, first.size, first.channels

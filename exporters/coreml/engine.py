@@ -53,12 +53,12 @@ class CoreMLProgram:
             package = build(ct, {SIGNATURE: graph}, Path(folder), OPTIONS)
         self._predictor = Predictor(package, SIGNATURE)
         self._lock = threading.Lock()
-        self._size, self._shape = graph.input_size, output_shape(graph.nodes[-1])
+        self._input_shape, self._output_shape = graph.input_shape, output_shape(graph.nodes[-1])
 
     def run(self, images: Array) -> Array:
         """See `Program.run`."""
-        check_images(images, self._size)
+        check_images(images, self._input_shape)
         if len(images) == 0:
-            return np.empty((0, *self._shape), np.float32)
+            return np.empty((0, *self._output_shape), np.float32)
         with self._lock:
             return self._predictor.run(images)

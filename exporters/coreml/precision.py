@@ -12,11 +12,6 @@ palettized  the same, and above 10,000: 6-bit places in a table of 64 values;   
 
 The rest stays float16: small tensors are a twentieth of a network. One table for a whole tensor, which is all that
 iOS 16 has, does not fit depthwise channels, whose batch-norm differs.
-
-Greatest difference of logits from float32, as a part of the greatest logit, over drawings and 14 networks of the emoji
-bundle, and the package's size as a part of the float32 weights: float16 0.002 and 0.53, int8 0.011 and 0.30, palettized
-0.020 and 0.26 (with 4 bits instead of 6: 0.073 and 0.22). A palettized network of the paper's size takes 5 to 10
-seconds to write.
 """
 
 from __future__ import annotations

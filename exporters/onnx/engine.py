@@ -39,13 +39,12 @@ class OnnxRuntimeProgram:
 
     def __init__(self, graph: Graph, threads: int) -> None:
         program = lower(graph, uint8_input=False, softmax=False)
-        self._size, _, self._channels = program.input.shape
-        self._shape = output_shape(graph.nodes[-1])
+        self._input_shape, self._output_shape = graph.input_shape, output_shape(graph.nodes[-1])
         self._session = Session(assemble(program, title="eas_sdk", metadata={}), threads=threads)
 
     def run(self, images: Array) -> Array:
         """See `Program.run`."""
-        check_images(images, self._size, self._channels)
+        check_images(images, self._input_shape)
         if len(images) == 0:
-            return np.empty((0, *self._shape), np.float32)
+            return np.empty((0, *self._output_shape), np.float32)
         return self._session.run(images)

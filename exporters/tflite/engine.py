@@ -38,11 +38,11 @@ class LiteRTProgram:
     def __init__(self, graph: Graph, threads: int) -> None:
         parts = assemble({"main": lower(graph, uint8_input=False, softmax=False)}, description="eas_sdk")
         self._interpreter = Interpreter(b"".join(parts), threads=threads)
-        self._size, self._shape = graph.input_size, output_shape(graph.nodes[-1])
+        self._input_shape, self._output_shape = graph.input_shape, output_shape(graph.nodes[-1])
 
     def run(self, images: Array) -> Array:
         """See `Program.run`."""
-        check_images(images, self._size)
+        check_images(images, self._input_shape)
         if len(images) == 0:
-            return np.empty((0, *self._shape), np.float32)
+            return np.empty((0, *self._output_shape), np.float32)
         return self._interpreter.run(images)

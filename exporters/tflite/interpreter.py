@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from eas_sdk.engine.protocol import Array
-from eas_sdk.errors import MissingDependency
+from eas_sdk.errors import ExportError, MissingDependency
 
 PACKAGES = ("ai_edge_litert.interpreter", "tflite_runtime.interpreter")
 
@@ -34,22 +34,30 @@ def interpreter_module() -> Any:
 
 
 class Interpreter:
-    """One subgraph of a model, for one image at a time; a lock lets threads take turns."""
+    """One subgraph of a model, for one image at a time; a lock lets threads take turns.
+
+    Raises:
+        MissingDependency: neither package is installed.
+        ExportError: the file is no model that LiteRT can run, or has no such signature.
+    """
 
     def __init__(self, model: Path | bytes, *, signature: str | None = None, threads: int = 1) -> None:
         module = interpreter_module()
         source = {"model_content": model} if isinstance(model, bytes) else {"model_path": str(model)}
-        self._interpreter = module.Interpreter(num_threads=threads, **source)
         self._lock = threading.Lock()
-        if signature is None:
-            self._interpreter.allocate_tensors()
-            self._input = self._interpreter.get_input_details()[0]
-            self._output = self._interpreter.get_output_details()[0]
-            self._runner = None
-        else:
-            self._runner = self._interpreter.get_signature_runner(signature)
-            (self._input_name,) = self._runner.get_input_details()
-            (self._output_name,) = self._runner.get_output_details()
+        try:
+            self._interpreter = module.Interpreter(num_threads=threads, **source)
+            if signature is None:
+                self._interpreter.allocate_tensors()
+                self._input = self._interpreter.get_input_details()[0]
+                self._output = self._interpreter.get_output_details()[0]
+                self._runner = None
+            else:
+                self._runner = self._interpreter.get_signature_runner(signature)
+                (self._input_name,) = self._runner.get_input_details()
+                (self._output_name,) = self._runner.get_output_details()
+        except (ValueError, RuntimeError) as error:  # what LiteRT raises for files cut short and operators it lacks
+            raise ExportError(f"a .tflite file is a complete model that LiteRT can run; got {error}") from error
 
     def run(self, images: npt.NDArray[np.generic]) -> Array:
         """N x labels for images N x S x S x 3 of the input's own type."""

@@ -52,7 +52,7 @@ class _Lowering:
 
     def run(self, uint8_input: bool, softmax: bool) -> Program:
         program, first = self.program, self.graph.nodes[0]
-        shape = (1, self.graph.input_size, self.graph.input_size, 3)
+        shape = (1, *self.graph.input_shape)
         if uint8_input:
             image = program.tensor("image", shape, np.uint8, UINT8)
             real = program.add("DEQUANTIZE", [image], program.tensor("", shape))

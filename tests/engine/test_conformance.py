@@ -11,7 +11,7 @@ from engine.graphs import error, images, make_graph, mobilenet, reference
 from eas_sdk.engine import ENGINES, load_engine
 from eas_sdk.engine.protocol import Engine
 from eas_sdk.errors import ImageError, InputError, MissingDependency
-from eas_sdk.graph.nodes import Graph
+from eas_sdk.graph.nodes import INPUT, Conv2d, Graph, Node, Normalize
 
 TOLERANCE = 1e-4
 
@@ -27,6 +27,13 @@ def engine(request: pytest.FixtureRequest) -> Engine:
 @pytest.fixture(scope="module")
 def graph() -> Graph:
     return make_graph(mobilenet(32))
+
+
+def test_it_prints_nothing(engine: Engine, graph: Graph, capfd: pytest.CaptureFixture[str]) -> None:
+    engine.compile(graph, threads=2).run(images(32, 2))
+    printed, errors = capfd.readouterr()
+    assert printed == ""
+    assert [line for line in errors.splitlines() if not line.startswith("INFO: ")] == []  # LiteRT has no way to hush
 
 
 def test_it_has_the_name_it_is_registered_under(engine: Engine) -> None:
@@ -50,15 +57,22 @@ def test_it_runs_graphs_that_end_in_a_feature_map(engine: Engine) -> None:
     assert error(engine.compile(graph).run(batch), reference(graph, batch)) < TOLERANCE
 
 
+def test_images_may_have_any_layout_and_number_of_channels(engine: Engine) -> None:
+    nodes: list[Node] = [Normalize("n", (INPUT,), 9, 1), Conv2d("c", ("n",), 9, 1, 4, 3, 2, 0, "relu")]
+    graph = make_graph(nodes)
+    batch = np.asfortranarray(images(9, 5, channels=1))[::-2]
+    assert error(engine.compile(graph).run(batch), reference(graph, batch)) < TOLERANCE
+
+
 def test_no_images_give_no_logits(engine: Engine, graph: Graph) -> None:
     assert engine.compile(graph).run(images(32, 1)[:0]).shape == (0, len(graph.labels))
 
 
 def test_batches_of_any_size_follow_each_other(engine: Engine, graph: Graph) -> None:
     program = engine.compile(graph)
-    batch = images(32, 5)
+    batch = images(32, 40)
     whole = program.run(batch)
-    for count in (1, 5, 2):
+    for count in (1, 40, 5):
         assert error(program.run(batch[:count]), whole[:count]) < TOLERANCE
 
 

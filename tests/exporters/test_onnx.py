@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import math
 import sys
-import threading
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,7 +19,7 @@ from hypothesis import strategies as st
 import eas_sdk
 from eas_sdk.cli.drawings import load_drawings
 from eas_sdk.engine import load_engine
-from eas_sdk.errors import ExportError, ImageError, InputError, MissingDependency
+from eas_sdk.errors import ExportError, InputError, MissingDependency
 from eas_sdk.export import InputKind, Options, OutputKind, export
 from eas_sdk.graph.nodes import (
     INPUT,
@@ -385,64 +383,6 @@ def test_the_engine_without_a_package(package: str, monkeypatch: pytest.MonkeyPa
     _without(package, monkeypatch)
     with pytest.raises(MissingDependency, match=rf"needs {package}, .* pip install 'eas-sdk\[onnx\]'"):
         load_engine("onnxruntime")
-
-
-@pytest.mark.parametrize("threads", [1, 2])
-@pytest.mark.parametrize("count", [0, 1, 17, 40])
-def test_the_engine_runs_batches_of_any_size(count: int, threads: int, capfd: pytest.CaptureFixture[str]) -> None:
-    graph = make_graph(mobilenet(16, classes=5))
-    batch = images(16, count)
-    found = load_engine("onnxruntime").compile(graph, threads=threads).run(batch)
-    assert found.shape == (count, 5)
-    assert found.dtype == np.float32
-    if count:
-        assert error(found, reference(graph, batch)) < 1e-5
-    assert capfd.readouterr() == ("", "")
-
-
-def test_the_engine_shares_its_programs_with_threads() -> None:
-    graph = make_graph(mobilenet(32))
-    program = load_engine("onnxruntime").compile(graph)
-    batches = [images(32, 1 + i % 3, seed=i) for i in range(6)]
-    expected = [reference(graph, batch) for batch in batches]
-    errors: list[float] = []
-    barrier = threading.Barrier(len(batches))
-
-    def work(index: int) -> None:
-        barrier.wait()
-        errors.extend(error(program.run(batches[index]), expected[index]) for _ in range(10))
-
-    threads = [threading.Thread(target=work, args=(i,)) for i in range(len(batches))]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert len(errors) == 10 * len(batches)
-    assert max(errors) < 1e-5
-
-
-def test_the_engine_takes_images_of_any_layout_and_number_of_channels() -> None:
-    nodes: list[Node] = [Normalize("n", (INPUT,), 9, 1), Conv2d("c", ("n",), 9, 1, 4, 3, 2, 0, "relu")]
-    graph = make_graph(nodes)
-    batch = np.asfortranarray(images(9, 5, channels=1))[::-2]
-    found = load_engine("onnxruntime").compile(graph).run(batch)
-    assert found.shape == (3, 4, 4, 4)
-    assert error(found, reference(graph, batch)) < 1e-5
-
-
-def test_the_engine_checks_what_it_is_given() -> None:
-    engine, graph = load_engine("onnxruntime"), make_graph(mobilenet(16))
-    with pytest.raises(InputError, match="threads"):
-        engine.compile(graph, threads=0)
-    with pytest.raises(InputError, match="labels"):
-        engine.compile(dataclasses.replace(graph, labels=("one",)))
-    program = engine.compile(graph)
-    with pytest.raises(ImageError, match="float32"):
-        program.run(pixels(16))
-    with pytest.raises(ImageError, match="shape"):
-        program.run(images(17))
-    with pytest.raises(ImageError, match=r"\[0, 1\]"):
-        program.run(np.full((1, 16, 16, 3), math.nan, np.float32))
 
 
 def test_a_model_on_the_engine(models: list[Model]) -> None:

@@ -20,7 +20,7 @@ from ai_edge_litert.compiled_model import CompiledModel
 
 import eas_sdk
 from eas_sdk.engine.numpy_engine import NumpyEngine
-from eas_sdk.errors import InputError
+from eas_sdk.errors import ExportError, InputError
 from eas_sdk.export import Options, proof_images
 from eas_sdk.graph.nodes import Add, Conv2d, DepthwiseConv2d, Graph, Multiply
 from eas_sdk.model import Model
@@ -236,3 +236,20 @@ def test_mediapipe_classifies_with_it(pixels: str, tmp_path: Path) -> None:
             found = classifier.classify(seen).classifications[0].categories
             assert [c.category_name for c in found] == [label for label, _ in expected.top]
             assert [c.score for c in found] == pytest.approx([p for _, p in expected.top], abs=0.01)
+
+
+@pytest.mark.parametrize("kept", [0, 0.5, 0.99])
+def test_a_file_that_was_cut_is_refused(kept: float, tmp_path: Path) -> None:
+    path = tmp_path / "network.tflite"
+    TFLiteExporter().write({"main": make_graph(mobilenet(16))}, path, options(size=16))
+    content = path.read_bytes()
+    path.write_bytes(content[: int(kept * len(content))])
+    with pytest.raises(ExportError, match="a complete model that LiteRT can run"):
+        TFLiteExporter().run(path, "main", np.zeros((1, 16, 16, 3), np.float32), options(size=16))
+
+
+def test_a_signature_that_the_file_lacks_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "network.tflite"
+    TFLiteExporter().write({"main": make_graph(mobilenet(16))}, path, options(size=16))
+    with pytest.raises(ExportError, match="other"):
+        TFLiteExporter().run(path, "other", np.zeros((1, 16, 16, 3), np.float32), options(size=16))
