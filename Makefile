@@ -27,7 +27,8 @@ lint: $(VENV)/test.stamp
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 
-# Builds the sdist, the wheel from it, and runs the wheel with numpy alone: the pinned numpy, then the oldest one.
+# Builds the sdist, the wheel from it, and runs the wheel with numpy alone: the pinned numpy, then the oldest one; then
+# with the extra `litert` alone.
 wheel-test: $(VENV)/test.stamp
 	rm -rf build dist
 	PIP_CONSTRAINT=constraints.txt $(BIN)/python -m build --quiet --outdir dist
@@ -36,6 +37,9 @@ wheel-test: $(VENV)/test.stamp
 	$(WHEEL_VENV)/bin/python -I tests/wheel_smoke.py
 	$(WHEEL_VENV)/bin/python -m pip install --quiet --only-binary :all: --requirement constraints-oldest.txt
 	$(WHEEL_VENV)/bin/python -I tests/wheel_smoke.py
+	$(PYTHON) -m venv --clear $(WHEEL_VENV)
+	$(WHEEL_VENV)/bin/python -m pip install $(PIN) "$$(ls dist/*.whl)[litert]"
+	$(WHEEL_VENV)/bin/python -I tests/wheel_smoke.py litert
 
 # A stamp is newer than what decides its contents, so an up-to-date .venv is used as it is.
 $(VENV)/demo.stamp: $(SETUP)

@@ -22,15 +22,8 @@ from benchmarks.drawings import accuracy_by_drawing, drawings
 from benchmarks.record import record
 from eas_sdk.runtime import Runtime
 from eas_sdk.space.architecture import Architecture
-from eas_sdk.space.choices import (
-    GateLayout,
-    choices_of_gates,
-    decode,
-    effective_gates,
-    encode,
-    gates_of_choices,
-    madds_table,
-)
+from eas_sdk.space.choices import GateLayout, choices_of_gates, decode, effective_gates, encode, gates_of_choices
+from eas_sdk.space.tables import madds_table
 from eas_train.progress import progress
 
 LEVELS = (0.0, 0.1, 0.3, 0.5, 0.7, 0.9, 1.0)

@@ -17,6 +17,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import random
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
@@ -41,7 +42,7 @@ from eas_sdk.engine.registry import ENGINES, load_engine
 from eas_sdk.errors import MissingDependency
 from eas_sdk.export import EXPORTERS, Exporter, Options, load_exporter
 from eas_sdk.runtime import Runtime
-from eas_train.generator.measure import random_architecture
+from eas_sdk.space.sample import random_architecture
 from eas_train.progress import progress
 from exporters.tflite.exporter import file_parts
 from exporters.tflite.interpreter import Interpreter
@@ -91,8 +92,6 @@ def runnable() -> dict[str, Exporter]:
 
 def grid(runtime: Runtime, data: Drawings, count: int, folder: Path) -> dict[str, Any]:
     """Difference from the numpy engine over random architectures."""
-    import random
-
     rng = random.Random(0)
     made: dict[str, list[tuple[float, float]]] = {}
     exporters = runnable()
@@ -216,13 +215,15 @@ def steady(paper: Runtime, peer: Path | None) -> dict[str, float]:
     return in_turns(runs)
 
 
-def in_turns(runs: Mapping[str, Callable[[], object]], rounds: int = 40) -> dict[str, float]:
-    """Median milliseconds of each."""
+def in_turns(runs: Mapping[str, Callable[[], object]], rounds: int = 80) -> dict[str, float]:
+    """Median milliseconds of each. The order changes from round to round: what ran before decides what is cached."""
     taken: dict[str, list[float]] = {name: [] for name in runs}
+    order = list(runs.items())
     for run in runs.values():
         run()
     for _ in range(rounds):
-        for name, run in runs.items():
+        random.shuffle(order)
+        for name, run in order:
             start = time.perf_counter()
             run()
             taken[name].append(1e3 * (time.perf_counter() - start))

@@ -16,7 +16,8 @@ import numpy as np
 
 import eas_sdk
 from benchmarks.record import record
-from eas_sdk.space.choices import encode, madds_table
+from eas_sdk.space.choices import encode
+from eas_sdk.space.tables import madds_table
 
 
 def main() -> None:

@@ -22,12 +22,12 @@ import torch
 
 from benchmarks.bootstrap import interval
 from benchmarks.record import record
+from eas_sdk.space.sample import random_architecture
 from eas_train import checkpoint
 from eas_train.data.augment import augment
 from eas_train.data.emoji import load_emoji
 from eas_train.data.imageset import Splits, superclass_of_class
 from eas_train.data.views import views
-from eas_train.generator.measure import random_architecture
 from eas_train.progress import progress
 from eas_train.recipe import Phase, Recipe, SupernetRecipe
 from eas_train.supernet.evaluate import logits_of, recalibrated, within_superclass

@@ -27,10 +27,10 @@ from benchmarks.bootstrap import interval
 from benchmarks.drawings import drawings
 from benchmarks.record import record
 from eas_sdk.space.architecture import Architecture
+from eas_sdk.space.sample import random_architecture
 from eas_train.bundle import to_supernet
 from eas_train.data.augment import augment
 from eas_train.data.emoji import load_emoji
-from eas_train.generator.measure import random_architecture
 from eas_train.progress import progress
 from eas_train.recipe import Recipe
 from eas_train.statistics.model import fit, observe

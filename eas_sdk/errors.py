@@ -6,10 +6,12 @@
     ├── InputError (ValueError)          what the caller passed
     │   ├── TaskError                    unknown, empty or duplicate superclass
     │   ├── BudgetError                  a budget that cannot be read
-    │   │   └── InfeasibleBudget         readable, but below the smallest network; names the nearest feasible
+    │   │   └── InfeasibleBudget         readable, but no network meets it; names the nearest feasible
     │   ├── ImageError                   wrong shape, dtype, range or not finite
     │   └── ArchitectureError            not a member of the search space
     ├── BundleError (ValueError)         a bundle file that is cut, altered, or of another version
+    ├── TableError (ValueError)          a latency table, power table or policy that cannot be read, or does not fit
+    ├── DeviceError (RuntimeError)       a device that is gone, refuses, is too hot, or answers what cannot be read
     ├── DataError (ValueError)           training data that is missing, malformed or fails its checksum
     ├── ExportError (RuntimeError)       a written file that does not compute what the numpy engine computes
     ├── TrainingError (RuntimeError)     a training that cannot go on (diverged, checkpoint of another recipe)
@@ -22,6 +24,10 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from eas_sdk.budget import Budget
 
 
 class EasError(Exception):
@@ -41,27 +47,27 @@ class BudgetError(InputError):
 
 
 class InfeasibleBudget(BudgetError):
-    """A readable budget below the smallest network of the task.
+    """A readable budget that no network of the task meets.
 
     Attributes:
-        nearest_madds: the smallest budget, in multiply-adds, that the task can meet.
+        nearest: the budget with its bounds raised, where they must be, to what the smallest network takes.
     """
 
-    def __init__(self, message: str, *, nearest_madds: int) -> None:
+    def __init__(self, message: str, *, nearest: Budget) -> None:
         super().__init__(message)
-        self.nearest_madds = nearest_madds
+        self.nearest = nearest
 
     def __reduce__(self) -> tuple[object, ...]:
         # Exceptions are rebuilt from their positional arguments alone, in process pools for one.
-        return _infeasible, (self.args[0], self.nearest_madds)
+        return _infeasible, (self.args[0], self.nearest)
 
 
 class ImageError(InputError):
     """Images of a wrong shape, dtype or range, or holding NaN."""
 
 
-def _infeasible(message: str, nearest_madds: int) -> InfeasibleBudget:
-    return InfeasibleBudget(message, nearest_madds=nearest_madds)
+def _infeasible(message: str, nearest: Budget) -> InfeasibleBudget:
+    return InfeasibleBudget(message, nearest=nearest)
 
 
 class ArchitectureError(InputError):
@@ -70,6 +76,14 @@ class ArchitectureError(InputError):
 
 class BundleError(EasError, ValueError):
     """A bundle file that is truncated, altered, malformed or of an unknown version."""
+
+
+class TableError(EasError, ValueError):
+    """A latency table, power table or policy that is malformed, of another version, or does not fit the networks."""
+
+
+class DeviceError(EasError, RuntimeError):
+    """A device that is gone, refuses, is too hot to measure, or answers what cannot be read."""
 
 
 class DataError(EasError, ValueError):

@@ -13,6 +13,7 @@ from eas_sdk.engine.numpy_engine import NumpyEngine, NumpyProgram
 from eas_sdk.engine.protocol import Program
 from eas_sdk.export import SIGNATURE, Export, InputKind, OutputKind, export
 from eas_sdk.graph.cost import Cost
+from eas_sdk.graph.memory import memory_bytes
 from eas_sdk.graph.nodes import Graph
 from eas_sdk.images import as_float_batch
 from eas_sdk.space.architecture import Architecture
@@ -46,6 +47,9 @@ class Model:
         cost: multiply-adds, parameters, peak activation bytes.
         graph: its nodes and float32 weights.
         bundle: what it was cut out of.
+        program: the network as an engine runs it.
+        engine: that engine's name.
+        latency_ms: time of one image, as the latency table predicts it that the budget was met by; None without one.
     """
 
     task: Task
@@ -54,6 +58,8 @@ class Model:
     graph: Graph
     bundle: Bundle
     program: Program
+    engine: str = "numpy"
+    latency_ms: float | None = None
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -69,6 +75,11 @@ class Model:
     def parameters(self) -> int:
         """Trained parameters."""
         return self.cost.parameters
+
+    @property
+    def memory_bytes(self) -> int:
+        """Peak memory of a prediction, weights included, as predicted for the engine."""
+        return memory_bytes(self.graph.nodes, self.engine)
 
     @property
     def input_size(self) -> int:

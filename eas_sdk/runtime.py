@@ -12,15 +12,20 @@ from dataclasses import dataclass
 from eas_sdk.bank import bundle as bundles
 from eas_sdk.bank.bundle import Bundle
 from eas_sdk.bank.slicing import cut
-from eas_sdk.budget import Budget, format_madds
+from eas_sdk.budget import Budget
+from eas_sdk.device.power import DEFAULT, PowerTable
 from eas_sdk.engine.registry import load_engine
-from eas_sdk.errors import InfeasibleBudget, InputError
+from eas_sdk.errors import InputError
 from eas_sdk.graph.cost import cost
+from eas_sdk.graph.memory import memory_model
+from eas_sdk.latency.table import LatencyTable
+from eas_sdk.latency.table import read as read_latency_table
+from eas_sdk.limits import Costs, request
 from eas_sdk.model import Model
-from eas_sdk.selector.protocol import Request, Selector
+from eas_sdk.selector.protocol import Selector
 from eas_sdk.selector.registry import load_selector
 from eas_sdk.space.architecture import Architecture
-from eas_sdk.space.choices import madds_range
+from eas_sdk.space.tables import madds_range
 from eas_sdk.task import Task, resolve
 
 EMBEDDED = "emoji.safetensors"
@@ -33,10 +38,14 @@ class Runtime:
     Attributes:
         bundle: the file's contents.
         selector: what picks architectures.
+        latency: for budgets in time and energy; None: this machine's own, of the engine that is asked for.
+        power: for budgets in energy.
     """
 
     bundle: Bundle
     selector: Selector
+    latency: LatencyTable | None = None
+    power: PowerTable = DEFAULT
 
     @property
     def tasks(self) -> tuple[str, ...]:
@@ -61,18 +70,31 @@ class Runtime:
         """
         return madds_range(self.bundle.space, len(resolve(task, self.bundle.superclasses).classes))
 
-    def architectures(self, requests: Sequence[tuple[str | Task, object]], *, seed: int = 0) -> list[Architecture]:
+    def architectures(
+        self,
+        requests: Sequence[tuple[str | Task, object]],
+        *,
+        seed: int = 0,
+        engine: str = "numpy",
+        threads: int = 1,
+    ) -> list[Architecture]:
         """Architectures for many (task, budget) requests in one forward pass of the selector.
 
         Equal requests with equal seeds give equal answers, alone or among others.
 
+        Args:
+            engine, threads: what budgets in time, energy and memory hold for.
+
         Raises:
             TaskError, BudgetError, InfeasibleBudget: of the first request that is at fault.
+            TableError: a budget in time or energy, and no latency table for the engine and threads.
             InputError: the seed is not an integer of 0 or more.
         """
-        if isinstance(seed, bool) or not isinstance(seed, numbers.Integral) or seed < 0:
-            raise InputError(f"a seed is an integer of 0 or more; got {seed!r}")
-        return self.selector.select([self._request(task, budget) for task, budget in requests], seed=int(seed))
+        seed, asked = check_seed(seed), []
+        for task, budget in requests:
+            resolved, parsed = resolve(task, self.bundle.superclasses), read_budget(budget)
+            asked.append(request(self.bundle.space, resolved, parsed, self.costs(parsed, engine, threads)))
+        return self.selector.select(asked, seed=seed)
 
     def specialize(
         self, task: str | Task, budget: object, *, seed: int = 0, engine: str = "numpy", threads: int = 1
@@ -81,7 +103,9 @@ class Runtime:
 
         Args:
             task: a superclass, one of `tasks`.
-            budget: the most multiply-adds: a number, a text such as "4M", or a Budget.
+            budget: what one image may cost: "4M" multiply-adds (or a number of them), "12ms", "0.5mJ", "20MB", "40%" of
+                the way from the smallest network to the largest, several joined by "and", a Budget; or "auto": what
+                the default policy allows in the device's present state.
             seed: of the selector's sampling.
             engine: what runs the network (see `eas_sdk.engine.ENGINES`).
             threads: most threads for one prediction.
@@ -89,14 +113,30 @@ class Runtime:
         Raises:
             TaskError: there is no such task.
             BudgetError: the budget cannot be read.
-            InfeasibleBudget: it is below the smallest network of the task.
+            InfeasibleBudget: the smallest network of the task takes more.
+            TableError: a budget in time or energy, and no latency table for the engine and threads.
         """
-        resolved = resolve(task, self.bundle.superclasses)
-        (architecture,) = self.architectures([(resolved, budget)], seed=seed)
-        return self.build(resolved, architecture, engine=engine, threads=threads)
+        resolved, parsed = resolve(task, self.bundle.superclasses), read_budget(budget)
+        costs = self.costs(parsed, engine, threads)
+        if engine == "auto" and self.latency is None and costs.latency is not None:
+            engine = costs.latency.conditions.engine
+        asked = request(self.bundle.space, resolved, parsed, costs)
+        (architecture,) = self.selector.select([asked], seed=check_seed(seed))
+        return self.build(resolved, architecture, engine=engine, threads=threads, latency=costs.latency)
 
-    def build(self, task: str | Task, architecture: Architecture, *, engine: str = "numpy", threads: int = 1) -> Model:
+    def build(
+        self,
+        task: str | Task,
+        architecture: Architecture,
+        *,
+        engine: str = "numpy",
+        threads: int = 1,
+        latency: LatencyTable | None = None,
+    ) -> Model:
         """The network of a given architecture for a task, whatever it costs.
+
+        Args:
+            latency: predicts the model's `latency_ms`; by default the runtime's table, if it has one.
 
         Raises:
             TaskError: there is no such task.
@@ -105,28 +145,71 @@ class Runtime:
         resolved = resolve(task, self.bundle.superclasses)
         graph = cut(self.bundle, architecture, resolved.classes)
         program = load_engine(engine).compile(graph, threads=threads)
-        return Model(resolved, architecture, cost(graph.nodes), graph, self.bundle, program)
+        table = latency or self.latency
+        latency_ms = None if table is None else table.latency_ms(graph.nodes)
+        return Model(resolved, architecture, cost(graph.nodes), graph, self.bundle, program, engine, latency_ms)
 
-    def _request(self, task: str | Task, budget: object) -> Request:
-        resolved = resolve(task, self.bundle.superclasses)
-        parsed = Budget.parse(budget)
-        low, _ = self.budget_range(resolved)
-        if parsed.madds < low:
-            raise InfeasibleBudget(
-                f"the smallest network for {resolved.name!r} takes {low} multiply-adds "
-                f"({format_madds(low)}), the nearest feasible budget; got {parsed.madds} ({parsed})",
-                nearest_madds=low,
-            )
-        return Request(resolved.superclass, len(resolved.classes), parsed.madds)
+    def costs(self, budget: Budget, engine: str = "numpy", threads: int = 1) -> Costs:
+        """What networks cost on an engine, as far as a budget asks for it.
+
+        Raises:
+            TableError: the budget bounds time or energy, and there is no latency table.
+        """
+        latency = self.latency
+        if latency is None and (budget.latency_ms is not None or budget.energy_mj is not None):
+            from eas_sdk.latency.store import find, find_fastest
+
+            latency = find_fastest(self.bundle.space, threads) if engine == "auto" else find(engine, threads)
+        return Costs(latency, self.power, memory_model(engine))
 
 
-def load(path: str | os.PathLike[str] | None = None) -> Runtime:
+def check_seed(seed: object) -> int:
+    """A seed as int.
+
+    Raises:
+        InputError: it is not an integer of 0 or more.
+    """
+    if isinstance(seed, bool) or not isinstance(seed, numbers.Integral) or seed < 0:
+        raise InputError(f"a seed is an integer of 0 or more; got {seed!r}")
+    return int(seed)
+
+
+def read_budget(budget: object) -> Budget:
+    """The budget that a caller gave; "auto" asks the device.
+
+    Raises:
+        BudgetError: it cannot be read.
+    """
+    if isinstance(budget, str) and budget.strip().lower() == "auto":
+        from eas_sdk.device.policy import DEFAULT_POLICY, decide
+        from eas_sdk.device.state import read_state
+
+        return decide(DEFAULT_POLICY, read_state()).budget
+    return Budget.parse(budget)
+
+
+def load(
+    path: str | os.PathLike[str] | None = None,
+    *,
+    latency: LatencyTable | str | os.PathLike[str] | None = None,
+    power: PowerTable | str | os.PathLike[str] = DEFAULT,
+) -> Runtime:
     """Load a bundle: the embedded one (14 superclasses of emoji drawings), or the file at `path`.
+
+    Args:
+        latency: the latency table that budgets in time and energy are met by, or its file: of a phone, for instance.
+            By default the one of this machine, engine and number of threads, which `eas lut build` measures.
+        power: the power table for budgets in energy, or its file.
 
     Raises:
         BundleError: the file is truncated, altered, malformed or of another version.
+        TableError: a table's file is malformed.
         FileNotFoundError: there is no such file.
     """
+    if isinstance(latency, (str, os.PathLike)):
+        latency = read_latency_table(latency)
+    if isinstance(power, (str, os.PathLike)):
+        power = PowerTable.read(power)
     if path is not None:
         bundle = bundles.read(path)
     else:
@@ -134,7 +217,7 @@ def load(path: str | os.PathLike[str] | None = None) -> Runtime:
         # context on every system that lets a mapped file be unlinked.
         with importlib.resources.as_file(importlib.resources.files("eas_sdk") / "assets" / EMBEDDED) as file:
             bundle = bundles.read(file)
-    return Runtime(bundle, load_selector(bundle))
+    return Runtime(bundle, load_selector(bundle), latency, power)
 
 
 @functools.lru_cache(maxsize=1)

@@ -17,9 +17,10 @@ from eas_sdk.graph.nodes import Conv2d, DepthwiseConv2d, Node
 from eas_sdk.selector.protocol import Request
 from eas_sdk.selector.registry import load_selector
 from eas_sdk.space.architecture import Architecture
-from eas_sdk.space.choices import choices_of_gates, decode, encode, gates_of_choices, madds_table
+from eas_sdk.space.choices import choices_of_gates, decode, encode, gates_of_choices
 from eas_sdk.space.elastic import ElasticSpace
 from eas_sdk.space.structure import structure
+from eas_sdk.space.tables import madds_table
 from eas_sdk.task import Superclass
 from eas_train.generator.model import ArchitectureGenerator
 from eas_train.generator.predictor import Predictor

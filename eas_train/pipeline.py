@@ -26,7 +26,9 @@ from eas_sdk.errors import DataError, InputError, closest
 from eas_sdk.selector.protocol import Request
 from eas_sdk.selector.registry import load_selector
 from eas_sdk.space.architecture import Architecture
-from eas_sdk.space.choices import encode, gates_of_choices, madds_table
+from eas_sdk.space.choices import encode, gates_of_choices
+from eas_sdk.space.sample import random_architecture
+from eas_sdk.space.tables import madds_table
 from eas_sdk.task import Superclass
 from eas_train import bundle as bundles
 from eas_train import checkpoint
@@ -34,7 +36,7 @@ from eas_train.data.augment import augment
 from eas_train.data.imageset import ImageSet, Splits, digest, superclass_of_class
 from eas_train.data.views import views
 from eas_train.generator import predictor as predictors
-from eas_train.generator.measure import Shown, measure, random_architecture
+from eas_train.generator.measure import Shown, measure
 from eas_train.generator.model import ArchitectureGenerator
 from eas_train.generator.train import new_generator, train_generator
 from eas_train.recipe import Recipe

@@ -8,6 +8,7 @@ import re
 
 import eas_sdk
 from eas_sdk import errors
+from eas_sdk.budget import Budget
 from eas_sdk.errors import InfeasibleBudget
 
 LINE = re.compile(r"    (?P<branch>[│├└─ ]*)(?P<name>\w+)(?: \((?P<base>\w+)\)| {2})")
@@ -43,5 +44,5 @@ def test_the_package_exports_the_errors_that_its_functions_raise() -> None:
 
 
 def test_an_infeasible_budget_survives_a_process_boundary() -> None:
-    again = pickle.loads(pickle.dumps(InfeasibleBudget("too small", nearest_madds=7)))
-    assert (str(again), again.nearest_madds) == ("too small", 7)
+    again = pickle.loads(pickle.dumps(InfeasibleBudget("too small", nearest=Budget(7))))
+    assert (str(again), again.nearest) == ("too small", Budget(7))

@@ -15,8 +15,9 @@ import eas_sdk
 from eas_sdk import Budget, Runtime
 from eas_sdk.errors import ArchitectureError, BudgetError, ImageError, InfeasibleBudget, InputError, TaskError
 from eas_sdk.graph.cost import cost
-from eas_sdk.space.choices import encode, madds_table
+from eas_sdk.space.choices import encode
 from eas_sdk.space.structure import structure
+from eas_sdk.space.tables import madds_table
 from eas_sdk.task import Task, resolve
 
 SIDE = SPACE.input_size
@@ -123,10 +124,11 @@ def test_the_nearest_feasible_budget_is_feasible_and_one_less_is_not(runtime: Ru
     for budget in (1, "1k", 0.5, 400_000):
         with pytest.raises(InfeasibleBudget) as caught:
             runtime.specialize(task, budget)
-        nearest = caught.value.nearest_madds
+        nearest = caught.value.nearest.madds
         assert str(nearest) in str(caught.value)
         assert repr(task) in str(caught.value)
         assert isinstance(caught.value, BudgetError)
+    assert nearest is not None
     assert runtime.specialize(task, nearest).madds == nearest == runtime.budget_range(task)[0]
     with pytest.raises(InfeasibleBudget):
         runtime.specialize(task, nearest - 1)
@@ -134,7 +136,7 @@ def test_the_nearest_feasible_budget_is_feasible_and_one_less_is_not(runtime: Ru
 
 @pytest.mark.parametrize("budget", [None, "", "4X", "-1", float("nan"), float("inf"), 0, True, [], "1e400"])
 def test_a_malformed_budget_is_refused(runtime: Runtime, budget: object) -> None:
-    with pytest.raises(BudgetError, match="multiply-adds") as caught:
+    with pytest.raises(BudgetError, match="a budget is") as caught:
         runtime.specialize("birds", budget)
     assert not isinstance(caught.value, InfeasibleBudget)
 

@@ -1,9 +1,14 @@
-"""What `make wheel-test` runs where the wheel and numpy are the only packages; not a pytest file."""
+"""What `make wheel-test` runs where the wheel and numpy are the only packages; not a pytest file.
+
+With the argument "litert", for an environment that the wheel's extra of that name has made: the same network through
+LiteRT, and as a .tflite file.
+"""
 
 from __future__ import annotations
 
 import importlib.util
 import sys
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -37,6 +42,21 @@ def specialize_and_predict() -> str:
     return f"a network for {task!r} of {model.madds} of {budget} multiply-adds predicts"
 
 
+def run_with_litert() -> str:
+    """The same through LiteRT, compared with numpy, and as a proved int8 file."""
+    runtime = eas_sdk.load()
+    task = runtime.tasks[0]
+    model = eas_sdk.specialize(task, runtime.budget_range(task)[1], engine="litert")
+    images = np.random.default_rng(0).integers(0, 256, (2, model.input_size, model.input_size, 3), dtype=np.uint8)
+    expected = model.reference(images)
+    error = np.abs(model.logits(images) - expected).max() / np.abs(expected).max()
+    assert error < 1e-4, f"LiteRT is {error:g} away from numpy"
+    with tempfile.TemporaryDirectory() as folder:
+        made = model.export(Path(folder) / "model.tflite", precision="int8")
+        assert made.proof is not None, made.unproved
+    return f"LiteRT runs it, and an int8 file of {made.bytes} bytes is proved"
+
+
 def main() -> None:
     installed = Path(eas_sdk.__file__).parents[1]
     assert installed != ROOT, f"eas_sdk comes from the checkout, {installed}, not from the wheel"
@@ -47,6 +67,8 @@ def main() -> None:
         getattr(eas_sdk, name)
     bundled = any((installed / "eas_sdk" / "assets").rglob("*.safetensors"))
     outcome = specialize_and_predict() if bundled else "imports; it holds no bundle"
+    if sys.argv[1:] == ["litert"]:
+        outcome += "; " + run_with_litert()
     python = sys.version.split()[0]
     print(f"wheel of eas_sdk {__version__}, numpy {np.__version__}, Python {python}: {outcome}")
 

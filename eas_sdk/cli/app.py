@@ -9,9 +9,11 @@ import click
 
 from eas_sdk._version import __version__
 from eas_sdk.cli.demo import demo
+from eas_sdk.cli.device import device
 from eas_sdk.cli.evaluate import evaluate
 from eas_sdk.cli.export import export
 from eas_sdk.cli.info import info
+from eas_sdk.cli.lut import lut
 from eas_sdk.cli.output import print_error
 from eas_sdk.cli.predict import predict
 from eas_sdk.cli.specialize import specialize
@@ -76,5 +78,5 @@ def cli(debug: bool) -> None:
     """
 
 
-for _command in (info, specialize, predict, export, demo, evaluate, data, train):
+for _command in (info, specialize, predict, export, demo, evaluate, lut, device, data, train):
     cli.add_command(_command)

@@ -13,7 +13,7 @@ import click
 from eas_sdk.engine.registry import load_engine
 from eas_sdk.errors import BundleError
 from eas_sdk.runtime import EMBEDDED, Runtime, load
-from eas_sdk.space.choices import madds_table
+from eas_sdk.space.tables import madds_table
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -29,6 +29,19 @@ json_option = click.option(
 )
 
 
+latency_option = click.option(
+    "--latency-table",
+    "latency",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Meets budgets in ms and mJ by this table, of a phone for instance.  [default: this machine's, see `eas lut`]",
+)
+engine_option = click.option("--engine", default="numpy", show_default=True, help="What runs the network here.")
+threads_option = click.option(
+    "--threads", default=1, show_default=True, type=click.IntRange(min=1), help="Most threads for one image."
+)
+
+
 def _split(ctx: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(name.strip() for value in values for name in value.split(",") if name.strip()))
 
@@ -38,18 +51,18 @@ def tasks_option(text: str) -> Callable[[Callable[..., T]], Callable[..., T]]:
     return click.option("--tasks", multiple=True, metavar="NAME[,NAME...]", callback=_split, help=text)
 
 
-def open_runtime(bundle: Path | None) -> Runtime:
-    """The runtime of `bundle`, or of the embedded one.
+def open_runtime(bundle: Path | None, latency: Path | None = None) -> Runtime:
+    """The runtime of `bundle`, or of the embedded one, with a latency table.
 
     Its table of multiply-adds and the engine's code are loaded here, and do not count in later timings.
 
     Raises:
-        BundleError, FileNotFoundError: see `eas_sdk.load`.
+        BundleError, TableError, FileNotFoundError: see `eas_sdk.load`.
     """
     try:
-        runtime = load(bundle)
+        runtime = load(bundle, latency=latency)
     except FileNotFoundError:
-        if bundle is not None:
+        if bundle is not None or latency is not None:
             raise
         raise BundleError("this installation ships no bundle; name one with --bundle FILE") from None
     madds_table(runtime.bundle.space)

@@ -9,13 +9,18 @@ import click
 import numpy as np
 
 from eas_sdk.budget import Budget
-from eas_sdk.cli.common import bundle_option, json_option, open_runtime
+from eas_sdk.cli.common import bundle_option, json_option, latency_option, open_runtime
 from eas_sdk.cli.images import SUFFIXES, read_image
 from eas_sdk.cli.output import percent, print_facts, print_json, print_table, size
 from eas_sdk.errors import InputError
 from eas_sdk.export import EXPORTERS, SIGNATURE, Export, InputKind, OutputKind, load_exporter
 from eas_sdk.export import export as write_export
 from eas_sdk.model import Model
+from eas_sdk.runtime import read_budget
+from eas_sdk.task import Task
+
+RUNS = {".tflite": "litert", ".onnx": "onnxruntime", ".mlpackage": "coreml"}
+"""Suffix -> the engine for which budgets in time and memory hold, where no table of a device says otherwise."""
 
 
 @click.command()
@@ -54,6 +59,7 @@ from eas_sdk.model import Model
 @click.option(
     "--seed", default=0, show_default=True, type=click.IntRange(min=0), help="Seed of the selector's sampling."
 )
+@latency_option
 @bundle_option
 @json_option
 def export(
@@ -65,12 +71,14 @@ def export(
     logits: bool,
     calibration: Path | None,
     seed: int,
+    latency: Path | None,
     bundle: Path | None,
     as_json: bool,
 ) -> None:
     """Write networks to files that phones run.
 
-    TASK is a name that `eas info` lists. BUDGET is the most multiply-adds of one image: 4000000, 4M, 350k.
+    TASK is a name that `eas info` lists. BUDGET is what one image may take: multiply-adds (4M), time on the device of
+    the latency table (12ms), memory (20MB), and what else `eas specialize` reads.
 
     The file is run where its runtime is installed and compared with this package's own engine on real images; one
     that differs is not kept. Several budgets make one file with a signature for each (.tflite) or a function for
@@ -80,13 +88,19 @@ def export(
     Examples:
       eas export birds 4M                                  birds.tflite, float32
       eas export birds 4M -o birds.tflite --precision int8
-      eas export birds 4M 8M 16M -o birds.tflite           three networks: budget_4M, budget_8M, budget_16M
+      eas export birds 4M 8M 16M -o birds.tflite           three networks: budget_4_00M, budget_8_00M, ...
+      eas export birds 12ms --latency-table pixel.json     what that phone runs in 12 ms
     """
     target = path or Path(f"{task}.tflite")
     load_exporter(target.suffix)  # a wrong suffix is told before anything is computed
-    runtime = open_runtime(bundle)
-    limits = list(dict.fromkeys(Budget.parse(budget) for budget in budgets))
-    models = {_signature(limit, len(limits)): runtime.specialize(task, limit, seed=seed) for limit in limits}
+    runtime = open_runtime(bundle, latency)
+    limits = list(dict.fromkeys(read_budget(budget) for budget in budgets))
+    requests: list[tuple[str | Task, object]] = [(task, limit) for limit in limits]
+    drawn = runtime.architectures(requests, seed=seed, engine=RUNS[target.suffix])
+    models = {
+        _signature(limit, len(limits)): runtime.build(task, architecture)
+        for limit, architecture in zip(limits, drawn, strict=True)
+    }
     images = None if calibration is None else _images(calibration, runtime.bundle.space.input_size)
     output: OutputKind = "logits" if logits else "probabilities"
     made = write_export(models, target, precision=precision, input=pixels, output=output, calibration=images)

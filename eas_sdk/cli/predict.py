@@ -16,7 +16,9 @@ from eas_sdk.errors import ImageError
 @click.command()
 @click.argument("images", nargs=-1, required=True, metavar="IMAGE...", type=click.Path(path_type=Path))
 @click.option("--task", required=True, help="What the images show: a name that `eas info` lists.")
-@click.option("--budget", required=True, help="Most multiply-adds of one image: 4000000, 4M, 350k.")
+@click.option(
+    "--budget", default="auto", show_default=True, help="What one image may take: 4M, 12ms; see `eas specialize`."
+)
 @click.option(
     "--top-k",
     default=3,

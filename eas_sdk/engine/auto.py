@@ -1,8 +1,8 @@
 """The engine "auto": the fastest of the installed engines, measured once for a machine and a family of networks.
 
 A family is what has the same input size and, to a power of two, the same multiply-adds: within one, the same engine
-wins. Results are kept in a JSON file in the user's cache folder ($EAS_CACHE_DIR, else $XDG_CACHE_HOME/eas_sdk, else
-~/.cache/eas_sdk). Where it cannot be written, or holds nonsense, engines are measured again.
+wins. Results are kept in a JSON file in the cache folder (see `eas_sdk.cache`). Where it cannot be written, or holds
+nonsense, engines are measured again.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from eas_sdk.bank.atomic import write_atomically
+from eas_sdk.cache import cache_folder
 from eas_sdk.engine.checks import check_graph, check_threads
 from eas_sdk.errors import MissingDependency
 from eas_sdk.graph.cost import cost
@@ -106,10 +107,7 @@ def family(graph: Graph, threads: int) -> str:
 
 def cache_file() -> Path:
     """Where choices are remembered."""
-    folder = os.environ.get("EAS_CACHE_DIR")
-    if folder:
-        return Path(folder) / "engines.json"
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "eas_sdk" / "engines.json"
+    return cache_folder() / "engines.json"
 
 
 def _read() -> dict[str, str]:

@@ -7,16 +7,14 @@ from typing import get_args
 import numpy as np
 
 from eas_sdk.errors import ImageError, InputError
-from eas_sdk.graph.cost import output_shape
+from eas_sdk.graph.cost import input_shapes, output_shape
 from eas_sdk.graph.nodes import (
     INPUT,
     Activation,
-    Add,
     Conv2d,
     DepthwiseConv2d,
     Graph,
     Linear,
-    Multiply,
     Node,
     Normalize,
 )
@@ -81,23 +79,6 @@ def check_threads(threads: object) -> None:
     """
     if isinstance(threads, bool) or not isinstance(threads, int) or threads < 1:
         raise InputError(f"threads must be an integer of at least 1, got {threads!r}")
-
-
-def input_shapes(node: Node) -> tuple[tuple[int, ...], ...]:
-    """H x W x C of each tensor that a node reads, by its own account."""
-    match node:
-        case Linear():
-            return ((1, 1, node.in_features),)
-        case Conv2d():
-            return ((node.size, node.size, node.in_channels),)
-    shape = (node.size, node.size, node.channels)
-    match node:
-        case Multiply():
-            return shape, (1, 1, node.channels)
-        case Add():
-            return shape, shape
-        case _:
-            return (shape,)
 
 
 def weight_shapes(node: Node) -> dict[str, tuple[int, ...]]:

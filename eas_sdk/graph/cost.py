@@ -7,7 +7,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from eas_sdk.graph.nodes import (
-    INPUT,
     Add,
     Conv2d,
     DepthwiseConv2d,
@@ -91,6 +90,23 @@ def output_shape(node: Node) -> tuple[int, ...]:
             return node.size, node.size, node.channels
 
 
+def input_shapes(node: Node) -> tuple[tuple[int, ...], ...]:
+    """H x W x C of each tensor that a node reads, by its own account."""
+    match node:
+        case Linear():
+            return ((1, 1, node.in_features),)
+        case Conv2d():
+            return ((node.size, node.size, node.in_channels),)
+    shape = (node.size, node.size, node.channels)
+    match node:
+        case Multiply():
+            return shape, (1, 1, node.channels)
+        case Add():
+            return shape, shape
+        case _:
+            return (shape,)
+
+
 def last_uses(nodes: Sequence[Node]) -> dict[str, int]:
     """For every tensor, the index of the last node that reads it (the network's output: len(nodes))."""
     last = {name: i for i, node in enumerate(nodes) for name in node.inputs}
@@ -98,11 +114,14 @@ def last_uses(nodes: Sequence[Node]) -> dict[str, int]:
 
 
 def peak_activation_bytes(nodes: Sequence[Node]) -> int:
-    """Greatest sum of float32 activation bytes alive at once for one image, by liveness."""
+    """Greatest sum of float32 activation bytes alive at once for one image, by liveness.
+
+    Args:
+        nodes: a network, or a block of one: nodes of which no other than the first reads anything new from outside.
+    """
     first = nodes[0]
-    assert isinstance(first, Normalize)
     last = last_uses(nodes)
-    alive = {INPUT: 4 * first.size**2 * first.channels}
+    alive = {name: 4 * math.prod(shape) for name, shape in zip(first.inputs, input_shapes(first), strict=True)}
     peak = 0
     for i, node in enumerate(nodes):
         alive[node.name] = 4 * math.prod(output_shape(node))

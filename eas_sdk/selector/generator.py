@@ -3,7 +3,8 @@
 An LSTM reads the embeddings of superclass and budget and gives the probability of every binary gate (Eq. 8).
 Gates are sampled (Eq. 7) and samples over the budget are dropped. Of those that come closest to it, the one that the
 accuracy predictor prefers is returned: who gives a budget wants it used. Where no sample fits, the most likely
-architecture shrinks, least likely gate first, until it does.
+architecture shrinks, least likely gate first, until it does. Bounds on other costs than multiply-adds are met by
+asking for several budgets in one pass and dropping what costs more.
 
 All of it is computed in float64: BLAS sums in another order for another batch, and in float32 the difference
 could turn a gate, so that a request's answer would depend on the requests beside it.
@@ -20,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from eas_sdk.errors import BundleError
-from eas_sdk.selector.protocol import Request
+from eas_sdk.selector.protocol import Limit, Request
 from eas_sdk.space.architecture import Architecture
 from eas_sdk.space.choices import (
     BoolArray,
@@ -31,9 +32,9 @@ from eas_sdk.space.choices import (
     effective_gates,
     encode,
     gates_of_choices,
-    madds_table,
 )
 from eas_sdk.space.elastic import ElasticSpace
+from eas_sdk.space.tables import madds_range, madds_table
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -41,6 +42,10 @@ MAX_SAMPLES = 4096
 
 UNUSED = 0.05
 """How much less than the costliest feasible sample the chosen one may cost, as a part of the generator's budgets."""
+
+LEVELS = 16
+"""Budgets in multiply-adds, between the smallest network and the most that is allowed, that are tried where time,
+energy or memory are bounded: what fits is seen afterwards."""
 
 CHUNK_GATES = 2**20
 """Requests are sampled together while their gates are at most so many (8 MB in float64)."""
@@ -67,44 +72,58 @@ class GeneratorSelector:
 
     def select(self, requests: Sequence[Request], *, seed: int = 0) -> list[Architecture]:
         """See `Selector.select`; the noise of a seed is the same for every request."""
-        if not requests:
-            return []
-        limits = np.array([request.madds for request in requests])
-        classes = np.array([request.classes for request in requests])
-        superclasses = np.array([request.superclass for request in requests])
-        probabilities = self.probabilities(superclasses, limits)
-        worth = self.weights["predictor"][superclasses]
-        thresholds = self._thresholds(seed)
-        chunk = max(1, CHUNK_GATES // max(1, thresholds.size))
         picked: list[Architecture] = []
-        for start in range(0, len(requests), chunk):
-            part = slice(start, start + chunk)
-            picked += self._pick(limits[part], classes[part], probabilities[part], worth[part], thresholds)
+        thresholds = self._thresholds(seed)
+        most = max(1, CHUNK_GATES // max(1, thresholds.size))
+        start = 0
+        while start < len(requests):  # as many at a time as memory allows, at least one
+            stop, rows = start, 0
+            while stop < len(requests) and (rows == 0 or rows + self._levels(requests[stop]) <= most):
+                rows += self._levels(requests[stop])
+                stop += 1
+            picked += self._pick(requests[start:stop], thresholds)
+            start = stop
         return picked
 
-    def _pick(
-        self,
-        limits: IntArray,
-        classes: IntArray,
-        probabilities: FloatArray,
-        worth: FloatArray,
-        thresholds: FloatArray,
-    ) -> list[Architecture]:
-        """The best sample for each budget [M] and class count [M]; probabilities and worth [M, gates]."""
+    def _levels(self, request: Request) -> int:
+        """For how many budgets in multiply-adds, the one thing that it knows, the generator is asked."""
+        return LEVELS if request.limits else 1
+
+    def _pick(self, requests: Sequence[Request], thresholds: FloatArray) -> list[Architecture]:
+        """The best sample for each request."""
         space = self.space
+        counts = np.array([self._levels(request) for request in requests])
+        owner = np.repeat(np.arange(len(requests)), counts)
+        starts = np.cumsum(counts) - counts
+        limits, classes, superclasses = (
+            np.array([getattr(request, name) for request in requests])[owner]
+            for name in ("madds", "classes", "superclass")
+        )
+        levels = limits.copy()
+        for start, count, request in zip(starts, counts, requests, strict=True):
+            if request.limits:
+                low, high = madds_range(space, request.classes)
+                levels[start : start + count] = np.linspace(low, min(high, request.madds), count).astype(np.int64)
+        probabilities = self.probabilities(superclasses, levels)
         available = gates_of_choices(space, encode(space, [space.largest]))[0]
         gates = effective_gates(space, (thresholds < probabilities[:, None]) & available)
         choices = choices_of_gates(space, gates)
         madds = madds_table(space).total(space, choices, classes[:, None])
-        scores = np.einsum("msg,mg->ms", gates.astype(np.float64), worth)
         feasible = madds <= limits[:, None]
-        least = np.where(feasible, madds, 0).max(1) - UNUSED * (self.budgets[-1] - self.budgets[0])
+        for start, count, request in zip(starts, counts, requests, strict=True):
+            rows = slice(start, start + count)
+            for limit in request.limits:
+                feasible[rows] &= limit.table.total(space, choices[rows], request.classes) <= limit.most
+        scores = np.einsum("msg,mg->ms", gates.astype(np.float64), self.weights["predictor"][superclasses])
+        most = np.maximum.reduceat(np.where(feasible, madds, 0).max(1), starts)
+        least = most[owner] - UNUSED * (self.budgets[-1] - self.budgets[0])
         scores[~feasible | (madds < least[:, None])] = -np.inf
         picked = []
-        for i, best in enumerate(scores.argmax(1)):
-            row = choices[i, best]
-            if madds[i, best] > limits[i]:
-                row = self._repair(gates[i, 0], probabilities[i], limits[i], classes[i])
+        for start, count, request in zip(starts, counts, requests, strict=True):
+            level, best = divmod(int(scores[start : start + count].argmax()), scores.shape[1])
+            row = choices[start + level, best]
+            if scores[start + level, best] == -np.inf:
+                row = self._repair(gates[start, 0], probabilities[start], request)
             picked.append(decode(space, row))
         return picked
 
@@ -145,16 +164,19 @@ class GeneratorSelector:
         drawn = ((raw >> np.uint64(40)) * 2.0**-24).reshape(self.samples, count)
         return np.concatenate([np.full((1, count), 0.5), drawn])
 
-    def _repair(self, gates: BoolArray, probabilities: FloatArray, limit: int, classes: int) -> IntArray:
+    def _repair(self, gates: BoolArray, probabilities: FloatArray, request: Request) -> IntArray:
         """Switch off gates [gates], least likely first, until the network fits; at most one step a gate."""
-        space, table = self.space, madds_table(self.space)
-        choices = choices_of_gates(space, gates)
-        while gates.any() and table.total(space, choices, classes) > limit:
+        choices = choices_of_gates(self.space, gates)
+        while gates.any() and not self._fits(choices, request):
             gates = gates.copy()
             gates[np.where(gates, probabilities, np.inf).argmin()] = False
-            gates = effective_gates(space, gates)
-            choices = choices_of_gates(space, gates)
+            gates = effective_gates(self.space, gates)
+            choices = choices_of_gates(self.space, gates)
         return choices
+
+    def _fits(self, choices: IntArray, request: Request) -> bool:
+        bounds = [Limit(madds_table(self.space), request.madds), *request.limits]
+        return all(bound.table.total(self.space, choices, request.classes) <= bound.most for bound in bounds)
 
 
 def _sigmoid(x: FloatArray) -> FloatArray:

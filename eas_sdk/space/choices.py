@@ -9,17 +9,14 @@ is the number of leading gates that are on. Gates are laid out like the choices:
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from eas_sdk.graph.cost import madds
 from eas_sdk.space.architecture import Architecture, Block
 from eas_sdk.space.elastic import ElasticSpace
-from eas_sdk.space.structure import block_nodes, structure
 
 IntArray = npt.NDArray[np.integer]
 BoolArray = npt.NDArray[np.bool_]
@@ -157,54 +154,3 @@ def _joined(*parts: BoolArray) -> BoolArray:
     """Inverse of `GateLayout.split`. (The -1 of reshape would be ambiguous in an empty array.)"""
     flat = [part.reshape(*part.shape[:-2], part.shape[-2] * part.shape[-1]) for part in parts]
     return np.concatenate(flat, axis=-1)
-
-
-@dataclass(frozen=True, eq=False)
-class MaddsTable:
-    """Multiply-adds of every member of a space, as a sum over its blocks.
-
-    Attributes:
-        base: everything outside the elastic blocks but the classifier.
-        per_class: multiply-adds of one row of the classifier.
-        block: [S, kernels, expansions] int64, one block in each slot.
-    """
-
-    base: int
-    per_class: int
-    block: npt.NDArray[np.int64]
-
-    def total(self, space: ElasticSpace, choices: IntArray, classes: int | IntArray) -> npt.NDArray[np.int64]:
-        """Multiply-adds [...] of choices [..., U + 2S]; equal to `cost(structure(...)).madds`."""
-        u, s = len(space.stages), space.slots
-        picked = self.block[np.arange(s), choices[..., u : u + s], choices[..., u + s :]]
-        active = active_slots(space, choices[..., :u])
-        blocks: npt.NDArray[np.int64] = (picked * active).sum(-1)
-        return self.base + self.per_class * np.asarray(classes, np.int64) + blocks
-
-
-@functools.lru_cache(maxsize=32)
-def madds_table(space: ElasticSpace) -> MaddsTable:
-    """The table of a space, counted on its nodes."""
-    nodes = structure(space, space.smallest, classes=1)
-    fixed = [node for node in nodes if not node.name.startswith("unit")]
-    classifier = madds(nodes[-1])
-    block = np.zeros((space.slots, len(space.kernels), len(space.expansions)), np.int64)
-    size = (space.input_size - 1) // space.stem_stride + 1
-    for u, stage in enumerate(space.stages):
-        for b in range(space.depths[-1]):
-            stride = stage.stride if b == 0 else 1
-            for k, kernel in enumerate(space.kernels):
-                for e, expansion in enumerate(space.expansions):
-                    made = block_nodes(space, u, b, kernel, expansion, size, stride, "")
-                    block[u * space.depths[-1] + b, k, e] = sum(madds(node) for node in made)
-            size = (size - 1) // stride + 1
-    block.setflags(write=False)
-    return MaddsTable(sum(madds(node) for node in fixed) - classifier, classifier, block)
-
-
-@functools.lru_cache(maxsize=256)
-def madds_range(space: ElasticSpace, classes: int) -> tuple[int, int]:
-    """Multiply-adds of the smallest and of the largest member, with a classifier of so many classes."""
-    ends = encode(space, [space.smallest, space.largest])
-    low, high = madds_table(space).total(space, ends, classes).tolist()
-    return low, high

@@ -92,6 +92,22 @@ def block_nodes(
         yield Add(f"{name}.add", (f"{name}.project", source), size, outer)
 
 
+def every_block(space: ElasticSpace) -> Iterator[tuple[int, int, int, tuple[Node, ...]]]:
+    """Every block that a network of the space can have: slot, index of its kernel, of its expansion ratio, its nodes.
+
+    The nodes read the tensor "source".
+    """
+    size = (space.input_size - 1) // space.stem_stride + 1
+    for u, stage in enumerate(space.stages):
+        for b in range(space.depths[-1]):
+            stride = stage.stride if b == 0 else 1
+            for k, kernel in enumerate(space.kernels):
+                for e, expansion in enumerate(space.expansions):
+                    nodes = block_nodes(space, u, b, kernel, expansion, size, stride, "source")
+                    yield u * space.depths[-1] + b, k, e, tuple(nodes)
+            size = (size - 1) // stride + 1
+
+
 def squeeze_width(hidden: int) -> int:
     """Channels inside a squeeze-and-excitation layer over `hidden` channels."""
     return make_divisible(hidden // 4)

@@ -10,9 +10,10 @@ from torch import Tensor
 
 from eas_sdk.bank.bundle import EPSILON
 from eas_sdk.graph.nodes import INPUT, Add, Conv2d, DepthwiseConv2d, GlobalMean, Linear, Multiply, Normalize
-from eas_sdk.space.choices import GateLayout, madds_table
+from eas_sdk.space.choices import GateLayout
 from eas_sdk.space.elastic import ElasticSpace
 from eas_sdk.space.structure import squeeze_width
+from eas_sdk.space.tables import madds_table
 from eas_train.statistics.model import StatisticsModel
 from eas_train.supernet.model import Supernet, activate
 

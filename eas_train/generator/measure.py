@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,19 +15,10 @@ from torch import Tensor
 from eas_sdk.bank.atomic import write_atomically
 from eas_sdk.errors import TrainingError
 from eas_sdk.space.architecture import Architecture
-from eas_sdk.space.choices import GateLayout, choices_of_gates, decode, effective_gates
-from eas_sdk.space.elastic import ElasticSpace
 from eas_train.progress import progress
 from eas_train.statistics.model import StatisticsModel
 from eas_train.supernet.evaluate import logits_of, within_superclass
 from eas_train.supernet.model import Supernet
-
-
-def random_architecture(space: ElasticSpace, rng: random.Random) -> Architecture:
-    """A draw that covers all costs: every gate is on with a probability that is itself uniform."""
-    p = rng.random()
-    gates = np.array([rng.random() < p for _ in range(GateLayout.of(space).gates)])
-    return decode(space, choices_of_gates(space, effective_gates(space, gates)))
 
 
 @dataclass(frozen=True, eq=False)

@@ -14,7 +14,8 @@ import torch
 from torch import Tensor
 
 from eas_sdk.errors import TrainingError
-from eas_sdk.space.choices import encode, madds_table
+from eas_sdk.space.choices import encode
+from eas_sdk.space.tables import madds_table
 from eas_train import checkpoint
 from eas_train.data.augment import augment
 from eas_train.data.imageset import ImageSet, superclass_of_class

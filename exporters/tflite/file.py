@@ -44,6 +44,7 @@ RUNTIMES: Mapping[tuple[Kind, int], tuple[int, ...]] = {
     ("ADD", 2): (1, 14, 0),
     ("CONV_2D", 3): (1, 14, 0),
     ("CONV_2D", 5): (2, 4, 0),
+    ("DEPTHWISE_CONV_2D", 2): (1, 12, 0),
     ("DEPTHWISE_CONV_2D", 3): (1, 14, 0),
     ("DEQUANTIZE", 2): (1, 14, 0),
     ("DEQUANTIZE", 3): (1, 15, 0),
@@ -173,7 +174,7 @@ def _options(operator: Operator) -> tuple[int, Table]:
         case "CONV_2D":
             return 1, {0: padding, 1: stride, 2: stride, 3: fused, 4: one, 5: one}
         case "DEPTHWISE_CONV_2D":
-            return 2, {0: padding, 1: stride, 2: stride, 3: one, 4: fused, 5: one, 6: one}
+            return 2, {0: padding, 1: stride, 2: stride, 3: one, 4: fused, 5: Scalar("i", operator.dilation), 6: one}
         case "FULLY_CONNECTED":
             return 8, {0: fused}
         case "SOFTMAX":
@@ -202,7 +203,7 @@ def _version(operator: Operator, program: Program) -> int:
         case "CONV_2D":
             return 3 if integer else 5 if read[1].dtype == np.int8 else 1
         case "DEPTHWISE_CONV_2D":
-            return 3 if integer else 1
+            return 3 if integer else 2 if operator.dilation > 1 else 1
         case "FULLY_CONNECTED":
             return 4 if integer else 1
         case "ADD" | "MUL" | "MEAN" | "PAD":

@@ -1,8 +1,7 @@
 """From a graph to the operators of a float32 TFLite program.
 
-TFLite pads at the end where torch pads on both sides, so that a stride above one takes an explicit PAD (XNNPACK folds
-it into the convolution). A hard sigmoid is a convolution with 3 added to its bias and RELU6 fused, which makes six
-times the gate; the sixth goes into the weights of whatever convolution reads the product.
+A hard sigmoid is a convolution with 3 added to its bias and RELU6 fused, which makes six times the gate; the sixth
+goes into the weights of whatever convolution reads the product.
 """
 
 from __future__ import annotations
@@ -23,7 +22,8 @@ from eas_sdk.graph.nodes import (
     Node,
     Normalize,
 )
-from exporters.tflite.program import Fused, Held, Kind, Program, Quantization
+from exporters.tflite.program import Fused, Held, Program, Quantization
+from exporters.tflite.window import convolve
 
 UINT8 = Quantization(np.array([1 / 255], np.float32), np.array([0], np.int64))
 """How the pixels of a uint8 input are read: 0 to 255 as 0 to 1."""
@@ -75,11 +75,7 @@ class _Lowering:
         shape = (1, *output_shape(node))
         match node:
             case Normalize():
-                scale, offset = self._weight(node), self._bias(node)
-                scaled = program.tensor("", shape)
-                program.add("MUL", [*inputs, program.constant(f"{node.name}.weight", scale)], scaled)
-                made = self._tensor(node, shape)
-                return program.add("ADD", [scaled, program.constant(f"{node.name}.bias", offset)], made)
+                return self._normalize(node, inputs[0], shape)
             case Conv2d() | DepthwiseConv2d():
                 return self._convolution(node, inputs[0], shape)
             case GlobalMean():
@@ -95,11 +91,17 @@ class _Lowering:
                 bias = program.constant(f"{node.name}.bias", self._bias(node))
                 return program.add("FULLY_CONNECTED", [*inputs, weight, bias], self._tensor(node, shape))
 
+    def _normalize(self, node: Normalize, source: int, shape: tuple[int, ...]) -> int:
+        """A convolution of one pixel: XNNPACK multiplies and adds slowly where channels are so few."""
+        program = self.program
+        diagonal = np.diag(self._weight(node)).reshape(node.channels, 1, 1, node.channels)
+        weight = program.constant(f"{node.name}.weight", np.ascontiguousarray(diagonal))
+        bias = program.constant(f"{node.name}.bias", self._bias(node))
+        return program.add("CONV_2D", [source, weight, bias], self._tensor(node, shape), exact=True)
+
     def _convolution(self, node: Conv2d | DepthwiseConv2d, source: int, shape: tuple[int, ...]) -> int:
         program = self.program
         weight, bias = self._weight(node), self._bias(node)
-        if isinstance(node, DepthwiseConv2d):
-            weight = weight[np.newaxis]
         if node.inputs[0] in self.sixfold:
             weight = weight / np.float32(6)
         fused: Fused = "none"
@@ -107,23 +109,11 @@ class _Lowering:
             fused = "relu"
         elif node.activation == "hard_sigmoid":
             bias, fused = bias + np.float32(3), "relu6"
-        if node.stride == 1 and node.padding == (node.kernel - 1) / 2:
-            same = True
-        else:
-            same = False
-            if node.padding:
-                source = self._pad(node, source)
-        kind: Kind = "CONV_2D" if isinstance(node, Conv2d) else "DEPTHWISE_CONV_2D"
-        operands = [
-            source,
-            program.constant(f"{node.name}.weight", weight),
-            program.constant(f"{node.name}.bias", bias),
-        ]
         if node.activation == "hard_swish":
             out = self._tensor(node, shape, linear=True)
         else:
             out = self._tensor(node, shape, factor=6.0 if node.activation == "hard_sigmoid" else 1.0)
-        program.add(kind, operands, out, fused=fused, stride=node.stride, same=same)
+        convolve(program, node, source, weight, bias, out, fused)
         if node.activation == "hard_swish":
             out = program.add("HARD_SWISH", [out], self._tensor(node, shape))
         elif node.activation == "hard_sigmoid" and not self._is_sixfold(node):
@@ -134,14 +124,6 @@ class _Lowering:
     def _tensor(self, node: Node, shape: tuple[int, ...], *, linear: bool = False, factor: float = 1.0) -> int:
         name = node.name + (".linear" if linear else "") + (".sixfold" if factor == 6 else "")
         return self.program.tensor(name, shape, held=Held(node.name, linear, factor))
-
-    def _pad(self, node: Conv2d | DepthwiseConv2d, source: int) -> int:
-        program, p = self.program, node.padding
-        amounts = program.constant("padding", np.array([[0, 0], [p, p], [p, p], [0, 0]], np.int32))
-        before = program.tensors[source]
-        side = node.size + 2 * p
-        padded = program.tensor("", (1, side, side, before.shape[-1]), held=before.held)
-        return program.add("PAD", [source, amounts], padded)
 
     def _is_sixfold(self, node: Node) -> bool:
         products = [n for n in self.graph.nodes if isinstance(n, Multiply) and n.inputs[1] == node.name]

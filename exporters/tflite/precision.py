@@ -1,8 +1,10 @@
 """The precisions of a TFLite program: float32 in; the same with smaller weights, or with integer arithmetic, out.
 
-What XNNPACK takes in one partition decides the forms: depthwise and fully connected layers of the weight-only
-precisions read int8 constants through DEQUANTIZE (done once, when the file is loaded), and a hard swish between
-integers goes through float (it becomes a table of 256 entries).
+What XNNPACK takes in one partition, and what it is fast at, decides the forms. Depthwise and fully connected layers of
+the weight-only precisions read int8 constants through DEQUANTIZE (done once, when the file is loaded). A hard swish
+between integers goes through float (it becomes a table of 256 entries). In an int8 file four things compute in float:
+the input's normalisation, the stem (integer kernels waste most of their width on three channels), depthwise kernels
+in parts (see `window.py`), and the logits.
 """
 
 from __future__ import annotations
@@ -72,7 +74,7 @@ class _Rewriter:
     def run(self, shrink: Callable[[_Rewriter, Operator, Tensor], int]) -> Program:
         """`shrink` adds the new constant (and what reads it) and returns the tensor that replaces the weight."""
         for operator in self.source.operators:
-            if operator.kind in LAYERS:
+            if operator.kind in LAYERS and not operator.exact:
                 data, weight, bias = operator.inputs
                 made = shrink(self, operator, self.source.tensors[weight])
                 operator = replace(operator, inputs=(data, made, bias))
@@ -89,6 +91,8 @@ class _Integers:
         self.source, self.ranges = source, ranges
         self.program = Program(list(source.tensors), [], list(source.inputs), list(source.outputs))
         self.stored: dict[int, int] = {}  # float tensor of the source -> int8 tensor that stands for it
+        self.real: dict[int, int] = {}  # the same -> what that int8 tensor is in float
+        self.early = _early(source)
 
     def run(self) -> Program:
         for operator in self.source.operators:
@@ -98,20 +102,12 @@ class _Integers:
     def _rewrite(self, operator: Operator) -> None:
         program = self.program
         held = self.source.tensors[operator.output].held
-        if held is None or operator.kind == "SOFTMAX":  # what surrounds the network stays float
-            program.operators.append(replace(operator, inputs=tuple(self._real(i) for i in operator.inputs)))
+        if held is None or operator.output in self.early or operator.output == self.source.logits:
+            program.operators.append(self._in_float(operator))
             return
-        if operator.kind == "HARD_SWISH":
-            real = program.tensor("", self.source.tensors[operator.output].shape)
-            program.add("HARD_SWISH", [self._real(operator.inputs[0])], real)
-            program.add("QUANTIZE", [real], self._int8(operator.output))
-            return
-        if all(i not in self.stored for i in operator.inputs):  # the normalised image
-            program.operators.append(operator)
+        if operator.kind == "HARD_SWISH" or all(i not in self.stored for i in operator.inputs):
+            program.operators.append(self._in_float(operator))
             program.add("QUANTIZE", [operator.output], self._int8(operator.output))
-            return
-        if operator.output == self.source.logits:
-            self._finish(operator)
             return
         if operator.kind in LAYERS:
             inputs = self._layer_inputs(operator)
@@ -128,19 +124,18 @@ class _Integers:
             out = self._int8(operator.output)
         program.operators.append(replace(operator, inputs=inputs, output=out))
 
-    def _finish(self, operator: Operator) -> None:
-        """What makes the logits computes in float: their range on other images is not known, and cutting it off would
-        make the most certain labels equal. A layer's weights are int8 all the same."""
+    def _in_float(self, operator: Operator) -> Operator:
+        """The operator between float tensors; a layer's weights are int8 all the same."""
         program = self.program
         inputs = [self._real(i) for i in operator.inputs]
-        if operator.kind in LAYERS:
+        if operator.kind in LAYERS and not operator.exact:
             weight = self.source.tensors[operator.inputs[1]]
             assert weight.data is not None
             axis = _channel_axis(operator)
             scale = quantization.channel_scale(weight.data, axis)
             stored = program.constant(weight.name, *_stored(weight.data, scale, axis))
             inputs[1] = program.add("DEQUANTIZE", [stored], program.tensor("", weight.shape))
-        program.operators.append(replace(operator, inputs=tuple(inputs)))
+        return replace(operator, inputs=tuple(inputs))
 
     def _int8(self, position: int) -> int:
         """The int8 tensor that stands for a float tensor of the source."""
@@ -156,9 +151,10 @@ class _Integers:
         """The float tensor, made from its int8 form where that is what there is."""
         if position not in self.stored:
             return position
-        tensor = self.source.tensors[position]
-        made = self.program.tensor("", tensor.shape)
-        return self.program.add("DEQUANTIZE", [self.stored[position]], made)
+        if position not in self.real:
+            made = self.program.tensor("", self.source.tensors[position].shape)
+            self.real[position] = self.program.add("DEQUANTIZE", [self.stored[position]], made)
+        return self.real[position]
 
     def _constant(self, position: int) -> int:
         tensor = self.program.tensors[position]
@@ -187,6 +183,18 @@ class _Integers:
                 self.source.tensors[bias].name, counts, Quantization(product, np.zeros(len(product), np.int64))
             ),
         )
+
+
+def _early(program: Program) -> set[int]:
+    """The tensors up to the linear result of the stem, the first convolution after the image's normalisation."""
+    found: set[int] = set()
+    for operator in program.operators:
+        found.add(operator.output)
+        if operator.kind == "CONV_2D" and not operator.exact:
+            break
+    if not any(o.kind == "HARD_SWISH" and o.inputs[0] == operator.output for o in program.operators):
+        found.discard(operator.output)
+    return found
 
 
 def _channel_axis(operator: Operator) -> int:

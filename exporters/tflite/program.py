@@ -69,6 +69,8 @@ class Operator:
     Attributes:
         inputs: data, weights, bias for convolutions and fully connected layers.
         same: padding SAME instead of VALID.
+        dilation: horizontal distance of a depthwise convolution's taps.
+        exact: whether its weights stay float32 in every precision.
     """
 
     kind: Kind
@@ -77,6 +79,8 @@ class Operator:
     fused: Fused = "none"
     stride: int = 1
     same: bool = False
+    dilation: int = 1
+    exact: bool = False
 
 
 @dataclass(eq=False)
@@ -119,9 +123,11 @@ class Program:
         fused: Fused = "none",
         stride: int = 1,
         same: bool = False,
+        dilation: int = 1,
+        exact: bool = False,
     ) -> int:
         """A new operator that makes the tensor `output`; returns `output`."""
-        self.operators.append(Operator(kind, tuple(inputs), output, fused, stride, same))
+        self.operators.append(Operator(kind, tuple(inputs), output, fused, stride, same, dilation, exact))
         return output
 
 

@@ -22,7 +22,18 @@ import eas_sdk
 from eas_sdk.engine.numpy_engine import NumpyEngine
 from eas_sdk.errors import ExportError, InputError
 from eas_sdk.export import Options, proof_images
-from eas_sdk.graph.nodes import Add, Conv2d, DepthwiseConv2d, Graph, Multiply
+from eas_sdk.graph.nodes import (
+    INPUT,
+    Add,
+    Conv2d,
+    DepthwiseConv2d,
+    GlobalMean,
+    Graph,
+    Linear,
+    Multiply,
+    Node,
+    Normalize,
+)
 from eas_sdk.model import Model
 from exporters.tflite.exporter import TFLiteExporter, file_parts
 from exporters.tflite.interpreter import Interpreter
@@ -253,3 +264,27 @@ def test_a_signature_that_the_file_lacks_is_refused(tmp_path: Path) -> None:
     TFLiteExporter().write({"main": make_graph(mobilenet(16))}, path, options(size=16))
     with pytest.raises(ExportError, match="other"):
         TFLiteExporter().run(path, "other", np.zeros((1, 16, 16, 3), np.float32), options(size=16))
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize("padding", [2, 3])
+@pytest.mark.parametrize("activation", ["none", "relu", "hard_swish", "hard_sigmoid"])
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_large_depthwise_kernels_are_in_parts_that_xnnpack_is_fast_at(
+    precision: str, activation: str, padding: int, stride: int
+) -> None:
+    nodes: list[Node] = [
+        Normalize("n", (INPUT,), 15, 3),
+        Conv2d("c", ("n",), 15, 3, 8, 3, 1, 1, "relu"),
+        DepthwiseConv2d("d", ("c",), 15, 8, 7, stride, padding, activation),  # type: ignore[arg-type]
+    ]
+    nodes += [GlobalMean("m", ("d",), nodes[-1].out_size, 8), Linear("l", ("m",), 8, 4)]  # type: ignore[union-attr]
+    graph, chosen = make_graph(nodes), options(precision, size=15)
+    assert error(graph, chosen) < ERROR[precision]
+    read = schema.ModelT.InitFromObj(schema.Model.GetRootAs(content(graph, chosen))).subgraphs[0]
+    options_type = schema.DepthwiseConv2DOptionsT
+    depthwise = [o for o in read.operators if isinstance(o.builtinOptions, options_type)]
+    taps = [int(np.prod(read.tensors[o.inputs[1]].shape[1:3])) for o in depthwise]
+    assert sum(taps) == 49
+    assert max(taps) <= 25
+    assert CompiledModel.from_buffer(content(graph, chosen)).is_fully_accelerated()

@@ -19,9 +19,10 @@ from eas_sdk.selector import generator
 from eas_sdk.selector.generator import GeneratorSelector, load
 from eas_sdk.selector.protocol import Request
 from eas_sdk.space.architecture import Architecture, Block
-from eas_sdk.space.choices import GateLayout, encode, gates_of_choices, madds_range, madds_table
+from eas_sdk.space.choices import GateLayout, encode, gates_of_choices
 from eas_sdk.space.elastic import ElasticSpace
 from eas_sdk.space.structure import structure
+from eas_sdk.space.tables import madds_range, madds_table
 
 NARROW = dataclasses.replace(
     SPACE, largest=Architecture.parse("k5e6 k7e4 k3e3 | k7e6 k3e4 | k5e3 k5e3 k5e3 k5e3 | k7e6 k7e6 | k3e6 k7e3")

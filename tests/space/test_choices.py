@@ -21,11 +21,10 @@ from eas_sdk.space.choices import (
     effective_gates,
     encode,
     gates_of_choices,
-    madds_range,
-    madds_table,
 )
 from eas_sdk.space.elastic import PAPER, ElasticSpace
 from eas_sdk.space.structure import structure
+from eas_sdk.space.tables import madds_range, madds_table
 
 SEEDS = st.integers(0, 2**32)
 

@@ -27,7 +27,8 @@ from eas_sdk.runtime import Runtime  # noqa: E402
 from eas_sdk.selector.protocol import Request  # noqa: E402
 from eas_sdk.selector.registry import load_selector  # noqa: E402
 from eas_sdk.space.architecture import Architecture, Block  # noqa: E402
-from eas_sdk.space.choices import encode, gates_of_choices, madds_table  # noqa: E402
+from eas_sdk.space.choices import encode, gates_of_choices  # noqa: E402
+from eas_sdk.space.tables import madds_table  # noqa: E402
 from eas_train.bundle import half, prune, save, selectable, to_supernet  # noqa: E402
 from eas_train.statistics.model import arrays  # noqa: E402
 

@@ -18,9 +18,9 @@ from eas_sdk.space.choices import (  # noqa: E402
     effective_gates,
     encode,
     gates_of_choices,
-    madds_table,
 )
 from eas_sdk.space.elastic import ElasticSpace, Stage  # noqa: E402
+from eas_sdk.space.tables import madds_table  # noqa: E402
 from eas_train.generator.gates import Shells, expected_madds, gated_forward, sample_gates  # noqa: E402
 
 CLASSES = 6

@@ -24,8 +24,9 @@ from train.tiny import (  # noqa: E402
 
 from eas_sdk.errors import TrainingError  # noqa: E402
 from eas_sdk.selector.generator import load  # noqa: E402
-from eas_sdk.space.choices import GateLayout, encode, madds_table  # noqa: E402
+from eas_sdk.space.choices import GateLayout, encode  # noqa: E402
 from eas_sdk.space.elastic import ElasticSpace  # noqa: E402
+from eas_sdk.space.tables import madds_table  # noqa: E402
 from eas_train.generator.gates import Shells, expected_madds  # noqa: E402
 from eas_train.generator.model import ArchitectureGenerator  # noqa: E402
 from eas_train.generator.predictor import Predictor  # noqa: E402

@@ -14,7 +14,8 @@ torch = pytest.importorskip("torch")
 from train.tiny import TINY, architectures, collected, random_images, random_net  # noqa: E402
 
 from eas_sdk.errors import TrainingError  # noqa: E402
-from eas_train.generator.measure import Shown, drawing_scores, measure, random_architecture  # noqa: E402
+from eas_sdk.space.sample import random_architecture  # noqa: E402
+from eas_train.generator.measure import Shown, drawing_scores, measure  # noqa: E402
 from eas_train.generator.predictor import fit  # noqa: E402
 from eas_train.statistics.model import StatisticsModel  # noqa: E402
 from eas_train.supernet.model import Supernet  # noqa: E402

@@ -22,7 +22,7 @@ from eas_sdk.space.choices import (  # noqa: E402
     encode,
     gates_of_choices,
 )
-from eas_train.generator.measure import random_architecture  # noqa: E402
+from eas_sdk.space.sample import random_architecture  # noqa: E402
 from eas_train.statistics.model import Observations, arrays, fit, observe, relevant_gates  # noqa: E402
 from eas_train.supernet.evaluate import calibrate, logits_of, recalibrated, within_superclass  # noqa: E402
 from eas_train.supernet.norm import Recorder  # noqa: E402

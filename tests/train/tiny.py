@@ -14,11 +14,11 @@ from torch import Tensor
 from eas_sdk.bank.bundle import Bundle
 from eas_sdk.space.architecture import Architecture
 from eas_sdk.space.elastic import SMALL, ElasticSpace, Stage
+from eas_sdk.space.sample import random_architecture
 from eas_sdk.task import Superclass as Task
 from eas_train.bundle import assemble
 from eas_train.data.augment import Augmentation
 from eas_train.data.imageset import ImageSet, Splits, Superclass
-from eas_train.generator.measure import random_architecture
 from eas_train.generator.model import ArchitectureGenerator
 from eas_train.generator.predictor import Predictor
 from eas_train.recipe import Phase, SupernetRecipe

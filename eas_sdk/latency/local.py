@@ -1,0 +1,100 @@
+"""Measuring on this machine, with any engine."""
+
+from __future__ import annotations
+
+import gc
+import os
+import platform
+import statistics
+import time
+from contextlib import suppress
+from importlib import metadata
+
+import numpy as np
+
+from eas_sdk.engine.registry import load_engine
+from eas_sdk.graph.nodes import Graph
+from eas_sdk.latency.meter import Conditions, Timing
+
+DISTRIBUTIONS = {
+    "numpy": ("numpy",),
+    "litert": ("ai-edge-litert", "tflite-runtime"),
+    "onnxruntime": ("onnxruntime",),
+    "coreml": ("coremltools",),
+}
+"""Engine -> what its speed depends on."""
+
+DISPLACED_BYTES = 4 * 2**20
+"""Written between two runs of a part of a network: what the rest of the network does to the caches."""
+
+WARM_UP = 3
+LEAST_RUNS, MOST_RUNS = 15, 60
+TIME_S = 0.05
+"""Runs go on for so long, within the bounds on their number."""
+
+
+class LocalMeter:
+    """Times networks with one engine in this process.
+
+    Raises:
+        InputError, MissingDependency: see `load_engine`.
+    """
+
+    def __init__(self, engine: str = "numpy", threads: int = 1, time_s: float = TIME_S) -> None:
+        self._engine, self._time_s = load_engine(engine), time_s
+        self._conditions = conditions(engine, threads)
+        self._displaced = np.zeros(DISPLACED_BYTES, np.uint8)
+
+    @property
+    def conditions(self) -> Conditions:
+        """See `Meter.conditions`."""
+        return self._conditions
+
+    def measure(self, graph: Graph, *, part: bool = False) -> Timing:
+        """See `Meter.measure`."""
+        program = self._engine.compile(graph, threads=self._conditions.threads)
+        image = np.random.default_rng(0).random((1, *graph.input_shape), np.float32)
+        for _ in range(WARM_UP):
+            program.run(image)
+        taken: list[float] = []
+        collecting = gc.isenabled()
+        gc.disable()
+        try:
+            began = time.perf_counter()
+            while len(taken) < LEAST_RUNS or (len(taken) < MOST_RUNS and time.perf_counter() - began < self._time_s):
+                if part:
+                    self._displaced += 1
+                start = time.perf_counter()
+                program.run(image)
+                taken.append(1e3 * (time.perf_counter() - start))
+        finally:
+            if collecting:
+                gc.enable()
+        low, median, high = statistics.quantiles(taken, n=4)
+        return Timing(median, (high - low) / 2, len(taken))
+
+
+def conditions(engine: str, threads: int) -> Conditions:
+    """What a measurement with an engine on this machine holds for."""
+    versions = []
+    for name in DISTRIBUTIONS.get(engine, (engine,)):
+        with suppress(metadata.PackageNotFoundError):
+            versions.append(f"{name} {metadata.version(name)}")
+    return Conditions(
+        device=f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
+        soc=processor(),
+        engine=engine,
+        threads=threads,
+        precision="float32",
+        runtime_version=", ".join(versions) or "unknown",
+    )
+
+
+def processor() -> str:
+    """The processor's name, as the system has it."""
+    with suppress(OSError), open("/proc/cpuinfo", encoding="utf-8", errors="replace") as file:
+        for line in file:
+            name, _, value = line.partition(":")
+            if name.strip() in ("model name", "Hardware"):
+                return value.strip()
+    return platform.processor() or "unknown"

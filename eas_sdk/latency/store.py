@@ -1,0 +1,70 @@
+"""The latency tables of this machine: where `eas lut build` leaves them and the runtime finds them."""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import asdict
+from pathlib import Path
+
+from eas_sdk.cache import cache_folder
+from eas_sdk.engine.registry import ENGINES
+from eas_sdk.errors import TableError
+from eas_sdk.latency.local import conditions
+from eas_sdk.latency.table import LatencyTable, read
+from eas_sdk.space.elastic import ElasticSpace
+from eas_sdk.space.structure import structure
+
+
+def table_path(engine: str, threads: int) -> Path:
+    """The file of an engine's table."""
+    return cache_folder() / "latency" / f"{engine}-{threads}.json"
+
+
+def find(engine: str, threads: int) -> LatencyTable:
+    """This machine's table for an engine and a number of threads.
+
+    Raises:
+        TableError: there is none, it cannot be read, or it was measured on another machine or version.
+    """
+    path = table_path(engine, threads)
+    command = f"eas lut build --engine {engine}" + (f" --threads {threads}" if threads != 1 else "")
+    try:
+        changed = path.stat().st_mtime_ns
+    except OSError:
+        raise TableError(
+            f"a budget in time or energy needs a latency table, and this machine has none for the engine {engine!r} "
+            f"and {threads} thread{'s' * (threads != 1)}: measure one with `{command}`, or load the runtime with one"
+        ) from None
+    table = _read(path, changed)
+    measured, now = asdict(table.conditions), asdict(conditions(engine, threads))
+    differing = [f"{name} {measured[name]!r} instead of {now[name]!r}" for name in now if measured[name] != now[name]]
+    if differing:
+        raise TableError(
+            f"a latency table holds for the machine and versions it was measured on; {path} has "
+            f"{', '.join(differing)}: measure again with `{command} --fresh`"
+        )
+    return table
+
+
+def find_fastest(space: ElasticSpace, threads: int) -> LatencyTable:
+    """Of this machine's tables for a number of threads, the one under which the largest network is fastest.
+
+    Raises:
+        TableError: there is none that holds the space.
+    """
+    found: list[tuple[float, LatencyTable]] = []
+    reasons = []
+    for engine in ENGINES:
+        try:
+            table = find(engine, threads)
+            found.append((table.latency_ms(structure(space, space.largest, 2)), table))
+        except TableError as error:
+            reasons.append(str(error))
+    if not found:
+        raise TableError(reasons[0])
+    return min(found, key=lambda pair: pair[0])[1]
+
+
+@functools.lru_cache(maxsize=8)
+def _read(path: Path, changed: int) -> LatencyTable:
+    return read(path)

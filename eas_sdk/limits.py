@@ -1,0 +1,97 @@
+"""From a budget to what a selector keeps to, and to what is told where no network meets it."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import Any
+
+from eas_sdk.budget import Budget, format_madds
+from eas_sdk.device.power import DEFAULT, PowerTable
+from eas_sdk.errors import InfeasibleBudget
+from eas_sdk.graph.memory import MODELS, MemoryModel
+from eas_sdk.latency.predict import choice_table
+from eas_sdk.latency.table import LatencyTable
+from eas_sdk.selector.protocol import Limit, Request
+from eas_sdk.space.choices import encode
+from eas_sdk.space.elastic import ElasticSpace
+from eas_sdk.space.tables import CostTable, madds_range, memory_table
+from eas_sdk.task import Task
+
+
+@dataclass(frozen=True, eq=False)
+class Costs:
+    """What networks cost on a device.
+
+    Attributes:
+        latency: of an engine there; None where no budget asks for time or energy.
+        power: what the processor takes while it runs.
+        memory: how the engine holds weights and activations.
+    """
+
+    latency: LatencyTable | None = None
+    power: PowerTable = DEFAULT
+    memory: MemoryModel = MODELS["numpy"]
+
+    @property
+    def mj_per_ms(self) -> float:
+        """Energy of a millisecond in which a network runs."""
+        assert self.latency is not None
+        return self.power.energy_mj(1.0, self.latency.conditions.threads)
+
+
+def request(space: ElasticSpace, task: Task, budget: Budget, costs: Costs) -> Request:
+    """What a selector is asked.
+
+    Raises:
+        InfeasibleBudget: the smallest network is above one of the bounds.
+        TableError: the latency table lacks a segment of the space.
+    """
+    classes = len(task.classes)
+    low, high = madds_range(space, classes)
+    allowed = [high if budget.madds is None else budget.madds]
+    if budget.level is not None:
+        allowed.append(low + round(budget.level * (high - low)))
+    raised: dict[str, Any] = {"madds": low} if min(allowed) < low else {}
+    limits = []
+    for name, table in _tables(space, classes, budget, costs).items():
+        most = getattr(budget, name)
+        least = float(table.total(space, encode(space, [space.smallest]), classes)[0])
+        if least > most:
+            raised[name] = _rounded_up(least, type(most))
+        limits.append(Limit(table, most))
+    if raised:
+        takes = " and ".join(_text(name, value) for name, value in raised.items())
+        nearest = replace(budget, **raised)
+        raise InfeasibleBudget(
+            f"the smallest network for {task.name!r} takes {takes}; the nearest feasible budget is {nearest}; "
+            f"got {budget}",
+            nearest=nearest,
+        )
+    return Request(task.superclass, classes, min(allowed), tuple(limits))
+
+
+def _tables(space: ElasticSpace, classes: int, budget: Budget, costs: Costs) -> dict[str, CostTable]:
+    """The costs that a budget bounds beside multiply-adds, by the names of its fields."""
+    found: dict[str, CostTable] = {}
+    if budget.memory_bytes is not None:
+        found["memory_bytes"] = memory_table(space, costs.memory)
+    if costs.latency is not None:
+        if budget.latency_ms is not None:
+            found["latency_ms"] = choice_table(space, costs.latency, classes)
+        if budget.energy_mj is not None:
+            found["energy_mj"] = choice_table(space, costs.latency, classes, costs.mj_per_ms)
+    return found
+
+
+def _rounded_up(value: float, kind: type) -> float:
+    """The next number of four digits: what a message shows is then feasible as well."""
+    unit = 10.0 ** (math.floor(math.log10(value)) - 3)
+    rounded = math.ceil(value / unit * (1 + 1e-9)) * unit
+    return math.ceil(rounded) if kind is int else rounded * (1 + 1e-9)
+
+
+def _text(name: str, value: float) -> str:
+    if name == "madds":
+        return f"{value} multiply-adds ({format_madds(int(value))})"
+    return str(Budget(**{name: value}))  # type: ignore[arg-type]

@@ -1,0 +1,106 @@
+"""Convolutions as XNNPACK computes them fast: their padding, and large depthwise kernels in parts.
+
+TFLite pads at the end where torch pads on both sides, so that a stride above one takes an explicit PAD (XNNPACK folds
+it into the convolution).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from eas_sdk.graph.nodes import Conv2d, DepthwiseConv2d
+from exporters.tflite.program import Fused, Program
+
+TAPS = 25
+"""Most taps for which XNNPACK has a depthwise kernel; one more makes it ten times as slow."""
+
+FloatArray = npt.NDArray[np.float32]
+
+
+def convolve(
+    program: Program,
+    node: Conv2d | DepthwiseConv2d,
+    source: int,
+    weight: FloatArray,
+    bias: FloatArray,
+    out: int,
+    fused: Fused,
+) -> None:
+    """Add what computes the tensor `out`: weight [O, k, k, I] or [k, k, C], bias [O] or [C]."""
+    if isinstance(node, DepthwiseConv2d):
+        weight = weight[np.newaxis]
+    if _splits(node):
+        _convolve_in_parts(program, node, source, weight, bias, out, fused)
+    else:
+        _convolve(program, node, source, weight, bias, out, fused, slice(None))
+
+
+def _splits(node: Conv2d | DepthwiseConv2d) -> bool:
+    """Whether a kernel has too many taps, and parts of three columns have few enough."""
+    odd, large = node.kernel % 2 == 1, node.kernel**2 > TAPS >= 3 * node.kernel
+    return isinstance(node, DepthwiseConv2d) and odd and large and node.padding >= node.kernel // 2 - 1
+
+
+def _convolve_in_parts(
+    program: Program,
+    node: Conv2d | DepthwiseConv2d,
+    source: int,
+    weight: FloatArray,
+    bias: FloatArray,
+    out: int,
+    fused: Fused,
+) -> None:
+    """A sum of convolutions, each over the columns at one distance from the middle one, which joins the outermost.
+
+    Such columns lie at equal distances, so that a part is a dilated convolution whose padding is the same on both
+    sides.
+    """
+    middle, shape = node.kernel // 2, program.tensors[out].shape
+    total = program.tensor("", shape)
+    _convolve(program, node, source, weight, bias, total, "none", slice(0, None, middle))
+    for distance in range(middle - 1, 0, -1):
+        part = program.tensor("", shape)
+        columns = slice(middle - distance, middle + distance + 1, 2 * distance)
+        _convolve(program, node, source, weight, np.zeros_like(bias), part, "none", columns)
+        if distance > 1:
+            total = program.add("ADD", [total, part], program.tensor("", shape))
+        else:
+            program.add("ADD", [total, part], out, fused=fused)
+
+
+def _convolve(
+    program: Program,
+    node: Conv2d | DepthwiseConv2d,
+    source: int,
+    weight: FloatArray,
+    bias: FloatArray,
+    out: int,
+    fused: Fused,
+    columns: slice,
+) -> None:
+    """One convolution over all columns of the kernel or over some, which lie around the middle at equal distances."""
+    chosen = range(node.kernel)[columns]
+    part = "" if len(chosen) == node.kernel else f".{chosen[0]}"
+    same = node.stride == 1 and node.padding == (node.kernel - 1) / 2
+    if node.padding and not same:
+        source = _pad(program, node, source, node.padding, node.padding - chosen[0], whole=not part)
+    stored = program.constant(f"{node.name}{part}.weight", np.ascontiguousarray(weight[:, :, columns]))
+    offset = program.constant(f"{node.name}{part}.bias", bias)
+    program.add(
+        "CONV_2D" if isinstance(node, Conv2d) else "DEPTHWISE_CONV_2D",
+        [source, stored, offset],
+        out,
+        fused=fused,
+        stride=node.stride,
+        same=same,
+        dilation=columns.step or 1,
+    )
+
+
+def _pad(program: Program, node: Conv2d | DepthwiseConv2d, source: int, rows: int, sides: int, *, whole: bool) -> int:
+    """Zeros above and below, left and right. Integer arithmetic pads integers for `whole` kernels; parts stay float."""
+    before = program.tensors[source]
+    amounts = program.constant("padding", np.array([[0, 0], [rows, rows], [sides, sides], [0, 0]], np.int32))
+    shape = (1, node.size + 2 * rows, node.size + 2 * sides, before.shape[-1])
+    return program.add("PAD", [source, amounts], program.tensor("", shape, held=before.held if whole else None))
