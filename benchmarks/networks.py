@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
+
 import eas_sdk
+from eas_sdk.bank.container_writer import write
 from eas_sdk.runtime import Runtime
 from eas_sdk.space.architecture import Architecture, Block
 from eas_sdk.space.elastic import PAPER
@@ -20,3 +23,16 @@ CLASSES = 60
 def paper_runtime(folder: Path) -> Runtime:
     """A runtime over a bundle of the paper's space with random weights and one task of 60 labels."""
     return eas_sdk.load(random_bundle(folder, {"things": [f"thing {i}" for i in range(CLASSES)]}, space=PAPER))
+
+
+def float16_paper_bundle(folder: Path) -> Path:
+    """The same bundle with weights in float16, as bundles are shipped."""
+    runtime = paper_runtime(folder)
+    bundle = runtime.bundle
+    tensors = {
+        name: tensor.astype(np.float16) if name.startswith("bank/") and tensor.dtype == np.float32 else tensor
+        for name, tensor in bundle.tensors.items()
+    }
+    path = folder / "float16.safetensors"
+    write(path, tensors, {"eas": bundle.metadata()})
+    return path

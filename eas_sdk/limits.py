@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from typing import Any
 
 from eas_sdk.budget import Budget, format_madds
 from eas_sdk.device.power import DEFAULT, PowerTable
-from eas_sdk.errors import InfeasibleBudget
+from eas_sdk.errors import InfeasibleBudget, TableError
 from eas_sdk.graph.memory import MODELS, MemoryModel
 from eas_sdk.latency.predict import choice_table
 from eas_sdk.latency.table import LatencyTable
@@ -41,11 +42,11 @@ class Costs:
 
 
 def request(space: ElasticSpace, task: Task, budget: Budget, costs: Costs) -> Request:
-    """What a selector is asked.
+    """What a selector is asked; bounds that every network of the space meets are left out.
 
     Raises:
         InfeasibleBudget: the smallest network is above one of the bounds.
-        TableError: the latency table lacks a segment of the space.
+        TableError: time or energy is bounded, and there is no latency table, or it lacks a segment of the space.
     """
     classes = len(task.classes)
     low, high = madds_range(space, classes)
@@ -53,18 +54,21 @@ def request(space: ElasticSpace, task: Task, budget: Budget, costs: Costs) -> Re
     if budget.level is not None:
         allowed.append(low + round(budget.level * (high - low)))
     raised: dict[str, Any] = {"madds": low} if min(allowed) < low else {}
+    ends = encode(space, [space.smallest, space.largest])
     limits = []
     for name, table in _tables(space, classes, budget, costs).items():
         most = getattr(budget, name)
-        least = float(table.total(space, encode(space, [space.smallest]), classes)[0])
+        least, greatest = table.total(space, ends, classes).tolist()
         if least > most:
             raised[name] = _rounded_up(least, type(most))
-        limits.append(Limit(table, most))
+        if greatest > most:
+            limits.append(Limit(table, most))
     if raised:
         takes = " and ".join(_text(name, value) for name, value in raised.items())
         nearest = replace(budget, **raised)
+        exact = " and ".join(_exact(name, value) for name, value in nearest.bounds.items())
         raise InfeasibleBudget(
-            f"the smallest network for {task.name!r} takes {takes}; the nearest feasible budget is {nearest}; "
+            f"the smallest network for {task.name!r} takes {takes}; the nearest feasible budget is {exact!r}; "
             f"got {budget}",
             nearest=nearest,
         )
@@ -76,22 +80,39 @@ def _tables(space: ElasticSpace, classes: int, budget: Budget, costs: Costs) -> 
     found: dict[str, CostTable] = {}
     if budget.memory_bytes is not None:
         found["memory_bytes"] = memory_table(space, costs.memory)
-    if costs.latency is not None:
-        if budget.latency_ms is not None:
-            found["latency_ms"] = choice_table(space, costs.latency, classes)
-        if budget.energy_mj is not None:
-            found["energy_mj"] = choice_table(space, costs.latency, classes, costs.mj_per_ms)
+    if budget.latency_ms is None and budget.energy_mj is None:
+        return found
+    if costs.latency is None:
+        raise TableError(f"a budget in time or energy needs a latency table; got {budget} and none")
+    if budget.latency_ms is not None:
+        found["latency_ms"] = choice_table(space, costs.latency, classes)
+    if budget.energy_mj is not None:
+        found["energy_mj"] = choice_table(space, costs.latency, classes, costs.mj_per_ms)
     return found
 
 
 def _rounded_up(value: float, kind: type) -> float:
     """The next number of four digits: what a message shows is then feasible as well."""
-    unit = 10.0 ** (math.floor(math.log10(value)) - 3)
-    rounded = math.ceil(value / unit * (1 + 1e-9)) * unit
-    return math.ceil(rounded) if kind is int else rounded * (1 + 1e-9)
+    unit = Fraction(10) ** (math.floor(math.log10(value)) - 3)
+    rounded = math.ceil(Fraction(value) / unit * (1 + Fraction(1, 10**9))) * unit
+    return math.ceil(rounded) if kind is int else float(rounded)
 
 
 def _text(name: str, value: float) -> str:
     if name == "madds":
         return f"{value} multiply-adds ({format_madds(int(value))})"
     return str(Budget(**{name: value}))  # type: ignore[arg-type]
+
+
+def _exact(name: str, value: float) -> str:
+    """A bound as `Budget.parse` reads it back, not rounded."""
+    match name:
+        case "madds":
+            return str(value)
+        case "latency_ms":
+            return f"{value!r} ms"
+        case "energy_mj":
+            return f"{value!r} mJ"
+        case "memory_bytes":
+            return f"{value / 1e6!r} MB"
+    return _text(name, value)

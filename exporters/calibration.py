@@ -23,12 +23,12 @@ BATCH = 8
 
 
 def calibrate(graph: Graph, images: npt.NDArray[np.uint8] | npt.NDArray[np.floating]) -> Ranges:
-    """The ranges of all activations over `images` [N, S, S, 3], uint8 or floating point in [0, 1].
+    """The ranges of all activations over `images` [N, S, S, C], uint8 or floating point in [0, 1].
 
     Raises:
         ImageError: the images do not fit the graph, or there are none.
     """
-    batch = as_float_batch(images, graph.input_size)
+    batch = as_float_batch(images, graph.input_size, graph.input_shape[2])
     ranges: dict[tuple[str, bool], tuple[float, float]] = {}
     for start in range(0, len(batch), BATCH):
         for traced in trace(graph, batch[start : start + BATCH]):

@@ -29,12 +29,14 @@ class MemoryModel:
 
 
 MODELS: Mapping[str, MemoryModel] = {
-    "numpy": MemoryModel(1.0, 1.0),
-    "litert": MemoryModel(2.0, 1.0),
-    "onnxruntime": MemoryModel(2.0, 1.0),
-    "coreml": MemoryModel(2.0, 1.0),
+    "numpy": MemoryModel(1.6, 0.75, 500_000),
+    "litert": MemoryModel(3.75, 0.25),
+    "onnxruntime": MemoryModel(4.45, 4.0),
+    "coreml": MemoryModel(3.75, 0.25),
 }
-"""By engine, as `python -m benchmarks.memory` compares them with what the system reports."""
+"""By engine, fitted to and compared with what the system reports by `python -m benchmarks.memory` (Core ML: not
+measured, taken from LiteRT). The engines of this package hold the network's own weights, those of the file that they
+make of them, and what the runtime packs of those."""
 
 
 def memory_model(engine: str) -> MemoryModel:

@@ -8,12 +8,12 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, get_args
 
 from eas_sdk.errors import DeviceError, InputError
 from eas_sdk.latency.benchmark_model import excerpt
 
-Cores = Literal["big", "middle", "little", "all"]
+CORES = ("big", "middle", "little", "all")
+"""Kinds of cores; see `affinity_mask`."""
 
 CONNECTION = {
     r"no devices(?:/emulators)? found": "connect a phone by USB (or `adb connect`) with USB debugging switched on",
@@ -153,7 +153,7 @@ class Adb:
                 raise DeviceError(f"{_shown(args)} needs a phone that answers; got {excerpt(text)!r}: {advice}")
 
 
-def affinity_mask(frequencies: Mapping[int, int], cores: Cores) -> str:
+def affinity_mask(frequencies: Mapping[int, int], cores: str) -> str:
     """The hexadecimal mask, for `taskset`, of a kind of cores.
 
     Args:
@@ -165,8 +165,8 @@ def affinity_mask(frequencies: Mapping[int, int], cores: Cores) -> str:
         InputError: no such kind.
         DeviceError: the phone has none of this kind.
     """
-    if cores not in get_args(Cores):
-        raise InputError(f"cores are one of {get_args(Cores)}; got {cores!r}")
+    if cores not in CORES:
+        raise InputError(f"cores are one of {CORES}; got {cores!r}")
     speeds = sorted(set(frequencies.values()))
     chosen = {"big": speeds[-1:], "middle": speeds[1:-1], "little": speeds[:1], "all": speeds}[cores]
     mask = sum(1 << core for core, khz in frequencies.items() if khz in chosen)

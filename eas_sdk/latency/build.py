@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 import os
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 
 from eas_sdk.errors import TableError
@@ -14,7 +14,7 @@ from eas_sdk.graph.nodes import Linear, Node
 from eas_sdk.latency.check import check
 from eas_sdk.latency.meter import Meter, Timing
 from eas_sdk.latency.segments import Segment, additions, input_network, key, repeated, segments
-from eas_sdk.latency.table import LatencyTable, is_input, read, write
+from eas_sdk.latency.table import SCALES, LatencyTable, differences, is_input, read, write
 from eas_sdk.space.elastic import ElasticSpace
 from eas_sdk.space.structure import every_block, structure
 
@@ -62,10 +62,11 @@ def build(
     """
     target = Path(path)
     table = read(target) if target.exists() else LatencyTable(meter.conditions, "", {})
-    if table.conditions != meter.conditions:
-        theirs, ours = asdict(table.conditions), asdict(meter.conditions)
-        differing = ", ".join(f"{n} {theirs[n]!r} instead of {ours[n]!r}" for n in ours if ours[n] != theirs[n])
-        raise TableError(f"{target}: a table holds measurements of one kind; this one has {differing}: remove it first")
+    if differing := differences(table.conditions, meter.conditions):
+        raise TableError(
+            f"{target}: a table holds measurements of one kind; this one has {differing}: remove it, or measure "
+            "everything again with `eas lut build --fresh`"
+        )
     target.parent.mkdir(parents=True, exist_ok=True)
     parts = list(parts)
     missing = table.lacks(parts)
@@ -92,10 +93,16 @@ def calibrate(
     """Set a table's scale by whole networks, and write it.
 
     Raises:
-        TableError, DeviceError: see `build`.
+        TableError: its blocks do not add up to networks at all.
+        DeviceError: see `build`.
     """
-    unscaled = replace(table, scale=1.0)
-    table = replace(table, scale=check(meter, unscaled, networks, advance).ratio)
+    scale = check(meter, replace(table, scale=1.0), networks, advance).ratio
+    if not SCALES[0] <= scale <= SCALES[1]:
+        raise TableError(
+            f"whole networks take from {SCALES[0]:g} to {SCALES[1]:g} times the sum of their blocks; got {scale:.3g}: "
+            f"measure {os.fspath(path)} again with `eas lut build --fresh`"
+        )
+    table = replace(table, scale=scale)
     write(table, path)
     return table
 

@@ -9,10 +9,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from eas_sdk.errors import TableError
 from eas_sdk.graph.nodes import Node
 from eas_sdk.latency.meter import Meter
 from eas_sdk.latency.segments import random_weights
-from eas_sdk.latency.table import LatencyTable
+from eas_sdk.latency.table import LatencyTable, differences
 from eas_sdk.space.elastic import ElasticSpace
 from eas_sdk.space.sample import random_architecture
 from eas_sdk.space.structure import structure
@@ -70,12 +71,17 @@ def check(
     """Measure networks, with random weights, and predict them.
 
     Raises:
-        TableError: the table lacks a segment.
+        TableError: the table was measured under other conditions, lacks a segment, or says that a network takes no
+            time.
         DeviceError: the device failed.
     """
+    if differing := differences(table.conditions, meter.conditions):
+        raise TableError(f"a latency table is checked under the conditions it was measured under; it has {differing}")
     found = []
     for name, nodes in networks:
         predicted = table.latency_ms(nodes)
+        if predicted <= 0:
+            raise TableError(f"a network takes time; the latency table says {predicted} ms of {name}")
         found.append(Comparison(name, predicted, meter.measure(random_weights(nodes)).median_ms))
         advance()
     return Check(tuple(found))

@@ -17,7 +17,7 @@ from eas_sdk.engine.checks import check_threads
 from eas_sdk.errors import DeviceError, InputError
 from eas_sdk.export import SIGNATURE, Options, load_exporter
 from eas_sdk.graph.nodes import Graph
-from eas_sdk.latency.adb import Adb, Cores, affinity_mask
+from eas_sdk.latency.adb import Adb, affinity_mask
 from eas_sdk.latency.benchmark_model import parse, version
 from eas_sdk.latency.meter import Conditions, Timing
 
@@ -60,7 +60,7 @@ class PhoneMeter:
         threads: int,
         precision: str,
         *,
-        cores: Cores = "big",
+        cores: str = "big",
         warmup_runs: int = 10,
         runs: int = 50,
         run_delay_s: float = 0.0,
@@ -116,8 +116,8 @@ class PhoneMeter:
         """See `Meter.conditions`."""
         return self._conditions
 
-    def measure(self, graph: Graph) -> Timing:
-        """See `Meter.measure`.
+    def measure(self, graph: Graph, *, part: bool = False) -> Timing:
+        """See `Meter.measure`; `part` is ignored: benchmark_model runs a network over and over.
 
         Raises:
             InputError: the graph contradicts itself, or cannot be written in this precision.
@@ -198,7 +198,7 @@ class PhoneMeter:
         return Options(self._conditions.precision, "float32", "logits", noise, "measured by eas_sdk", ())
 
 
-def _affinity(adb: Adb, cores: Cores, threads: int) -> str:
+def _affinity(adb: Adb, cores: str, threads: int) -> str:
     """The mask; "" for all cores, which needs no knowledge of them."""
     if cores == "all":
         return ""

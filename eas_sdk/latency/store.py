@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import functools
-from dataclasses import asdict
 from pathlib import Path
 
 from eas_sdk.cache import cache_folder
 from eas_sdk.engine.registry import ENGINES
 from eas_sdk.errors import TableError
 from eas_sdk.latency.local import conditions
-from eas_sdk.latency.table import LatencyTable, read
+from eas_sdk.latency.table import LatencyTable, command, differences, read
 from eas_sdk.space.elastic import ElasticSpace
 from eas_sdk.space.structure import structure
 
@@ -26,22 +25,20 @@ def find(engine: str, threads: int) -> LatencyTable:
     Raises:
         TableError: there is none, it cannot be read, or it was measured on another machine or version.
     """
-    path = table_path(engine, threads)
-    command = f"eas lut build --engine {engine}" + (f" --threads {threads}" if threads != 1 else "")
+    path, here = table_path(engine, threads), conditions(engine, threads)
     try:
-        changed = path.stat().st_mtime_ns
+        status = path.stat()
     except OSError:
         raise TableError(
             f"a budget in time or energy needs a latency table, and this machine has none for the engine {engine!r} "
-            f"and {threads} thread{'s' * (threads != 1)}: measure one with `{command}`, or load the runtime with one"
+            f"and {threads} thread{'s' * (threads != 1)}: measure one with `{command(here)}`, or load the runtime with "
+            "one"
         ) from None
-    table = _read(path, changed)
-    measured, now = asdict(table.conditions), asdict(conditions(engine, threads))
-    differing = [f"{name} {measured[name]!r} instead of {now[name]!r}" for name in now if measured[name] != now[name]]
-    if differing:
+    table = _read(path, (status.st_mtime_ns, status.st_size, status.st_ino))
+    if differing := differences(table.conditions, here):
         raise TableError(
             f"a latency table holds for the machine and versions it was measured on; {path} has "
-            f"{', '.join(differing)}: measure again with `{command} --fresh`"
+            f"{differing}: measure again with `{command(here)} --fresh`"
         )
     return table
 
@@ -66,5 +63,6 @@ def find_fastest(space: ElasticSpace, threads: int) -> LatencyTable:
 
 
 @functools.lru_cache(maxsize=8)
-def _read(path: Path, changed: int) -> LatencyTable:
+def _read(path: Path, version: tuple[int, ...]) -> LatencyTable:
+    """The table of a file, read once for a version of it."""
     return read(path)

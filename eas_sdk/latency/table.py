@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import reprlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
@@ -30,6 +31,8 @@ from eas_sdk.latency.segments import Segment, key, segments
 FORMAT, VERSION = "eas-latency-table", 1
 
 LONGEST_MS = 1e7
+SCALES = 1e-3, 1e3
+"""Least and greatest scale."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,7 +73,7 @@ class LatencyTable:
             return self.scale * self._classifier_ms(last)
         raise TableError(
             f"a latency table holds every segment of the network; the one of {self.conditions.device!r} lacks "
-            f"{key(segment)!r}: measure it with `eas lut build`"
+            f"{key(segment)!r}: measure it with `{command(self.conditions)}`"
         )
 
     def lacks(self, parts: Iterable[Segment]) -> list[Segment]:
@@ -80,18 +83,32 @@ class LatencyTable:
 
     def _classifier_ms(self, node: Linear) -> float:
         """Between the classifiers with the nearest numbers of classes, in proportion."""
-        start = f"1x1x{node.in_features}: linear {node.in_features}>"
-        known = sorted((int(k[len(start) :]), t.median_ms) for k, t in self.timings.items() if k.startswith(start))
+        form = re.compile(f"1x1x{node.in_features}: linear {node.in_features}>([1-9][0-9]{{0,8}})")
+        known = sorted((int(match[1]), t.median_ms) for k, t in self.timings.items() if (match := form.fullmatch(k)))
         if len(known) < 2:
             raise TableError(
                 f"a latency table holds classifiers of two sizes at least, for {node.in_features} inputs; got "
-                f"{len(known)}: measure them with `eas lut build`"
+                f"{len(known)}: measure them with `{command(self.conditions)}`"
             )
         classes, ms = zip(*known, strict=True)
         if node.out_features <= classes[-1]:
             return float(np.interp(node.out_features, classes, ms))
         slope = max((ms[-1] - ms[0]) / (classes[-1] - classes[0]), 0.0)
         return float(ms[-1] + slope * (node.out_features - classes[-1]))
+
+
+def differences(found: Conditions, wanted: Conditions) -> str:
+    """How conditions differ, in words; "" where they do not."""
+    theirs, ours = asdict(found), asdict(wanted)
+    return ", ".join(f"{n} {theirs[n]!r} instead of {ours[n]!r}" for n in ours if ours[n] != theirs[n])
+
+
+def command(conditions: Conditions) -> str:
+    """The command line that measures under such conditions."""
+    threads = f" --threads {conditions.threads}" if conditions.threads != 1 else ""
+    if conditions.engine == "benchmark_model":
+        return f"eas lut build --adb --benchmark-model FILE --precision {conditions.precision}{threads} --output TABLE"
+    return f"eas lut build --engine {conditions.engine}{threads}"
 
 
 def write(table: LatencyTable, path: str | os.PathLike[str]) -> None:
@@ -146,7 +163,7 @@ def parse(content: bytes) -> LatencyTable:
     if not isinstance(date, str) or not isinstance(given, dict) or not isinstance(parts, dict):
         raise TableError("a latency table has a text 'date' and objects 'conditions' and 'segments'")
     scale = data.get("scale")
-    if not isinstance(scale, (int, float)) or isinstance(scale, bool) or not 1e-3 <= scale <= 1e3:
+    if not isinstance(scale, (int, float)) or isinstance(scale, bool) or not SCALES[0] <= scale <= SCALES[1]:
         raise TableError(f"the 'scale' of a latency table is a number from 0.001 to 1000; got {reprlib.repr(scale)}")
     timings = {name: _timing(name, entry) for name, entry in parts.items()}
     return LatencyTable(_conditions(given), date, timings, float(scale))
