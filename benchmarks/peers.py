@@ -5,8 +5,8 @@
     peers/bin/python benchmarks/peers.py FOLDER
 
 OFA's MobileNetV3 supernet (width 1.0, 60 classes, 224 px, random weights): takes out the sub-network, converts it with
-litert_torch, exports it with torch.onnx. Leaves peer.tflite and peer.onnx in FOLDER and prints the times as JSON. It
-imports nothing of this project.
+litert_torch, exports it with torch.onnx. Leaves peer.tflite, peer.onnx and, of the network with 7 x 7 kernels
+throughout, peer7.tflite in FOLDER and prints the times as JSON. It imports nothing of this project.
 """
 
 from __future__ import annotations
@@ -61,6 +61,9 @@ def main() -> None:
         timed("torch_onnx_export_ms", 3, lambda: torch.onnx.export(net, (image,), onnx, dynamo=False))
         made = timed("litert_torch_convert_ms", 1, lambda: litert_torch.convert(net, (image,)))
         made.export(str(folder / "peer.tflite"))
+        supernet.set_active_subnet(ks=7, e=EXPANSION, d=list(DEPTHS))
+        wide = supernet.get_active_subnet(preserve_weight=True).eval()
+        litert_torch.convert(wide, (image,)).export(str(folder / "peer7.tflite"))
     print(json.dumps(times))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -37,6 +37,7 @@ def assemble(
     superclasses: Sequence[Superclass],
     *,
     samples: int,
+    cost: Literal["madds", "latency"] = "madds",
     training: Mapping[str, Any],
     attributions: Sequence[str],
     calibration: npt.NDArray[np.uint8] | None = None,
@@ -44,6 +45,7 @@ def assemble(
     """A whole bundle in float32, nothing left out.
 
     Args:
+        cost: what the generator was trained to keep to.
         calibration: training images [N, S, S, 3] that integer exports are calibrated on.
     """
     tensors: dict[str, np.ndarray] = {f"statistics/{name}": array for name, array in arrays(statistics).items()}
@@ -65,7 +67,7 @@ def assemble(
     tensors["selector/predictor"] = predictor.weights.astype(np.float32)
     if calibration is not None:
         tensors[CALIBRATION] = calibration
-    config = {"kind": "generator", "budgets": generator.budgets.tolist(), "samples": samples}
+    config = {"kind": "generator", "budgets": generator.budgets.tolist(), "samples": samples, "cost": cost}
     return Bundle(
         name=name,
         space=net.space,

@@ -108,6 +108,8 @@ class Training:
         }
         for stage in STAGES[1:]:
             settings = getattr(self.recipe, stage).model_dump_json()
+            if stage == "generator" and self.recipe.generator.latency_table is not None:
+                settings += Path(self.recipe.generator.latency_table).read_text(encoding="utf-8")
             chain = hashlib.sha256(f"{chain} {settings} {data.get(stage, '')}".encode()).hexdigest()
             made[stage] = chain
         return made
@@ -247,6 +249,7 @@ class Training:
             self.predictor,
             [Superclass(s.name, s.class_names) for s in self.data.superclasses],
             samples=self.recipe.bundle.samples,
+            cost="madds" if self.recipe.generator.latency_table is None else "latency",
             training={},
             attributions=self.attributions,
             calibration=self.calibration_images(),

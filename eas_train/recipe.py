@@ -156,6 +156,8 @@ class GeneratorRecipe(_Model):
     that the accuracy predictor gives it, which has no noise of single batches and takes no forward pass."""
     score_weight: float = Field(default=10.0, gt=0)
     """Of the predictor's score, a probability, against the cost term."""
+    latency_table: str | None = None
+    """File of a latency table (`eas lut build`) whose latencies the generator keeps to instead of multiply-adds."""
     seed: int = Field(default=0, ge=0, lt=2**32)
     steps: int = Field(default=1000, gt=0)
     requests: int = Field(default=4, gt=0)

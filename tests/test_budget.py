@@ -128,7 +128,9 @@ def test_joining_takes_the_lower_bound_of_each_unit(a: Budget, b: Budget, c: Bud
     for name in {*a.bounds, *b.bounds}:
         assert joint.bounds[name] == min(x.bounds[name] for x in (a, b) if name in x.bounds)
     assert set(joint.bounds) == {*a.bounds, *b.bounds}
-    assert (a & b == b & a) and (a & a == a) and ((a & b) & c == a & (b & c))
+    assert a & b == b & a
+    assert a & a == a
+    assert (a & b) & c == a & (b & c)
 
 
 def test_a_budget_without_any_bound_is_refused() -> None:

@@ -17,8 +17,6 @@ from eas_sdk.device.state import MAX_HEADROOM, THERMAL, DeviceState, share
 T = TypeVar("T")
 
 BATTERY_PROPERTY_CAPACITY = 4
-API_THERMAL_STATUS = 29
-API_THERMAL_HEADROOM = 30
 
 FORECAST_S = 10
 """How far ahead the headroom is forecast."""
@@ -35,7 +33,7 @@ class BatteryManager(Protocol):
 
 
 class PowerManager(Protocol):
-    """What is used of android.os.PowerManager."""
+    """What is used of android.os.PowerManager. The thermal status came with API level 29, the headroom with 30."""
 
     def isPowerSaveMode(self) -> bool: ...
     def getCurrentThermalStatus(self) -> int: ...
@@ -91,8 +89,8 @@ def read(headroom: Headroom = _headroom) -> DeviceState:
         return DeviceState(source="nothing: this is no Android app with Chaquopy")
     battery = cast("BatteryManager", _quietly(lambda: context.getSystemService("batterymanager")))
     power = cast("PowerManager", _quietly(lambda: context.getSystemService("power")))
-    api = _quietly(_api_level) or 0
-    thermal = _quietly(lambda: power.getCurrentThermalStatus()) if api >= API_THERMAL_STATUS else None
+    api = _quietly(_api_level)
+    thermal = _quietly(lambda: power.getCurrentThermalStatus())
 
     def ask() -> float | None:
         return _quietly(lambda: power.getThermalHeadroom(FORECAST_S))
@@ -102,7 +100,7 @@ def read(headroom: Headroom = _headroom) -> DeviceState:
         charging=_flag(_quietly(lambda: battery.isCharging())),
         power_saving=_flag(_quietly(lambda: power.isPowerSaveMode())),
         thermal=THERMAL[thermal] if type(thermal) is int and 0 <= thermal < len(THERMAL) else None,
-        headroom=headroom.read(ask) if api >= API_THERMAL_HEADROOM else None,
+        headroom=headroom.read(ask),
         source=f"Android {api}" if api else "Android",
     )
 
@@ -125,7 +123,7 @@ def _flag(value: object) -> bool | None:
 
 
 def _quietly(call: Callable[[], T]) -> T | None:
-    """What `call` returns; None where a phone's maker left it out or Java throws, which may be any exception."""
+    """What `call` returns; None where this version of Android lacks it or Java throws, which may be any exception."""
     try:
         return call()
     except Exception:

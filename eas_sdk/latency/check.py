@@ -56,7 +56,7 @@ class Check:
 
 
 def random_networks(space: ElasticSpace, count: int, classes: int, seed: int) -> list[tuple[str, tuple[Node, ...]]]:
-    """Architectures and their nodes, from small to large."""
+    """Architectures, small ones and large ones, and their nodes."""
     rng = random.Random(seed)
     drawn = [random_architecture(space, rng) for _ in range(count)]
     return [(str(architecture), structure(space, architecture, classes)) for architecture in drawn]

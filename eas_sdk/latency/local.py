@@ -12,7 +12,8 @@ from importlib import metadata
 
 import numpy as np
 
-from eas_sdk.engine.registry import load_engine
+from eas_sdk.engine.registry import ENGINES, load_engine
+from eas_sdk.errors import InputError
 from eas_sdk.graph.nodes import Graph
 from eas_sdk.latency.meter import Conditions, Timing
 
@@ -37,10 +38,15 @@ class LocalMeter:
     """Times networks with one engine in this process.
 
     Raises:
-        InputError, MissingDependency: see `load_engine`.
+        InputError: no engine has that name, or it is "auto", which may be another one for every network.
+        MissingDependency: see `load_engine`.
     """
 
     def __init__(self, engine: str = "numpy", threads: int = 1, time_s: float = TIME_S) -> None:
+        if engine == "auto":
+            raise InputError(
+                f"latency is measured of one engine, {', '.join(n for n in ENGINES if n != engine)}; got 'auto'"
+            )
         self._engine, self._time_s = load_engine(engine), time_s
         self._conditions = conditions(engine, threads)
         self._displaced = np.zeros(DISPLACED_BYTES, np.uint8)

@@ -73,7 +73,7 @@ class LatencyTable:
             return self.scale * self._classifier_ms(last)
         raise TableError(
             f"a latency table holds every segment of the network; the one of {self.conditions.device!r} lacks "
-            f"{key(segment)!r}: measure it with `{command(self.conditions)}`"
+            f"{key(segment)!r}: measure it with `{command(self.conditions)}`, and --bundle for a bundle of your own"
         )
 
     def lacks(self, parts: Iterable[Segment]) -> list[Segment]:
@@ -154,10 +154,11 @@ def parse(content: bytes) -> LatencyTable:
         raise TableError(f"a latency table is JSON; {error}") from error
     if not isinstance(data, dict) or data.get("format") != FORMAT:
         raise TableError(f"a latency table is a JSON object whose 'format' is {FORMAT!r}; got {reprlib.repr(data)}")
-    if data.get("version") != VERSION or data.get("unit") != "ms":
+    version, unit = data.get("version"), data.get("unit")
+    if type(version) is not int or version != VERSION or unit != "ms":
         raise TableError(
-            f"this release reads latency tables of version {VERSION} in 'ms'; got version "
-            f"{reprlib.repr(data.get('version'))} in {reprlib.repr(data.get('unit'))}"
+            f"this release reads latency tables of 'version' {VERSION} in the 'unit' 'ms'; got version "
+            f"{reprlib.repr(version)} in {reprlib.repr(unit)}"
         )
     date, given, parts = data.get("date"), data.get("conditions"), data.get("segments")
     if not isinstance(date, str) or not isinstance(given, dict) or not isinstance(parts, dict):

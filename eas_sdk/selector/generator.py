@@ -43,6 +43,8 @@ MAX_SAMPLES = 4096
 UNUSED = 0.05
 """How much less than the costliest feasible sample the chosen one may cost, as a part of the generator's budgets."""
 
+COSTS = ("madds", "latency")
+
 LEVELS = 16
 """Budgets in multiply-adds, between the smallest network and the most that is allowed, that are tried where time,
 energy or memory are bounded: what fits is seen afterwards."""
@@ -63,12 +65,14 @@ class GeneratorSelector:
             "depth.weight" [d, H], "depth.bias" [d], likewise "kernel" and "expansion", and "predictor"
             [T, gates]: what each gate adds to the expected score of a superclass.
         samples: gate vectors drawn for each request.
+        cost: what the budgets stand for: "madds", or the "latency" of a device on the scale of multiply-adds.
     """
 
     space: ElasticSpace
     budgets: npt.NDArray[np.float64]
     weights: Mapping[str, FloatArray]
     samples: int = 64
+    cost: str = "madds"
 
     def select(self, requests: Sequence[Request], *, seed: int = 0) -> list[Architecture]:
         """See `Selector.select`; the noise of a seed is the same for every request."""
@@ -87,7 +91,7 @@ class GeneratorSelector:
 
     def _levels(self, request: Request) -> int:
         """For how many budgets in multiply-adds, the one thing that it knows, the generator is asked."""
-        return LEVELS if request.limits else 1
+        return LEVELS if request.limits or self.cost != "madds" else 1
 
     def _pick(self, requests: Sequence[Request], thresholds: FloatArray) -> list[Architecture]:
         """The best sample for each request."""
@@ -101,9 +105,10 @@ class GeneratorSelector:
         )
         levels = limits.copy()
         for start, count, request in zip(starts, counts, requests, strict=True):
-            if request.limits:
+            if count > 1:
                 low, high = madds_range(space, request.classes)
-                levels[start : start + count] = np.linspace(low, min(high, request.madds), count).astype(np.int64)
+                most = min(high, request.madds) if self.cost == "madds" else high
+                levels[start : start + count] = np.linspace(low, most, count).astype(np.int64)
         probabilities = self.probabilities(superclasses, levels)
         available = gates_of_choices(space, encode(space, [space.largest]))[0]
         gates = effective_gates(space, (thresholds < probabilities[:, None]) & available)
@@ -115,8 +120,8 @@ class GeneratorSelector:
             for limit in request.limits:
                 feasible[rows] &= limit.table.total(space, choices[rows], request.classes) <= limit.most
         scores = np.einsum("msg,mg->ms", gates.astype(np.float64), self.weights["predictor"][superclasses])
-        most = np.maximum.reduceat(np.where(feasible, madds, 0).max(1), starts)
-        least = most[owner] - UNUSED * (self.budgets[-1] - self.budgets[0])
+        costliest = np.maximum.reduceat(np.where(feasible, madds, 0).max(1), starts)
+        least = costliest[owner] - UNUSED * (self.budgets[-1] - self.budgets[0])
         scores[~feasible | (madds < least[:, None])] = -np.inf
         picked = []
         for start, count, request in zip(starts, counts, requests, strict=True):
@@ -190,7 +195,8 @@ def load(
     """The selector of a bundle.
 
     Args:
-        config: the bundle's "selector" section: {"kind": "generator", "budgets": [K numbers], "samples": n}.
+        config: the bundle's "selector" section: {"kind": "generator", "budgets": [K numbers], "samples": n}, and
+            "cost" where it is not "madds".
         tensors: arrays named as in `GeneratorSelector.weights`, of any floating-point type.
 
     Raises:
@@ -209,6 +215,9 @@ def load(
         raise BundleError(
             f"a generator's 'samples' are an integer from 1 to {MAX_SAMPLES}; got {reprlib.repr(samples)}"
         )
+    cost = config.get("cost", "madds")
+    if cost not in COSTS:
+        raise BundleError(f"a generator's 'cost' is one of {COSTS}; got {reprlib.repr(cost)}")
     depth, hidden = (_columns(tensors, name) for name in ("superclass_embedding", "lstm.hidden"))
     shapes = {
         "superclass_embedding": (superclasses, depth),
@@ -228,7 +237,7 @@ def load(
         if not np.isfinite(tensor).all():
             raise BundleError(f"the generator's tensor {name!r} is finite; it is not")
     weights = {name: np.ascontiguousarray(tensors[name], np.float64) for name in shapes}
-    return GeneratorSelector(space, np.asarray(budgets, np.float64), weights, samples)
+    return GeneratorSelector(space, np.asarray(budgets, np.float64), weights, samples, str(cost))
 
 
 def _columns(tensors: Mapping[str, np.ndarray], name: str) -> int:

@@ -13,7 +13,7 @@ from eas_sdk.graph.nodes import INPUT, Add, Conv2d, DepthwiseConv2d, GlobalMean,
 from eas_sdk.space.choices import GateLayout
 from eas_sdk.space.elastic import ElasticSpace
 from eas_sdk.space.structure import squeeze_width
-from eas_sdk.space.tables import madds_table
+from eas_sdk.space.tables import SumTable
 from eas_train.statistics.model import StatisticsModel
 from eas_train.supernet.model import Supernet, activate
 
@@ -80,9 +80,8 @@ def _reached(one_hot: Tensor) -> Tensor:
     return one_hot.flip(-1).cumsum(-1).flip(-1)[..., 1:]
 
 
-def expected_madds(space: ElasticSpace, shells: Shells, classes: int) -> Tensor:
-    """R(alpha) of Eq. 3 in multiply-adds: the sum of Eq. 6, differentiable in the gates."""
-    table = madds_table(space)
+def expected_cost(table: SumTable, shells: Shells, classes: int) -> Tensor:
+    """R(alpha) of Eq. 3 by a table: the sum of Eq. 6, differentiable in the gates."""
     block = torch.as_tensor(table.block.copy(), dtype=torch.float32, device=shells.present.device)
     picked = torch.einsum("ske,sk,se->s", block, shells.kernel, shells.expansion)
     return table.base + table.per_class * classes + (picked * shells.present).sum()

@@ -14,12 +14,14 @@ import torch
 from torch import Tensor
 
 from eas_sdk.errors import TrainingError
+from eas_sdk.latency.table import read as read_latency_table
 from eas_sdk.space.choices import encode
-from eas_sdk.space.tables import madds_table
+from eas_sdk.space.tables import SumTable, madds_table
 from eas_train import checkpoint
 from eas_train.data.augment import augment
 from eas_train.data.imageset import ImageSet, superclass_of_class
-from eas_train.generator.gates import Shells, expected_madds, gated_forward, sample_gates
+from eas_train.generator.cost import cost_table
+from eas_train.generator.gates import Shells, expected_cost, gated_forward, sample_gates
 from eas_train.generator.model import ArchitectureGenerator
 from eas_train.generator.predictor import Predictor
 from eas_train.progress import progress
@@ -68,6 +70,8 @@ def train_generator(
     folder.mkdir(parents=True, exist_ok=True)
     net.eval().requires_grad_(False)
     sizes = [len(s.class_names) for s in data.superclasses]
+    latency = None if recipe.latency_table is None else read_latency_table(recipe.latency_table)
+    costs = [cost_table(net.space, size, latency) for size in sizes]
     generator = new_generator(recipe, net, sizes).to(device)
     optimizer = torch.optim.Adam(generator.parameters(), lr=recipe.learning_rate)
     state = checkpoint.load(folder / CHECKPOINT, recipe=fingerprint)
@@ -85,7 +89,7 @@ def train_generator(
     def request_loss(rng: torch.Generator) -> tuple[Tensor, Tensor]:
         """The loss and the signed distance from the budget (in the paper's units) of one random request."""
         t = int(torch.randint(len(sizes), (), generator=rng, device=device))
-        shells, miss = _draw(recipe, generator, net, t, sizes[t], rng)
+        shells, miss = _draw(recipe, generator, net, t, costs[t], sizes[t], rng)
         if recipe.objective == "predictor":
             return -recipe.score_weight * (worth[t] @ shells.effective_gates()), miss
         picked = members[t][torch.randint(len(members[t]), (recipe.batch_size,), generator=rng, device=device)]
@@ -140,6 +144,7 @@ def _draw(
     generator: ArchitectureGenerator,
     net: Supernet,
     superclass: int,
+    cost: SumTable,
     classes: int,
     rng: torch.Generator,
 ) -> tuple[Shells, Tensor]:
@@ -149,4 +154,4 @@ def _draw(
     budget = low + (high - low) * torch.rand(1, generator=rng, device=device).double()
     logits = generator(torch.tensor([superclass], device=device), budget)[0]
     shells = Shells.of(net.space, sample_gates(logits, recipe.temperature, rng))
-    return shells, (expected_madds(net.space, shells, classes) - budget[0].float()) * (PAPER_RANGE / (high - low))
+    return shells, (expected_cost(cost, shells, classes) - budget[0].float()) * (PAPER_RANGE / (high - low))

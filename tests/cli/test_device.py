@@ -51,8 +51,9 @@ def on_battery(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
 def test_this_machine_is_shown(run: Run) -> None:
     result = run()
     assert result.exit_code == 0, result.output
-    for part in ("battery", "charging", "power saving", "heat", "headroom", "load", "read from"):
-        assert part in result.stdout
+    told = [line.partition("  ")[0] for line in result.stdout.splitlines()]
+    assert told[:7] == ["battery", "charging", "power saving", "heat", "headroom", "load", "read from"]
+    assert told[-2:] == ["budget", "because"]
     for rule in DEFAULT_POLICY.rules:
         assert rule.name in result.stdout
         assert rule.explain() in result.stdout

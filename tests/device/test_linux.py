@@ -68,6 +68,8 @@ def test_a_laptop(tmp_path: Path) -> None:
         (({"energy_full": 30}, {}), 0.5),
         (({"energy_full": 0}, {"energy_full": 10}), 0.5),
         (({"energy_full": "nan"}, {"energy_full": "10"}), 0.5),
+        (({"energy_full": "10"}, {"energy_full": "nan"}), 0.5),
+        (({"energy_full": "inf"}, {"energy_full": "10"}), 0.5),
     ],
 )
 def test_several_batteries_are_weighted_by_size(
@@ -170,7 +172,7 @@ def test_load(tmp_path: Path, average: object, online: str, load: float | None) 
     assert linux.read(tmp_path).load == load
 
 
-@pytest.mark.parametrize("online", ["", "-", "0-x", "a", "3-1", "0-99999999999999999999999"])
+@pytest.mark.parametrize("online", ["", "-", "-3", "0-x", "a", "3-1", "0-99999999999999999999999"])
 def test_load_without_a_list_of_cores_counts_those_of_this_machine(tmp_path: Path, online: str) -> None:
     tree(tmp_path, {"proc/loadavg": "0.5 0 0", "sys/devices/system/cpu/online": online})
     assert linux.read(tmp_path).load == min(1.0, 0.5 / (os.cpu_count() or 1))

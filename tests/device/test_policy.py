@@ -22,13 +22,15 @@ from eas_sdk.errors import TableError
 
 BUDGETS = st.sampled_from(["0%", "40%", "100%", "12ms", "4M", "8ms and 20MB", "0.5 mJ"])
 NAMES = st.text(st.characters(categories=("L", "N")), min_size=1, max_size=6).filter(lambda name: name != OTHERWISE)
+MOST = {"battery": 1.0, "load": 1.0, "headroom": 9.0}
+NUMBERS = MOST.keys()
 LOW = Policy((Rule("low", "40%", battery_below=0.3),), "100%")
 
 
 @st.composite
 def policies(draw: st.DrawFn, most: int = 5) -> Policy:
     """Policies of any rules whose thresholds leave room for the margins."""
-    margins = {name: draw(st.floats(0, 0.4)) for name in MARGINS.values()}
+    margins = {name: draw(st.just(0.0) | st.floats(0.001, 0.4)) for name in MARGINS.values()}
     conditions = st.fixed_dictionaries(
         {},
         optional={
@@ -148,20 +150,18 @@ def test_a_decision_of_another_policy_is_no_hindrance() -> None:
 
 @st.composite
 def hovering(draw: st.DrawFn, policy: Policy) -> list[DeviceState]:
-    """States whose charge, headroom and load each stay within nine tenths of their margin; the rest is constant."""
-    first = draw(STATES)
+    """States around one rule's thresholds; numbers stay within nine tenths of their margins, the rest is constant."""
+    base = draw(STATES)
+    rules = [draw(st.sampled_from(policy.rules))] if policy.rules else []
+    fixed = {CONDITIONS[name]: limit for rule in rules for name, limit in rule.conditions.items()}
+    lows = {field: fixed.get(field, getattr(base, field)) for field in NUMBERS}
+    widths = {field: 0.9 * getattr(policy, f"{field}_margin") for field in NUMBERS}
+    for field in NUMBERS & fixed.keys():
+        lows[field] = max(0.0, lows[field] - draw(st.floats(0, widths[field])))
     states = []
     for _ in range(draw(st.integers(2, 12))):
-        now = {}
-        for field, margin, most in (
-            ("battery", policy.battery_margin, 1.0),
-            ("load", policy.load_margin, 1.0),
-            ("headroom", policy.headroom_margin, 9.0),
-        ):
-            low = getattr(first, field)
-            if low is not None:
-                now[field] = min(most, low + draw(st.floats(0, 0.9 * margin)))
-        states.append(dataclasses.replace(first, **now))
+        now = {f: min(MOST[f], low + draw(st.floats(0, widths[f]))) for f, low in lows.items() if low is not None}
+        states.append(dataclasses.replace(base, **{**fixed, **now}))
     return states
 
 

@@ -21,7 +21,7 @@ from eas_sdk.space.choices import (  # noqa: E402
 )
 from eas_sdk.space.elastic import ElasticSpace, Stage  # noqa: E402
 from eas_sdk.space.tables import madds_table  # noqa: E402
-from eas_train.generator.gates import Shells, expected_madds, gated_forward, sample_gates  # noqa: E402
+from eas_train.generator.gates import Shells, expected_cost, gated_forward, sample_gates  # noqa: E402
 
 CLASSES = 6
 
@@ -89,7 +89,7 @@ def test_half_a_block_is_half_of_what_the_whole_block_adds() -> None:
 def test_the_expected_cost_of_hard_gates_is_the_networks(name: str) -> None:
     space = SPACES[name]
     gates = random_gates(space, 30)
-    found = [float(expected_madds(space, Shells.of(space, tensor(row)), CLASSES)) for row in gates]
+    found = [float(expected_cost(madds_table(space), Shells.of(space, tensor(row)), CLASSES)) for row in gates]
     np.testing.assert_allclose(found, total_madds(space, gates), rtol=1e-6)
 
 
@@ -98,7 +98,7 @@ def test_the_costs_gradient_is_what_switching_each_gate_costs() -> None:
     gates = random_gates(TINY, 6, seed=1)
     for row in gates:
         leaf = tensor(row).requires_grad_()
-        expected_madds(TINY, Shells.of(TINY, leaf), CLASSES).backward()
+        expected_cost(madds_table(TINY), Shells.of(TINY, leaf), CLASSES).backward()
         assert leaf.grad is not None
         on, off = (np.where(np.eye(len(row), dtype=bool), value, row) for value in (True, False))
         difference = total_madds(TINY, on) - total_madds(TINY, off)
@@ -118,7 +118,7 @@ def test_the_expected_cost_is_the_mean_over_all_gate_vectors() -> None:
     corners = np.array(list(itertools.product((False, True), repeat=GateLayout.of(space).gates)))
     costs = torch.tensor(total_madds(space, corners), dtype=torch.float64)
     p = torch.rand(corners.shape[1], generator=torch.Generator().manual_seed(0), requires_grad=True)
-    found = expected_madds(space, Shells.of(space, p), CLASSES)
+    found = expected_cost(madds_table(space), Shells.of(space, p), CLASSES)
     (gradient,) = torch.autograd.grad(found, p)
     q = p.detach().double().requires_grad_()
     probability = torch.where(torch.tensor(corners), q, 1 - q).prod(1)

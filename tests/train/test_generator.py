@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeAlias
@@ -23,11 +24,20 @@ from train.tiny import (  # noqa: E402
 )
 
 from eas_sdk.errors import TrainingError  # noqa: E402
+from eas_sdk.graph.nodes import DepthwiseConv2d  # noqa: E402
+from eas_sdk.latency.build import space_segments  # noqa: E402
+from eas_sdk.latency.meter import Conditions, Timing  # noqa: E402
+from eas_sdk.latency.segments import key  # noqa: E402
+from eas_sdk.latency.table import LatencyTable  # noqa: E402
+from eas_sdk.latency.table import write as write_table  # noqa: E402
 from eas_sdk.selector.generator import load  # noqa: E402
 from eas_sdk.space.choices import GateLayout, encode  # noqa: E402
 from eas_sdk.space.elastic import ElasticSpace  # noqa: E402
+from eas_sdk.space.sample import random_architecture  # noqa: E402
+from eas_sdk.space.structure import structure  # noqa: E402
 from eas_sdk.space.tables import madds_table  # noqa: E402
-from eas_train.generator.gates import Shells, expected_madds  # noqa: E402
+from eas_train.generator.cost import cost_table  # noqa: E402
+from eas_train.generator.gates import Shells, expected_cost  # noqa: E402
 from eas_train.generator.model import ArchitectureGenerator  # noqa: E402
 from eas_train.generator.predictor import Predictor  # noqa: E402
 from eas_train.generator.train import new_generator, train_generator  # noqa: E402
@@ -175,7 +185,7 @@ def test_it_learns_to_keep_to_the_budget(train: Train, tmp_path: Path) -> None:
     wanted = torch.tensor([low, (low + high) / 2, high], dtype=torch.float64)
     with torch.no_grad():
         gates = torch.sigmoid(generator(torch.tensor([0, 0, 0]), wanted))
-        costs = [float(expected_madds(TINY, Shells.of(TINY, p), 3)) for p in gates]
+        costs = [float(expected_cost(madds_table(TINY), Shells.of(TINY, p), 3)) for p in gates]
     assert costs[0] < costs[1] < costs[2]
     assert costs[2] - costs[0] > 0.4 * (high - low)
 
@@ -235,3 +245,41 @@ def test_a_loss_that_is_not_finite_stops_the_training(statistics: StatisticsMode
     with pytest.raises(TrainingError, match="finite"):
         train_generator(RECIPE, broken, statistics, FLAT, drawings(4, 1), tmp_path, fingerprint="a")
     assert not (tmp_path / "generator.pt").exists()
+
+
+def phone_table() -> LatencyTable:
+    """A phone on which the largest kernels are slow, whatever their multiply-adds."""
+    timings = {}
+    for part in space_segments(TINY, (2, 3)):
+        slow = any(isinstance(node, DepthwiseConv2d) and node.kernel == max(TINY.kernels) for node in part)
+        timings[key(part)] = Timing(5.0 if slow else 0.01 * len(part), 0.0, 1)
+    return LatencyTable(Conditions("a phone", "", "litert", 1, "float32", ""), "2026-01-01", timings)
+
+
+def test_latencies_on_the_scale_of_multiply_adds() -> None:
+    table = phone_table()
+    costs, counted = cost_table(TINY, 3, table), cost_table(TINY, 3, None)
+    ends = encode(TINY, [TINY.smallest, TINY.largest])
+    np.testing.assert_allclose(costs.total(TINY, ends, 3), counted.total(TINY, ends, 3))
+    drawn = [random_architecture(TINY, random.Random(seed)) for seed in range(50)]
+    latencies = [table.latency_ms(structure(TINY, architecture, 3)) for architecture in drawn]
+    assert np.corrcoef(latencies, costs.total(TINY, encode(TINY, drawn), 3))[0, 1] > 0.999
+
+
+def test_it_learns_to_keep_to_a_latency(train: Train, tmp_path: Path) -> None:
+    write_table(phone_table(), tmp_path / "phone.json")
+    recipe = RECIPE.model_copy(update={"steps": 100, "batch_size": 1, "learning_rate": 0.03})
+    timed = train(tmp_path / "timed", recipe.model_copy(update={"latency_table": str(tmp_path / "phone.json")}))
+    counted = train(tmp_path / "counted", recipe)
+    low, high = (float(timed.budgets[i]) for i in (0, -1))
+    costs = cost_table(TINY, 3, phone_table())
+    with torch.no_grad():
+        middle = torch.tensor([(low + high) / 2], dtype=torch.float64)
+        missed = [
+            abs(
+                float(expected_cost(costs, Shells.of(TINY, torch.sigmoid(made(torch.tensor([0]), middle))[0]), 3))
+                - middle
+            )
+            for made in (timed, counted)
+        ]
+    assert missed[0] < missed[1]
