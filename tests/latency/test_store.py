@@ -16,9 +16,11 @@ from eas_sdk.latency.store import find, find_fastest, table_path
 from eas_sdk.latency.table import LatencyTable, write
 
 
-def store(engine: str = "numpy", threads: int = 1, seed: int = 0, scale: float = 1.0, **other: object) -> LatencyTable:
+def store(
+    engine: str = "numpy", threads: int = 1, seed: int = 0, scale: float = 1.0, other: dict | None = None
+) -> LatencyTable:
     """Put a table where it is found; `other`: conditions that are not those of this machine."""
-    measured = dataclasses.replace(conditions(engine, threads), **other)
+    measured = dataclasses.replace(conditions(engine, threads), **(other or {}))
     table = random_table(SPACE, seed, measured, scale)
     path = table_path(engine, threads)
     path.parent.mkdir(exist_ok=True)
@@ -60,7 +62,7 @@ def test_a_missing_table_is_told_with_the_command(engine: str, threads: int, tol
     [("device", "Another machine"), ("soc", "Another processor"), ("runtime_version", "numpy 0.1"), ("threads", 3)],
 )
 def test_a_table_of_another_machine_or_version_is_refused(field: str, value: object) -> None:
-    store(threads=2, **{field: value})
+    store(threads=2, other={field: value})
     with pytest.raises(TableError) as caught:
         find("numpy", 2)
     for part in (f"{field} {value!r} instead of ", "`eas lut build --engine numpy --threads 2 --fresh`"):
@@ -91,7 +93,7 @@ def test_the_fastest_engine_is_that_of_the_fastest_largest_network() -> None:
 
 
 def test_tables_that_do_not_fit_are_passed_over() -> None:
-    store("onnxruntime", scale=0.1, soc="Another processor")
+    store("onnxruntime", scale=0.1, other={"soc": "Another processor"})
     lacking = dataclasses.replace(random_table(SPACE, 0, conditions("litert", 1)), timings={"a": Timing(0.1, 0.0, 1)})
     write(lacking, table_path("litert", 1))
     with pytest.raises(TableError, match="eas lut build --engine numpy"):

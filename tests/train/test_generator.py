@@ -275,11 +275,6 @@ def test_it_learns_to_keep_to_a_latency(train: Train, tmp_path: Path) -> None:
     costs = cost_table(TINY, 3, phone_table())
     with torch.no_grad():
         middle = torch.tensor([(low + high) / 2], dtype=torch.float64)
-        missed = [
-            abs(
-                float(expected_cost(costs, Shells.of(TINY, torch.sigmoid(made(torch.tensor([0]), middle))[0]), 3))
-                - middle
-            )
-            for made in (timed, counted)
-        ]
+        gates = [torch.sigmoid(made(torch.tensor([0]), middle))[0] for made in (timed, counted)]
+        missed = [abs(float(expected_cost(costs, Shells.of(TINY, p), 3)) - float(middle)) for p in gates]
     assert missed[0] < missed[1]
