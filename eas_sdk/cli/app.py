@@ -8,6 +8,7 @@ from typing import IO, Any
 import click
 
 from eas_sdk._version import __version__
+from eas_sdk.cli.bench import bench
 from eas_sdk.cli.demo import demo
 from eas_sdk.cli.device import device
 from eas_sdk.cli.evaluate import evaluate
@@ -78,5 +79,5 @@ def cli(debug: bool) -> None:
     """
 
 
-for _command in (info, specialize, predict, export, demo, evaluate, lut, device, data, train):
+for _command in (info, specialize, predict, export, demo, evaluate, lut, bench, device, data, train):
     cli.add_command(_command)

@@ -54,7 +54,7 @@ def device(
     write_power: Path | None,
     as_json: bool,
 ) -> None:
-    """Show the state of this device, and the budget that a policy makes of it.
+    """Show the state of this device and its budget.
 
     A policy is a list of rules; the first whose conditions hold decides. What cannot be read on this device is
     unknown, and fulfils no condition. While it watches, a rule is left only once the state has passed its threshold

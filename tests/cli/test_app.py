@@ -16,7 +16,10 @@ import eas_sdk
 from eas_sdk.cli.app import cli
 
 ROOT = Path(__file__).resolve().parents[2]
-COMMANDS = ("info", "specialize", "predict", "export", "demo", "evaluate", "data", "train")
+COMMANDS = (
+    *("info", "specialize", "predict", "export", "demo", "evaluate"),
+    *("lut", "bench", "device", "data", "train"),
+)
 
 # What the console script does, where importing some packages fails as if they were not installed.
 BLOCKED = """

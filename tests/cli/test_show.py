@@ -68,11 +68,11 @@ def test_specialize_gives_the_network_of_the_api(eas, bundle: Path) -> None:
         report = json.loads(result.stdout)
         model = runtime.specialize("tools", "2M", seed=seed)
         assert report["architecture"] == str(model.architecture)
-        assert report["madds"] == model.madds <= report["budget_madds"] == 2_000_000
+        assert report["madds"] == model.madds <= report["bounds"]["madds"] == 2_000_000
         assert report["parameters"] == model.parameters
         assert report["peak_activation_bytes"] == model.cost.peak_activation_bytes
         assert report["labels"] == list(model.labels)
-        assert all(report[name] > 0 for name in report if name.endswith("_ms"))
+        assert all(report[name] > 0 for name in report if name.endswith("_ms") and not name.startswith("predicted"))
         shown.add(report["architecture"])
     assert len(shown) == 2, "the seed changes nothing"
 

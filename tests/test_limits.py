@@ -1,0 +1,357 @@
+"""Budgets in every unit, met by random latency tables: what is answered keeps all bounds, what cannot be is told."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+from bundles import SPACE, SUPERCLASSES, random_bundle
+from device_states import STATES
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+from latency.tables import CONDITIONS, random_table
+from random_selectors import random_selector
+
+import eas_sdk
+from eas_sdk import Budget, Runtime
+from eas_sdk.device.policy import DEFAULT_POLICY, decide
+from eas_sdk.device.power import DEFAULT, Cluster, PowerTable
+from eas_sdk.device.state import DeviceState
+from eas_sdk.errors import InfeasibleBudget, TableError
+from eas_sdk.graph.cost import cost
+from eas_sdk.graph.memory import MODELS, memory_bytes
+from eas_sdk.latency.predict import choice_table
+from eas_sdk.latency.store import table_path
+from eas_sdk.latency.table import write
+from eas_sdk.limits import Costs, request
+from eas_sdk.selector import generator
+from eas_sdk.selector.generator import UNUSED
+from eas_sdk.selector.protocol import Request
+from eas_sdk.space.architecture import Architecture
+from eas_sdk.space.choices import encode
+from eas_sdk.space.structure import structure
+from eas_sdk.task import resolve
+
+UNITS = ("madds", "latency_ms", "energy_mj", "memory_bytes")
+ENGINES = st.sampled_from([*MODELS, "another"])
+POWERS = st.builds(
+    PowerTable,
+    st.just("random"),
+    st.booleans(),
+    st.tuples(
+        st.builds(
+            Cluster,
+            st.just("big"),
+            st.integers(1, 4),
+            st.floats(0, 100),
+            st.tuples(st.tuples(st.just(1.0), st.floats(1, 3000))),
+        ),
+        st.builds(
+            Cluster,
+            st.just("little"),
+            st.integers(1, 4),
+            st.floats(0, 50),
+            st.tuples(st.tuples(st.just(1.0), st.floats(1, 500))),
+        ),
+    ),
+)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Device:
+    """A runtime with tables of its own, and the engine that is asked for."""
+
+    runtime: Runtime
+    engine: str
+
+    def costs(self, task: str, architecture: Architecture) -> dict[str, float]:
+        """What a network costs, by the definition of each unit."""
+        nodes = structure(SPACE, architecture, len(SUPERCLASSES[task]))
+        table, power = self.runtime.latency, self.runtime.power
+        latency_ms = table.latency_ms(nodes)
+        return {
+            "madds": cost(nodes).madds,
+            "latency_ms": latency_ms,
+            "energy_mj": power.energy_mj(latency_ms, table.conditions.threads),
+            "memory_bytes": memory_bytes(nodes, self.engine),
+        }
+
+    def keeps(self, task: str, budget: Budget, architecture: Architecture) -> bool:
+        """Whether a network keeps all bounds."""
+        SPACE.validate(architecture)
+        costs = self.costs(task, architecture)
+        low, high = self.runtime.budget_range(task)
+        bounds = dict(budget.bounds)
+        if "level" in bounds:
+            costs["level"], bounds["level"] = costs["madds"], low + round(bounds["level"] * (high - low))
+        return all(costs[name] <= most * (1 + 1e-12) for name, most in bounds.items())
+
+    def pick(self, requests: Sequence[tuple[str, object]], seed: int = 0) -> list[Architecture]:
+        return self.runtime.architectures(requests, seed=seed, engine=self.engine)
+
+
+@pytest.fixture(scope="module")
+def runtime(tmp_path_factory: pytest.TempPathFactory) -> Runtime:
+    return eas_sdk.load(random_bundle(tmp_path_factory.mktemp("bundle")))
+
+
+@st.composite
+def devices(draw: st.DrawFn) -> tuple[int, float, int, PowerTable, str]:
+    """Seed and scale of a latency table, threads, a power table, an engine."""
+    return draw(st.integers(0, 99)), draw(st.floats(0.01, 100)), draw(st.integers(1, 8)), draw(POWERS), draw(ENGINES)
+
+
+def device(runtime: Runtime, seed: int, scale: float, threads: int, power: PowerTable, engine: str) -> Device:
+    table = random_table(SPACE, seed, dataclasses.replace(CONDITIONS, threads=threads), scale)
+    return Device(dataclasses.replace(runtime, latency=table, power=power), engine)
+
+
+def draw_budget(data: st.DataObject, found: Device, task: str, low: float, high: float) -> Budget:
+    """Some bounds, each a part from `low` to `high` of the way from the smallest network to the largest."""
+    least, most = (found.costs(task, end) for end in (SPACE.smallest, SPACE.largest))
+    bounds: dict[str, float] = {}
+    for unit in data.draw(st.lists(st.sampled_from([*UNITS, "level"]), min_size=1, unique=True)):
+        part = data.draw(st.floats(low, high))
+        if unit == "level":
+            bounds[unit] = min(max(part, 0.0), 1.0)
+        else:
+            value = least[unit] + part * (most[unit] - least[unit])
+            bounds[unit] = int(value) if unit in ("madds", "memory_bytes") else float(value)
+    assume(all(value > 0 for name, value in bounds.items() if name != "level"))
+    return Budget(**bounds)
+
+
+TASKS = st.sampled_from(sorted(SUPERCLASSES))
+
+
+@given(devices(), st.data(), st.integers(0, 2**40))
+@settings(max_examples=60)
+def test_every_answer_keeps_every_bound(runtime: Runtime, drawn: tuple, data: st.DataObject, seed: int) -> None:
+    found = device(runtime, *drawn)
+    requests = [(task, draw_budget(data, found, task, 0.001, 1.2)) for task in data.draw(st.lists(TASKS, min_size=1))]
+    for (task, budget), architecture in zip(requests, found.pick(requests, seed), strict=True):
+        assert found.keeps(task, budget, architecture), budget
+
+
+@given(devices(), st.data())
+@settings(max_examples=60)
+def test_an_infeasible_budget_tells_the_nearest(runtime: Runtime, drawn: tuple, data: st.DataObject) -> None:
+    found, task = device(runtime, *drawn), data.draw(TASKS)
+    budget = draw_budget(data, found, task, -0.3, 0.6)
+    least = found.costs(task, SPACE.smallest)
+    if found.keeps(task, budget, SPACE.smallest):
+        assert found.keeps(task, budget, found.pick([(task, budget)])[0])
+        return
+    with pytest.raises(InfeasibleBudget) as caught:
+        found.pick([(task, budget)])
+    nearest = caught.value.nearest
+    assert set(nearest.bounds) == set(budget.bounds)
+    for name, bound in nearest.bounds.items():
+        if name == "level" or least[name] <= budget.bounds[name]:
+            assert bound == budget.bounds[name], "a bound that was met is kept"
+        else:
+            assert least[name] <= bound <= (1.0011 * least[name] if name != "madds" else least[name])
+    assert found.keeps(task, nearest, found.pick([(task, nearest)])[0])
+    (told,) = re.findall("nearest feasible budget is '(.*?)'", str(caught.value))
+    assert found.keeps(task, Budget.parse(told), found.pick([(task, told)])[0]), "what the message tells is feasible"
+    for name in ("latency_ms", "energy_mj", "memory_bytes"):
+        shown = name in budget.bounds and least[name] > budget.bounds[name]
+        assert shown == (
+            f"takes {Budget(**{name: nearest.bounds[name]})}" in str(caught.value).replace(" and ", " takes ")
+            if name in budget.bounds
+            else False
+        )
+
+
+def test_a_joint_budget_names_each_bound_that_is_too_low(runtime: Runtime) -> None:
+    found = device(runtime, 0, 1.0, 1, DEFAULT, "numpy")
+    with pytest.raises(InfeasibleBudget) as caught:
+        found.pick([("birds", "1k and 1us and 1uJ and 1kB and 50%")])
+    low, _ = runtime.budget_range("birds")
+    text = str(caught.value)
+    for part in (
+        "'birds'",
+        f"{low} multiply-adds",
+        " ms and ",
+        " mJ and ",
+        " MB",
+        "50%",
+        "got 1.00k and 50% and 0.001 ms",
+    ):
+        assert part in text
+    with pytest.raises(InfeasibleBudget) as caught:
+        found.pick([("birds", "10M and 1us and 1GB")])
+    assert str(caught.value).startswith("the smallest network for 'birds' takes ")
+    assert "MB" not in str(caught.value).split(";")[0]
+
+
+@pytest.mark.parametrize("unit", ["latency_ms", "energy_mj", "memory_bytes"])
+def test_the_smallest_network_s_cost_is_the_least_feasible_budget(runtime: Runtime, unit: str) -> None:
+    found = device(runtime, 4, 1.0, 2, DEFAULT, "litert")
+    least = found.costs("tools", SPACE.smallest)[unit]
+    exact = Budget(**{unit: least * (1 + 1e-12) if unit != "memory_bytes" else least})
+    assert found.keeps("tools", exact, found.pick([("tools", exact)])[0])
+    with pytest.raises(InfeasibleBudget):
+        found.pick([("tools", Budget(**{unit: least * 0.999 if unit != "memory_bytes" else least - 1}))])
+
+
+@given(devices(), st.integers(0, 99), st.floats(0, 1))
+@settings(max_examples=20)
+def test_energy_is_latency_times_power(runtime: Runtime, drawn: tuple, seed: int, part: float) -> None:
+    found = device(runtime, *drawn)
+    table, power = found.runtime.latency, found.runtime.power
+    mj_per_ms = power.milliwatts(table.conditions.threads) / 1000
+    assert Costs(table, power).mj_per_ms == pytest.approx(mj_per_ms, rel=1e-12)
+    rows = encode(SPACE, [SPACE.smallest, SPACE.largest])
+    low, high = choice_table(SPACE, table, 3).total(SPACE, rows, 3).tolist()
+    latency_ms = low * 1.000001 + part * (high - low)
+    in_time, in_energy = Budget(latency_ms=latency_ms), Budget(energy_mj=latency_ms * mj_per_ms)
+    answers = found.pick([("birds", in_time), ("birds", in_energy)], seed)
+    assert answers[0] == answers[1]
+
+
+@given(st.floats(0, 1), TASKS, st.integers(0, 2**40))
+def test_a_level_means_its_multiply_adds(runtime: Runtime, level: float, task: str, seed: int) -> None:
+    low, high = runtime.budget_range(task)
+    madds = low + round(level * (high - low))
+    requests: list[tuple[str, object]] = [(task, Budget(level=level)), (task, madds), (task, Budget(madds, level=1.0))]
+    assert len(set(runtime.architectures(requests, seed=seed))) == 1
+
+
+@pytest.mark.parametrize(("text", "part"), [("40%", 0.4), ("0%", 0.0), ("100%", 1.0)])
+def test_a_level_in_percent(runtime: Runtime, text: str, part: float) -> None:
+    low, high = runtime.budget_range("birds")
+    model = runtime.specialize("birds", text)
+    assert model.architecture == runtime.specialize("birds", low + round(part * (high - low))).architecture
+    assert low <= model.madds <= low + round(part * (high - low))
+
+
+def test_one_hundred_percent_and_zero_are_the_ends() -> None:
+    for bias, level, end in ((60.0, 1.0, SPACE.largest), (-60.0, 1.0, SPACE.smallest), (60.0, 0.0, SPACE.smallest)):
+        superclasses = [eas_sdk.task.Superclass("birds", ("a", "b", "c", "d", "e"))]
+        asked = request(SPACE, resolve("birds", superclasses), Budget(level=level), Costs())
+        assert random_selector(SPACE, bias=bias).select([asked]) == [end]
+
+
+@given(STATES)
+@settings(max_examples=30)
+def test_auto_is_what_the_default_policy_allows_now(runtime: Runtime, state: DeviceState) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("eas_sdk.device.state.read_state", lambda: state)
+        (found,) = runtime.architectures([("birds", " Auto ")])
+        model = runtime.specialize("birds", "auto")
+    budget = decide(DEFAULT_POLICY, state).budget
+    assert [found] == runtime.architectures([("birds", budget)])
+    assert model.architecture == found
+
+
+def test_auto_follows_the_battery(runtime: Runtime, monkeypatch: pytest.MonkeyPatch) -> None:
+    spent = []
+    for battery in (0.1, 0.3, 0.9):
+        state = DeviceState(battery=battery, charging=False)
+        monkeypatch.setattr("eas_sdk.device.state.read_state", lambda state=state: state)
+        spent.append(runtime.specialize("birds", "auto").madds)
+    low, high = runtime.budget_range("birds")
+    parts = [(madds - low) / (high - low) for madds in spent]
+    for part, most in zip(parts, (0.15, 0.5, 1.0), strict=True):
+        assert part <= most
+    assert spent == sorted(set(spent))
+
+
+@given(devices(), st.data(), st.integers(0, 2**40))
+@settings(max_examples=20)
+def test_an_answer_does_not_depend_on_the_requests_beside_it(
+    runtime: Runtime, drawn: tuple, data: st.DataObject, seed: int
+) -> None:
+    found = device(runtime, *drawn)
+    tasks = data.draw(st.lists(TASKS, min_size=2, max_size=5))
+    requests = [(task, draw_budget(data, found, task, 0.001, 1.2)) for task in tasks]
+    together = found.pick(requests, seed)
+    assert [found.pick([one], seed)[0] for one in requests] == together
+    assert found.pick(requests[::-1], seed) == together[::-1]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(generator, "CHUNK_GATES", 1)
+        assert found.pick(requests, seed) == together
+
+
+@given(devices(), st.data(), st.integers(0, 2**40))
+@settings(max_examples=40)
+def test_a_bound_that_every_network_keeps_changes_nothing(
+    runtime: Runtime, drawn: tuple, data: st.DataObject, seed: int
+) -> None:
+    found, task = device(runtime, *drawn), data.draw(TASKS)
+    budget = draw_budget(data, found, task, 0.001, 1.2)
+    table, power, classes = found.runtime.latency, found.runtime.power, len(SUPERCLASSES[task])
+    slowest = float(choice_table(SPACE, table, classes).total(SPACE, encode(SPACE, [SPACE.largest]), classes)[0])
+    most = {
+        "latency_ms": slowest * 1.000001,
+        "energy_mj": power.energy_mj(slowest, table.conditions.threads) * 1.000001,
+        "memory_bytes": found.costs(task, SPACE.largest)["memory_bytes"] + 1,
+        "madds": runtime.budget_range(task)[1],
+        "level": 1.0,
+    }
+    loose = Budget(**{name: most[name] for name in data.draw(st.lists(st.sampled_from(sorted(most)), min_size=1))})
+    assert found.pick([(task, budget & loose)], seed) == found.pick([(task, budget)], seed)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_bound_that_the_answer_keeps_never_makes_it_much_smaller(runtime: Runtime, seed: int) -> None:
+    found, task = device(runtime, seed, 1.0, 1, DEFAULT, "numpy"), "birds"
+    low, high = runtime.budget_range(task)
+    budgets = found.runtime.selector.budgets
+    within = UNUSED * (budgets[-1] - budgets[0])
+    for level in np.linspace(0.3, 1, 15):
+        budget = Budget(level=float(level))
+        (free,) = found.pick([(task, budget)], seed)
+        costs = found.costs(task, free)
+        kept = choice_table(SPACE, found.runtime.latency, 3).total(SPACE, encode(SPACE, [free]), 3)[0]
+        for bound in (Budget(latency_ms=float(kept) * 1.000001), Budget(memory_bytes=costs["memory_bytes"] + 1)):
+            (answer,) = found.pick([(task, budget & bound)], seed)
+            assert found.costs(task, answer)["madds"] >= costs["madds"] - within
+
+
+def test_bounds_are_used_up(runtime: Runtime) -> None:
+    found = device(runtime, 5, 1.0, 1, DEFAULT, "numpy")
+    least, most = (found.costs("birds", end) for end in (SPACE.smallest, SPACE.largest))
+    for unit in ("latency_ms", "energy_mj", "memory_bytes"):
+        bounds = np.linspace(least[unit] * 1.001, most[unit], 6).tolist()
+        requests = [("birds", Budget(**{unit: int(b) if unit == "memory_bytes" else b})) for b in bounds]
+        madds = [found.costs("birds", answer)["madds"] for answer in found.pick(requests)]
+        assert madds[-1] > 2 * madds[0] or madds[-1] > 0.8 * most["madds"]
+        assert len(set(madds)) >= 4
+
+
+def test_bounds_in_time_need_a_table(runtime: Runtime) -> None:
+    task = resolve("birds", runtime.bundle.superclasses)
+    for budget in (Budget(latency_ms=5.0), Budget(energy_mj=5.0), Budget(10**6, latency_ms=5.0)):
+        with pytest.raises(TableError, match="needs a latency table"):
+            request(SPACE, task, budget, Costs())
+        for call in (runtime.specialize, lambda *ask: runtime.architectures([ask])):
+            with pytest.raises(TableError, match="`eas lut build --engine numpy`"):
+                call("birds", budget)
+    assert request(SPACE, task, Budget(10**6), Costs()) == Request(task.superclass, 3, 10**6)
+
+
+def test_this_machine_s_tables_are_found_and_a_model_tells_its_latency(runtime: Runtime) -> None:
+    from eas_sdk.latency.local import conditions
+
+    table_path("numpy", 1).parent.mkdir()
+    slow, fast = (
+        random_table(SPACE, 0, conditions(engine, 1), scale) for engine, scale in (("numpy", 5.0), ("onnxruntime", 1.0))
+    )
+    write(slow, table_path("numpy", 1))
+    nodes = structure(SPACE, SPACE.smallest, 3)
+    budget = Budget(latency_ms=slow.latency_ms(nodes) * 1.2)
+    model = runtime.specialize("birds", budget)
+    assert model.latency_ms == pytest.approx(slow.latency_ms(model.graph.nodes))
+    assert model.latency_ms <= budget.latency_ms
+    assert runtime.specialize("birds", "1M").latency_ms is None
+    assert runtime.specialize("birds", budget, engine="auto").engine == "numpy"
+    pytest.importorskip("onnxruntime")
+    write(fast, table_path("onnxruntime", 1))
+    quick = runtime.specialize("birds", budget, engine="auto")
+    assert quick.engine == "onnxruntime"
+    assert quick.latency_ms == pytest.approx(fast.latency_ms(quick.graph.nodes))
