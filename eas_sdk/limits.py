@@ -19,6 +19,10 @@ from eas_sdk.space.elastic import ElasticSpace
 from eas_sdk.space.tables import CostTable, madds_range, memory_table
 from eas_sdk.task import Task
 
+ROUNDING = 1e-9
+"""Milliseconds and millijoules are sums, which differ by less in another order: what a model states of itself is a
+budget that it meets."""
+
 
 @dataclass(frozen=True, eq=False)
 class Costs:
@@ -57,10 +61,11 @@ def request(space: ElasticSpace, task: Task, budget: Budget, costs: Costs) -> Re
     ends = encode(space, [space.smallest, space.largest])
     limits = []
     for name, table in _tables(space, classes, budget, costs).items():
-        most = getattr(budget, name)
+        bound = getattr(budget, name)
+        most = bound * (1 + ROUNDING) if isinstance(bound, float) else bound
         least, greatest = table.total(space, ends, classes).tolist()
         if least > most:
-            raised[name] = _rounded_up(least, type(most))
+            raised[name] = _rounded_up(least, type(bound))
         if greatest > most:
             limits.append(Limit(table, most))
     if raised:
@@ -94,7 +99,7 @@ def _tables(space: ElasticSpace, classes: int, budget: Budget, costs: Costs) -> 
 def _rounded_up(value: float, kind: type) -> float:
     """The next number of four digits: what a message shows is then feasible as well."""
     unit = Fraction(10) ** (math.floor(math.log10(value)) - 3)
-    rounded = math.ceil(Fraction(value) / unit * (1 + Fraction(1, 10**9))) * unit
+    rounded = math.ceil(Fraction(value) / unit) * unit
     return math.ceil(rounded) if kind is int else float(rounded)
 
 

@@ -8,6 +8,7 @@ import numbers
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 from eas_sdk.bank import bundle as bundles
 from eas_sdk.bank.bundle import Bundle
@@ -27,6 +28,9 @@ from eas_sdk.selector.registry import load_selector
 from eas_sdk.space.architecture import Architecture
 from eas_sdk.space.tables import madds_range
 from eas_sdk.task import Task, resolve
+
+if TYPE_CHECKING:
+    from eas_sdk.adaptive.session import Session
 
 EMBEDDED = "emoji.safetensors"
 
@@ -148,6 +152,19 @@ class Runtime:
         table = latency or self.latency
         latency_ms = None if table is None else table.latency_ms(graph.nodes)
         return Model(resolved, architecture, cost(graph.nodes), graph, self.bundle, program, engine, latency_ms)
+
+    def adaptive(self, task: str | Task, **options: Any) -> Session:
+        """A session whose network follows the state of the device; `options` are those of `Session`.
+
+        >>> with runtime.adaptive("birds", target="8ms") as session:  # doctest: +SKIP
+        ...     session.predict(images)
+
+        Raises:
+            TaskError, BudgetError, InputError: see `eas_sdk.adaptive.session.Session`.
+        """
+        from eas_sdk.adaptive.session import Session
+
+        return Session(self, task, **options)
 
     def costs(self, budget: Budget, engine: str = "numpy", threads: int = 1) -> Costs:
         """What networks cost on an engine, as far as a budget asks for it.

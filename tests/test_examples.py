@@ -43,7 +43,7 @@ def check_probabilities(line: str) -> None:
 
 def test_every_example_is_tested_and_listed() -> None:
     names = {path.name for path in EXAMPLES.glob("*.py")}
-    assert names == {"first_steps.py", "budget_sweep.py", "classify_folder.py"}
+    assert names == {"first_steps.py", "budget_sweep.py", "classify_folder.py", "adaptive.py"}
     text = (EXAMPLES / "README.md").read_text(encoding="utf-8")
     assert set(re.findall(r"\]\((\w+\.py)\)", text)) == names
 
@@ -62,6 +62,16 @@ def test_first_steps(bundle: Path) -> None:
     lines = run(EXAMPLES / "first_steps.py", bundle).stdout.splitlines()
     assert ast.literal_eval(lines[0]) == tuple(SUPERCLASSES)
     check_probabilities(lines[-1])
+
+
+def test_the_adaptive_session_follows_the_battery(bundle: Path) -> None:
+    lines = run(EXAMPLES / "adaptive.py", bundle).stdout.splitlines()
+    madds = [
+        int(re.search(r": (\d+) multiply-adds", line)[1]) for line in lines if line.startswith(("battery", "target"))
+    ]
+    assert len(madds) == 4
+    assert madds[-1] == min(madds) < max(madds)
+    assert sum(line.startswith("  switch: ") for line in lines) >= 2
 
 
 def test_budget_sweep_prints_a_network_within_each_budget(bundle: Path) -> None:

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from eas_sdk.latency.meter import Meter
     from eas_sdk.space.elastic import ElasticSpace
 
-NETWORKS = 12
-"""Whole networks that a new table's scale comes from."""
+NETWORKS = 24
+"""Whole networks that a new table's scale and offset come from."""
 
 CLASSIFIERS = (2, 64, 512)
 """Numbers of classes that classifiers are measured for, beside those of the bundle's superclasses."""
@@ -130,14 +130,16 @@ def build_command(
     facts = {
         "table": str(target),
         "blocks": str(len(table.timings)),
-        "scale": f"{table.scale:.3f} (whole networks / sum of blocks)",
+        "whole networks": f"{table.scale:.3f} x the sum of their blocks {table.offset_ms:+.3f} ms",
         "device": f"{table.conditions.device}, {table.conditions.soc}",
         "engine": f"{table.conditions.engine}, {table.conditions.runtime_version}",
         "threads": str(table.conditions.threads),
         "precision": table.conditions.precision,
     }
     if as_json:
-        print_json({**facts, "blocks": len(table.timings), "scale": table.scale, "threads": table.conditions.threads})
+        numbers = {"scale": table.scale, "offset_ms": table.offset_ms, "threads": table.conditions.threads}
+        del facts["whole networks"]
+        print_json({**facts, "blocks": len(table.timings), **numbers})
     else:
         print_facts(facts)
 

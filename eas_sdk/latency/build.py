@@ -8,10 +8,12 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+
 from eas_sdk.errors import TableError
 from eas_sdk.graph.cost import output_shape
-from eas_sdk.graph.nodes import Linear, Node
-from eas_sdk.latency.check import check
+from eas_sdk.graph.nodes import GlobalMean, Linear, Node
+from eas_sdk.latency.check import Check, check
 from eas_sdk.latency.meter import Meter, Timing
 from eas_sdk.latency.segments import Segment, additions, input_network, key, repeated, segments
 from eas_sdk.latency.table import SCALES, LatencyTable, differences, is_input, read, write
@@ -20,6 +22,12 @@ from eas_sdk.space.structure import every_block, structure
 
 COPIES = 3
 """Of a segment in the larger of the two networks whose difference is its latency."""
+
+LEAST_NETWORKS = 8
+"""With fewer whole networks, a line through them says little."""
+
+MOST_OFFSET = 0.5
+"""Greatest offset, as a part of the fastest network's blocks."""
 
 ADDITIONS = 8
 """More additions in the larger of the two networks whose difference is theirs."""
@@ -90,21 +98,38 @@ def calibrate(
     path: str | os.PathLike[str],
     advance: Callable[[], None] = lambda: None,
 ) -> LatencyTable:
-    """Set a table's scale by whole networks, and write it.
+    """Set a table's scale and offset by whole networks, and write it.
+
+    Caches treat the layers of a large network worse, and those of a small one better, than parts that are measured
+    alone: a line through whole networks takes care of both.
 
     Raises:
-        TableError: its blocks do not add up to networks at all.
+        TableError: whole networks have nothing to do with the sum of their blocks.
         DeviceError: see `build`.
     """
-    scale = check(meter, replace(table, scale=1.0), networks, advance).ratio
+    found = check(meter, replace(table, scale=1.0, offset_ms=0.0), networks, advance)
+    scale, offset_ms = line(found)
     if not SCALES[0] <= scale <= SCALES[1]:
         raise TableError(
             f"whole networks take from {SCALES[0]:g} to {SCALES[1]:g} times the sum of their blocks; got {scale:.3g}: "
-            f"measure {os.fspath(path)} again with `eas lut build --fresh`"
+            f"measure {os.fspath(path)} again with `eas lut build --fresh`, while nothing else runs"
         )
-    table = replace(table, scale=scale)
+    table = replace(table, scale=scale, offset_ms=offset_ms)
     write(table, path)
     return table
+
+
+def line(found: Check) -> tuple[float, float]:
+    """Scale and offset (ms) of least relative error; of few networks, or of a line that makes no sense, scale alone."""
+    predicted, measured = (
+        np.array([getattr(network, name) for network in found.networks]) for name in ("predicted_ms", "measured_ms")
+    )
+    if len(predicted) >= LEAST_NETWORKS and np.ptp(predicted) > 0:
+        terms = np.stack([predicted, np.ones_like(predicted)], 1) / measured[:, None]
+        (scale, offset_ms), *_ = np.linalg.lstsq(terms, np.ones_like(measured), rcond=None)
+        if scale > 0 and abs(offset_ms) < MOST_OFFSET * predicted.min():
+            return float(scale), float(offset_ms)
+    return found.ratio, 0.0
 
 
 def measure(meter: Meter, segment: Segment, additions_ms: dict[tuple[int, ...], float]) -> Timing:
@@ -115,20 +140,23 @@ def measure(meter: Meter, segment: Segment, additions_ms: dict[tuple[int, ...], 
     """
     first, last = segment[0], segment[-1]
     if is_input(segment):
-        side, _, channels = output_shape(first)
-        whole = meter.measure(input_network(side, channels), part=True)
-        return Timing(whole.median_ms, whole.spread_ms, whole.count)
+        return _input(meter, output_shape(first), additions_ms)
     if isinstance(last, Linear):
-        side, _, channels = 1, 1, last.in_features
-        without = meter.measure(input_network(side, channels), part=True)
         whole = meter.measure(repeated(segment, 1), part=True)
-        return _difference(whole, without, 1, 0.0)
+        return _difference(whole, _input(meter, (1, 1, last.in_features), additions_ms), 1, 0.0)
     shape = output_shape(last)
     if shape not in additions_ms:
         one, more = (meter.measure(additions(shape[0], shape[2], count), part=True) for count in (1, 1 + ADDITIONS))
         additions_ms[shape] = max(more.median_ms - one.median_ms, 0.0) / ADDITIONS
     one, more = (meter.measure(repeated(segment, count), part=True) for count in (1, COPIES))
     return _difference(more, one, COPIES - 1, additions_ms[shape])
+
+
+def _input(meter: Meter, shape: tuple[int, ...], additions_ms: dict[tuple[int, ...], float]) -> Timing:
+    """What any network spends on taking in a map of a shape, calling and normalising included."""
+    side, _, channels = shape
+    mean = measure(meter, (GlobalMean("mean", ("in",), side, channels),), additions_ms)
+    return _difference(meter.measure(input_network(side, channels), part=True), mean, 1, 0.0)
 
 
 def _difference(more: Timing, less: Timing, segments: int, addition_ms: float) -> Timing:

@@ -26,7 +26,7 @@ def choice_table(space: ElasticSpace, table: LatencyTable, classes: int, factor:
     """
     nodes = structure(space, space.smallest, classes)
     fixed = (part for part in segments(nodes) if not part[0].name.startswith("unit"))
-    base = factor * sum(table.segment_ms(part) for part in fixed)
+    base = factor * table.offset_ms + factor * sum(table.segment_ms(part) for part in fixed)
     block = block_table(space, lambda nodes: factor * table.segment_ms(nodes), np.float64)
     for axis in (1, 2):
         block = np.maximum.accumulate(block, axis)

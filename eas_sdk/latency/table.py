@@ -2,7 +2,8 @@
 
 ::
 
-    {"format": "eas-latency-table", "version": 1, "unit": "ms", "date": "2026-01-31", "scale": 1.02,
+    {"format": "eas-latency-table", "version": 1, "unit": "ms", "date": "2026-01-31", "scale": 1.08,
+     "offset_ms": -0.2,
      "conditions": {"device": ..., "soc": ..., "engine": ..., "threads": 1, "precision": ..., "runtime_version": ...,
                     "binary_sha256": ..., "affinity": ...},
      "segments": {"56x56x24: conv 1x1 24>96 relu + ...": {"median_ms": 0.41, "spread_ms": 0.01, "count": 20}, ...}}
@@ -43,13 +44,14 @@ class LatencyTable:
         conditions: what the measurements hold for.
         date: of the last measurement, ISO 8601.
         timings: segment key (see `segments.key`) -> measurement.
-        scale: whole networks over the sum of their segments, as measured.
+        scale, offset_ms: whole networks take `scale` times the sum of their segments and `offset_ms`, as measured.
     """
 
     conditions: Conditions
     date: str
     timings: Mapping[str, Timing]
     scale: float = 1.0
+    offset_ms: float = 0.0
 
     def latency_ms(self, nodes: Sequence[Node]) -> float:
         """Predicted milliseconds of one image through a network.
@@ -57,7 +59,7 @@ class LatencyTable:
         Raises:
             TableError: the table lacks a segment of it.
         """
-        return sum(self.segment_ms(segment) for segment in segments(nodes))
+        return self.offset_ms + sum(self.segment_ms(segment) for segment in segments(nodes))
 
     def segment_ms(self, segment: Segment) -> float:
         """Milliseconds of one segment within a network.
@@ -123,6 +125,7 @@ def write(table: LatencyTable, path: str | os.PathLike[str]) -> None:
         "unit": "ms",
         "date": table.date,
         "scale": table.scale,
+        "offset_ms": table.offset_ms,
         "conditions": asdict(table.conditions),
         "segments": {name: asdict(timing) for name, timing in sorted(table.timings.items())},
     }
@@ -166,8 +169,13 @@ def parse(content: bytes) -> LatencyTable:
     scale = data.get("scale")
     if not isinstance(scale, (int, float)) or isinstance(scale, bool) or not SCALES[0] <= scale <= SCALES[1]:
         raise TableError(f"the 'scale' of a latency table is a number from 0.001 to 1000; got {reprlib.repr(scale)}")
+    offset_ms = data.get("offset_ms")
+    if not isinstance(offset_ms, (int, float)) or isinstance(offset_ms, bool) or not abs(offset_ms) <= LONGEST_MS:
+        raise TableError(
+            f"the 'offset_ms' of a latency table is a number within ±{LONGEST_MS:g}; got {reprlib.repr(offset_ms)}"
+        )
     timings = {name: _timing(name, entry) for name, entry in parts.items()}
-    return LatencyTable(_conditions(given), date, timings, float(scale))
+    return LatencyTable(_conditions(given), date, timings, float(scale), float(offset_ms))
 
 
 def _conditions(data: Mapping[str, Any]) -> Conditions:

@@ -39,6 +39,7 @@ DATA: dict[str, Any] = {
     "unit": "ms",
     "date": "2026-01-31",
     "scale": 1.25,
+    "offset_ms": -0.1,
     "conditions": dataclasses.asdict(CONDITIONS),
     "segments": {SEGMENT: {"median_ms": 0.5, "spread_ms": 0.01, "count": 20}},
 }
@@ -86,6 +87,7 @@ def test_a_written_file_is_that_of_the_documented_form(tmp_path: Path) -> None:
         (("conditions",), [], "'conditions'"),
         (("segments",), None, "'segments'"),
         (("segments",), ..., "'segments'"),
+        *((("offset_ms",), v, "'offset_ms' .* within ±1e") for v in (None, "1", True, 1e8, -1e8, ...)),
         *((("scale",), v, "'scale' .* from 0.001 to 1000; got") for v in (None, "1", True, 0, -1, 1e4, 9e-4, ...)),
         *(
             (("conditions", field.name), v, f"the condition '{field.name}'")
