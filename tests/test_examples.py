@@ -8,6 +8,7 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +28,8 @@ def run(*words: object, code: int = 0) -> subprocess.CompletedProcess[str]:
     """Run Python on the given words with warnings as errors, and check the exit code."""
     command = [sys.executable, "-W", "error", *map(str, words)]
     environment = os.environ | {"PYTHONPATH": str(ROOT), "PYTHONUTF8": "1", "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(command, capture_output=True, encoding="utf-8", env=environment, timeout=120)
+    with tempfile.TemporaryDirectory() as folder:  # the README exports a file
+        done = subprocess.run(command, capture_output=True, cwd=folder, encoding="utf-8", env=environment, timeout=120)
     assert done.returncode == code, done.stderr
     return done
 

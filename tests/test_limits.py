@@ -111,7 +111,7 @@ def draw_budget(data: st.DataObject, found: Device, task: str, low: float, high:
     for unit in data.draw(st.lists(st.sampled_from([*UNITS, "level"]), min_size=1, unique=True)):
         part = data.draw(st.floats(low, high))
         if unit == "level":
-            bounds[unit] = min(max(part, 0.0), 1.0)
+            bounds[unit] = round(min(max(part, 0.0), 1.0), 4)
         else:
             value = least[unit] + part * (most[unit] - least[unit])
             bounds[unit] = int(value) if unit in ("madds", "memory_bytes") else float(value)

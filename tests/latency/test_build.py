@@ -16,13 +16,16 @@ from latency.tables import CONDITIONS, SumMeter, network_ms
 from strategies import architectures, spaces
 
 from eas_sdk.errors import DeviceError, InputError, MissingDependency, TableError
+from eas_sdk.graph.nodes import Graph
 from eas_sdk.latency.build import build, calibrate, space_segments
 from eas_sdk.latency.check import Check, Comparison, check, random_networks
 from eas_sdk.latency.local import LocalMeter
 from eas_sdk.latency.meter import Conditions, Timing
+from eas_sdk.latency.predict import choice_table
 from eas_sdk.latency.segments import Segment, key, repeated, segments
 from eas_sdk.latency.table import read, write
 from eas_sdk.space.architecture import Architecture
+from eas_sdk.space.choices import encode
 from eas_sdk.space.elastic import ElasticSpace
 from eas_sdk.space.sample import random_architecture
 from eas_sdk.space.structure import structure
@@ -71,6 +74,37 @@ def test_the_scale_is_what_whole_networks_take_more_than_their_blocks(tmp_path: 
     assert [n.measured_ms for n in found.networks] == pytest.approx([1.3 * network_ms(nodes) for _, nodes in networks])
     assert found.median_error < 1e-6
     assert found.ratio == pytest.approx(1)
+
+
+def test_a_line_through_whole_networks_takes_care_of_the_caches(tmp_path: Path) -> None:
+    """Small networks are faster than the sum of their blocks, large ones slower."""
+
+    class Caches(SumMeter):
+        def measure(self, graph: Graph, *, part: bool = False) -> Timing:
+            timing = super().measure(graph, part=part)
+            median_ms = timing.median_ms if part else 1.2 * timing.median_ms - 0.05
+            return dataclasses.replace(timing, median_ms=median_ms)
+
+    path = tmp_path / "table.json"
+    table = calibrate(Caches(), build(Caches(), PARTS, path), random_networks(TINY, 12, 5, seed=1), path)
+    assert (table.scale, table.offset_ms) == pytest.approx((1.2, -0.05))
+    assert read(path).offset_ms == table.offset_ms
+    found = check(Caches(), table, random_networks(TINY, 20, 5, seed=2))
+    assert found.p95_error < 1e-6
+    ends = (TINY.smallest, TINY.largest)
+    choices = choice_table(TINY, table, 9).total(TINY, encode(TINY, ends), 9)
+    assert choices.tolist() == pytest.approx([table.latency_ms(structure(TINY, end, 9)) for end in ends])
+
+
+def test_an_offset_that_would_make_networks_free_is_not_taken(tmp_path: Path) -> None:
+    class Odd(SumMeter):
+        def measure(self, graph: Graph, *, part: bool = False) -> Timing:
+            timing = super().measure(graph, part=part)
+            return timing if part else dataclasses.replace(timing, median_ms=max(9 * timing.median_ms - 5, 0.01))
+
+    path = tmp_path / "table.json"
+    table = calibrate(Odd(), build(Odd(), PARTS, path), random_networks(TINY, 12, 5, seed=1), path)
+    assert table.offset_ms == 0
 
 
 def test_blocks_that_do_not_add_up_to_networks_are_told(tmp_path: Path) -> None:

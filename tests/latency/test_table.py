@@ -68,7 +68,7 @@ def test_a_table_survives_its_file(tmp_path_factory: pytest.TempPathFactory, tab
 
 
 def test_a_written_file_is_that_of_the_documented_form(tmp_path: Path) -> None:
-    table = LatencyTable(CONDITIONS, "2026-01-31", {SEGMENT: Timing(0.5, 0.01, 20)}, 1.25)
+    table = LatencyTable(CONDITIONS, "2026-01-31", {SEGMENT: Timing(0.5, 0.01, 20)}, 1.25, -0.1)
     write(table, tmp_path / "table.json")
     assert json.loads((tmp_path / "table.json").read_bytes()) == DATA
 
@@ -173,10 +173,10 @@ def test_an_absent_file_is_the_systems_error(tmp_path: Path) -> None:
         read(tmp_path / "absent.json")
 
 
-def test_a_network_takes_the_scaled_sum_of_its_segments() -> None:
+def test_a_network_takes_the_scaled_sum_of_its_segments_and_an_offset() -> None:
     nodes = structure(SPACE, SPACE.largest, 8)
-    table = random_table(SPACE, 3, scale=1.5)
-    expected = 1.5 * sum(table.timings[key(part)].median_ms for part in segments(nodes))
+    table = dataclasses.replace(random_table(SPACE, 3, scale=1.5), offset_ms=-0.25)
+    expected = -0.25 + 1.5 * sum(table.timings[key(part)].median_ms for part in segments(nodes))
     assert table.latency_ms(nodes) == pytest.approx(expected, rel=1e-12)
     assert table.lacks(segments(nodes)) == []
 
