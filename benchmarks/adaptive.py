@@ -11,10 +11,11 @@
   - longest_wait_ms: each of the thousand numpy calls of a prediction is timed. The wait in a call is its wall time less
     the CPU time of its thread, in which the thread had no core or not the interpreter. This is a prediction's longest.
   - blocked_ms: the longest wait of a prediction that can be the rebuild's fault: of each wait, the part that coincides
-    with turns of the building thread (see eas_sdk/adaptive/pace.py). It is an upper bound, because during a part of
-    its turns that thread itself waits for a core or the interpreter, and keeps nobody waiting.
+    with turns of the building thread (see eas_sdk/adaptive/pace.py), for no longer than that thread computed in the
+    turn. Where the system took the core from it within a turn, it may have held the interpreter all along, and all of
+    the turn counts: on a machine with other work to do, this is an upper bound.
   - blocked_total_ms: the sum over the waits of a prediction, likewise.
-  - turn_cpu_ms: CPU time of a turn: so long, and no longer, it can keep the interpreter while it has a core.
+  - turn_cpu_ms: CPU time of a turn: for no longer can it keep the interpreter from others, while it has a core.
   - without_rebuilds: the same waits and times where switches are to cached networks: the other predictions' doing, and
     the operating system's.
   - unpaced: the same with rebuilds that do not rest.

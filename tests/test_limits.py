@@ -37,8 +37,8 @@ from eas_sdk.task import resolve
 
 UNITS = ("madds", "latency_ms", "energy_mj", "memory_bytes")
 TABLES = [
-    random_table(SPACE, seed, dataclasses.replace(CONDITIONS, threads=threads), scale)
-    for seed, (threads, scale) in enumerate([(1, 1.0), (4, 0.02), (6, 50.0)])
+    random_table(SPACE, seed, dataclasses.replace(CONDITIONS, threads=threads), scale, offset_ms)
+    for seed, (threads, scale, offset_ms) in enumerate([(1, 1.0, 0.0), (4, 0.02, -0.001), (6, 50.0, 3.0)])
 ]
 POWERS = [
     DEFAULT,
@@ -111,7 +111,7 @@ def draw_budget(data: st.DataObject, found: Device, task: str, low: float, high:
     for unit in data.draw(st.lists(st.sampled_from([*UNITS, "level"]), min_size=1, unique=True)):
         part = data.draw(st.floats(low, high))
         if unit == "level":
-            bounds[unit] = round(min(max(part, 0.0), 1.0), 4)
+            bounds[unit] = abs(round(min(max(part, 0.0), 1.0), 4))
         else:
             value = least[unit] + part * (most[unit] - least[unit])
             bounds[unit] = int(value) if unit in ("madds", "memory_bytes") else float(value)

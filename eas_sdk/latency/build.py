@@ -27,7 +27,7 @@ LEAST_NETWORKS = 8
 """With fewer whole networks, a line through them says little."""
 
 MOST_OFFSET = 0.5
-"""Greatest offset, as a part of the fastest network's blocks."""
+"""Greatest offset, as a part of the fastest network's blocks, scaled or not: no network may come out below zero."""
 
 ADDITIONS = 8
 """More additions in the larger of the two networks whose difference is theirs."""
@@ -127,7 +127,7 @@ def line(found: Check) -> tuple[float, float]:
     if len(predicted) >= LEAST_NETWORKS and np.ptp(predicted) > 0:
         terms = np.stack([predicted, np.ones_like(predicted)], 1) / measured[:, None]
         (scale, offset_ms), *_ = np.linalg.lstsq(terms, np.ones_like(measured), rcond=None)
-        if scale > 0 and abs(offset_ms) < MOST_OFFSET * predicted.min():
+        if abs(offset_ms) < MOST_OFFSET * min(scale, 1) * predicted.min():
             return float(scale), float(offset_ms)
     return found.ratio, 0.0
 

@@ -54,10 +54,10 @@ def network_ms(nodes: tuple[Node, ...]) -> float:
 
 
 def random_table(
-    space: ElasticSpace, seed: int, conditions: Conditions = CONDITIONS, scale: float = 1.0
+    space: ElasticSpace, seed: int, conditions: Conditions = CONDITIONS, scale: float = 1.0, offset_ms: float = 0.0
 ) -> LatencyTable:
-    """Every segment takes 0.001 to 1 ms at random: larger blocks are as likely as not the faster ones."""
+    """Every segment takes 0.01 to 1 ms at random: larger blocks are as likely as not the faster ones."""
     rng = random.Random(seed)
     keys = [key(part) for part in space_segments(space, (2, 8, 64))]
-    timings = {name: Timing(10 ** rng.uniform(-3, 0), 0.001, 20) for name in keys}
-    return LatencyTable(conditions, "2026-01-31", timings, scale)
+    timings = {name: Timing(10 ** rng.uniform(-2, 0), 0.001, 20) for name in keys}
+    return LatencyTable(conditions, "2026-01-31", timings, scale, offset_ms)

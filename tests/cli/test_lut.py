@@ -1,0 +1,302 @@
+"""`eas lut`, and what `eas specialize` and `eas predict` make of its tables."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import os
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from bundles import SPACE, SUPERCLASSES, random_bundle
+from click.testing import CliRunner
+from latency.fake_adb import FakePhone
+from latency.outputs import NEWER
+from PIL import Image
+
+import eas_sdk
+from eas_sdk.cli.app import cli
+from eas_sdk.cli.lut import CLASSIFIERS
+from eas_sdk.device.state import DeviceState
+from eas_sdk.latency.build import space_segments
+from eas_sdk.latency.meter import Conditions, Timing
+from eas_sdk.latency.segments import key
+from eas_sdk.latency.store import table_path
+from eas_sdk.latency.table import LatencyTable, read, write
+from eas_sdk.space.elastic import ElasticSpace
+
+Eas = Callable[..., Any]
+TINY = ElasticSpace(
+    input_size=32, width_multiplier=0.25, stages=SPACE.stages[:2], depths=(1, 2), kernels=(3,), expansions=(3, 6)
+)
+PARTS = space_segments(TINY, {*CLASSIFIERS, *map(len, SUPERCLASSES.values())})
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return random_bundle(tmp_path_factory.mktemp("bundle"), space=TINY)
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory, bundle: Path) -> Path:
+    """A real table of this machine."""
+    path = tmp_path_factory.mktemp("built") / "numpy.json"
+    result = CliRunner().invoke(cli, ["lut", "build", "--bundle", str(bundle), "-o", str(path)])
+    assert result.exit_code == 0, result.output
+    return path
+
+
+@pytest.fixture
+def table(built: Path, tmp_path: Path) -> Path:
+    """A copy of it."""
+    return Path(shutil.copy(built, tmp_path / "table.json"))
+
+
+@pytest.fixture
+def stored(built: Path) -> LatencyTable:
+    """It where this machine's tables are found."""
+    table_path("numpy", 1).parent.mkdir()
+    shutil.copy(built, table_path("numpy", 1))
+    return read(built)
+
+
+def test_build_leaves_a_table_where_the_runtime_finds_it(eas: Eas, bundle: Path, built: Path) -> None:
+    table_path("numpy", 1).parent.mkdir()
+    shutil.copy(built, table_path("numpy", 1))
+    changed = json.loads(built.read_text())
+    name = key(PARTS[-1])
+    del changed["segments"][name]
+    table_path("numpy", 1).write_text(json.dumps(changed))
+    result = eas("lut", "build", "--bundle", bundle)
+    assert result.exit_code == 0, result.output
+    assert set(read(table_path("numpy", 1)).timings) == {key(part) for part in PARTS}
+    for part in (str(table_path("numpy", 1)), f"{len(PARTS)}", "numpy", "float32", "x the sum of their blocks"):
+        assert part in result.stdout
+    model = eas_sdk.load(bundle).specialize("birds", "10s")
+    assert model.latency_ms == pytest.approx(read(table_path("numpy", 1)).latency_ms(model.graph.nodes))
+
+
+def test_a_table_holds_every_block_and_its_conditions(built: Path) -> None:
+    from eas_sdk.latency.local import conditions
+
+    found = read(built)
+    assert set(found.timings) == {key(part) for part in PARTS}
+    assert found.conditions == conditions("numpy", 1)
+    assert os.listdir(built.parent) == ["numpy.json"]
+
+
+def test_json_tells_what_was_measured(eas: Eas, bundle: Path, table: Path) -> None:
+    result = eas("lut", "build", "--bundle", bundle, "-o", table, "--json")
+    facts, found = json.loads(result.stdout), read(table)
+    assert facts["table"] == str(table)
+    assert (facts["blocks"], facts["threads"], facts["precision"]) == (len(PARTS), 1, "float32")
+    assert (facts["scale"], facts["offset_ms"]) == (found.scale, found.offset_ms)
+    assert found.conditions.soc in facts["device"]
+    assert found.conditions.runtime_version in facts["engine"]
+
+
+def test_a_run_that_was_cut_goes_on_and_a_fresh_one_begins_again(eas: Eas, bundle: Path, table: Path) -> None:
+    whole = read(table)
+    kept = dict(list(whole.timings.items())[:-2])
+    marked = kept | {key(PARTS[0]): Timing(123.0, 4.0, 5)}
+    write(dataclasses.replace(whole, timings=marked), table)
+    assert eas("lut", "build", "--bundle", bundle, "-o", table).exit_code == 0
+    found = read(table).timings
+    assert set(found) == set(whole.timings)
+    assert {name: found[name] for name in marked} == marked
+    assert eas("lut", "build", "--bundle", bundle, "-o", table, "--fresh").exit_code == 0
+    assert set(read(table).timings) == set(whole.timings)
+    assert all(t.median_ms < 123 for t in read(table).timings.values())
+
+
+@pytest.mark.parametrize("command", ["build", "check"])
+def test_a_table_of_another_machine_is_refused(eas: Eas, bundle: Path, table: Path, command: str) -> None:
+    found = read(table)
+    write(dataclasses.replace(found, conditions=dataclasses.replace(found.conditions, soc="Another")), table)
+    before = table.read_bytes()
+    result = eas("lut", command, "--bundle", bundle, "-o" if command == "build" else "--table", table)
+    assert result.exit_code == 2
+    assert result.stderr.startswith("error: ")
+    assert "soc 'Another' instead of" in result.stderr
+    assert table.read_bytes() == before
+
+
+def test_check_compares_with_real_networks(eas: Eas, bundle: Path, table: Path) -> None:
+    arguments = ("lut", "check", "--bundle", bundle, "--table", table, "--networks", 3, "--seed", 4)
+    facts = json.loads(eas(*arguments, "--json").stdout)
+    assert len(facts["networks"]) == 3
+    runtime, known = eas_sdk.load(bundle), read(table)
+    for row in facts["networks"]:
+        architecture = eas_sdk.Architecture.parse(row["architecture"])
+        predicted = known.latency_ms(runtime.build("birds", architecture).graph.nodes)
+        assert row["predicted_ms"] == pytest.approx(predicted)
+        assert row["measured_ms"] > 0
+    errors = sorted(abs(row["predicted_ms"] / row["measured_ms"] - 1) for row in facts["networks"])
+    assert facts["median_error"] == pytest.approx(errors[1])
+    assert errors[1] <= facts["p95_error"] <= errors[2]
+    text = eas(*arguments).stdout
+    for part in ("3 random networks", "median error", "95th percentile", "%", " ms"):
+        assert part in text
+
+
+def test_check_finds_the_table_of_this_machine(eas: Eas, bundle: Path, stored: LatencyTable) -> None:
+    result = eas("lut", "check", "--bundle", bundle, "--networks", 2, "--json")
+    assert len(json.loads(result.stdout)["networks"]) == 2
+    result = eas("lut", "check", "--bundle", bundle, "--threads", 2)
+    assert result.exit_code == 2
+    assert "`eas lut build --engine numpy --threads 2`" in result.stderr
+
+
+def test_check_draws_a_plot(eas: Eas, bundle: Path, table: Path, tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    plot = tmp_path / "check.png"
+    result = eas("lut", "check", "--bundle", bundle, "--table", table, "--networks", 2, "--plot", plot)
+    assert result.exit_code == 0, result.output
+    with Image.open(plot) as picture:
+        assert picture.format == "PNG"
+        assert len(picture.convert("RGB").getcolors(1 << 24)) > 2
+
+
+def test_a_plot_without_matplotlib_is_told(
+    eas: Eas, bundle: Path, table: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    plot = tmp_path / "check.png"
+    result = eas("lut", "check", "--bundle", bundle, "--table", table, "--networks", 2, "--plot", plot)
+    assert result.exit_code == 2
+    assert "eas-sdk[bench]" in result.stderr
+    assert not plot.exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["build", "--adb"], "--benchmark-model"),
+        (["check", "--adb", "SERIAL"], "--benchmark-model"),
+        (["build", "--engine", "nunpy"], "numpy"),
+        (["build", "--engine", "auto"], "of one engine"),
+        (["build", "--threads", "0"], "--threads"),
+        (["check", "--networks", "1"], "--networks"),
+        (["check", "--table", "absent.json"], "absent.json"),
+        (["build", "--bundle", "absent.safetensors"], "absent.safetensors"),
+    ],
+)
+def test_what_cannot_be_measured_is_told(
+    eas: Eas, bundle: Path, stored: LatencyTable, arguments: list[str], told: str
+) -> None:
+    command, *rest = arguments
+    result = eas("lut", command, "--bundle", bundle, *rest)
+    assert result.exit_code == 2
+    assert told in result.stderr
+
+
+@pytest.fixture
+def phone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakePhone:
+    """A phone that adb on the path is connected to."""
+    made = FakePhone(tmp_path / "fake")
+    made.script(output=NEWER)
+    monkeypatch.setenv("PATH", str(made.folder), prepend=os.pathsep)
+    return made
+
+
+@pytest.fixture
+def binary(tmp_path: Path) -> Path:
+    file = tmp_path / "benchmark_model"
+    file.write_bytes(b"\x7fELF of a benchmark_model")
+    return file
+
+
+def test_a_phone_s_table_goes_to_a_file_of_its_own(eas: Eas, bundle: Path, phone: FakePhone, binary: Path) -> None:
+    result = eas("lut", "build", "--bundle", bundle, "--adb", "--benchmark-model", binary)
+    assert result.exit_code == 2
+    assert "--output" in result.stderr
+    assert phone.files() == set()
+    assert not table_path("numpy", 1).parent.exists()
+
+
+def test_a_phone_s_table_is_built_by_the_phone(
+    eas: Eas, bundle: Path, phone: FakePhone, binary: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "phone.json"
+    measured = Conditions(
+        "Example 5",
+        "EX9000",
+        "benchmark_model",
+        1,
+        "float32",
+        "unknown",
+        hashlib.sha256(binary.read_bytes()).hexdigest(),
+        "c0",
+    )
+    options = ("--bundle", bundle, "--adb", "--benchmark-model", binary)
+    done = {key(part): Timing(0.1, 0.01, 50) for part in PARTS[:-1]}
+    write(LatencyTable(measured, "", done), path)  # all but one block, as of a run that was cut
+    result = eas("lut", "build", *options, "-o", path)
+    assert result.exit_code == 0, result.output
+    found = read(path)
+    assert found.timings.items() > done.items()
+    assert set(found.timings) == {key(part) for part in PARTS}
+    assert "Example 5, EX9000" in result.stdout
+    model = eas_sdk.load(bundle, latency=path).specialize("birds", "1s")
+    assert model.latency_ms == pytest.approx(found.latency_ms(model.graph.nodes))
+    result = eas("lut", "check", "--bundle", bundle, "--table", path)
+    assert "engine 'benchmark_model' instead of 'numpy'" in result.stderr
+
+
+def test_specialize_keeps_bounds_in_time_and_memory(eas: Eas, bundle: Path, stored: LatencyTable) -> None:
+    runtime = eas_sdk.load(bundle)
+    small, large = (runtime.build("tools", end) for end in (TINY.smallest, TINY.largest))
+    times = [stored.latency_ms(model.graph.nodes) for model in (small, large)]
+    time_ms, memory_mb = 0.4 * times[0] + 0.6 * max(times), (small.memory_bytes + large.memory_bytes) / 2e6
+    text = f"{time_ms:.6f}ms and {memory_mb:.6f}MB"
+    result = eas("specialize", "tools", text, "--bundle", bundle, "--json")
+    assert result.exit_code == 0, result.output
+    report = json.loads(result.stdout)
+    assert report["bounds"] == {"latency_ms": pytest.approx(time_ms), "memory_bytes": int(memory_mb * 1e6 + 1e-3)}
+    assert report["predicted_latency_ms"] <= report["bounds"]["latency_ms"]
+    assert report["predicted_memory_bytes"] <= report["bounds"]["memory_bytes"]
+    assert report["predicted_energy_mj"] > 0
+    assert report["architecture"] == str(runtime.specialize("tools", text).architecture)
+    shown = eas("specialize", "tools", text, "--bundle", bundle).stdout
+    for part in (f"{report['predicted_latency_ms']:.2f} ms predicted for numpy", "'generic phone'", "default numbers"):
+        assert part in shown
+    result = eas("specialize", "tools", "1us and 1GB", "--bundle", bundle)
+    assert result.exit_code == 2
+    assert "nearest feasible budget" in result.stderr
+
+
+def test_specialize_without_a_table_tells_how_to_measure_one(eas: Eas, bundle: Path) -> None:
+    result = eas("specialize", "tools", "5ms", "--bundle", bundle, "--engine", "litert", "--threads", 2)
+    assert result.exit_code == 2
+    assert "`eas lut build --engine litert --threads 2`" in result.stderr
+
+
+def test_specialize_for_another_device_s_table(eas: Eas, bundle: Path, table: Path) -> None:
+    result = eas("specialize", "tools", "10s", "--bundle", bundle, "--latency-table", table, "--json")
+    assert json.loads(result.stdout)["predicted_latency_ms"] > 0
+    table.write_text("{}")
+    result = eas("specialize", "tools", "10s", "--bundle", bundle, "--latency-table", table)
+    assert result.exit_code == 2
+    assert str(table) in result.stderr
+
+
+def test_predict_asks_the_device_for_its_budget(
+    eas: Eas, bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image = tmp_path / "image.png"
+    Image.new("RGB", (40, 40), "red").save(image)
+    runtime, seen = eas_sdk.load(bundle), set()
+    for battery, budget in ((0.1, "15%"), (0.9, "100%")):
+        state = DeviceState(battery=battery, charging=False)
+        monkeypatch.setattr("eas_sdk.device.state.read_state", lambda state=state: state)
+        result = eas("predict", image, "--task", "tools", "--bundle", bundle, "--json")
+        report = json.loads(result.stdout)
+        assert report["architecture"] == str(runtime.specialize("tools", budget).architecture)
+        seen.add(report["architecture"])
+    assert len(seen) == 2
