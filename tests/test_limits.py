@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import re
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -170,6 +172,7 @@ def test_a_joint_budget_names_each_bound_that_is_too_low(runtime: Runtime) -> No
         found.pick([("birds", "1k and 1us and 1uJ and 1kB and 50%")])
     low, _ = runtime.budget_range("birds")
     text = str(caught.value)
+    assert text.split(";")[0].count(" and ") == 3
     for part in (
         "'birds'",
         f"{low} multiply-adds",
@@ -284,6 +287,9 @@ def test_a_bound_that_every_network_keeps_changes_nothing(
         most[name] = value + 1 if isinstance(value, int) else value * 1.000001
     loose = Budget(**{name: most[name] for name in data.draw(st.lists(st.sampled_from(sorted(most)), min_size=1))})
     assert found.pick([(task, budget & loose)], seed) == found.pick([(task, budget)], seed)
+    for name in ("latency_ms", "energy_mj", "memory_bytes"):
+        together, alone = Budget(level=0.5) & Budget(**{name: most[name]}), Budget(level=0.5)
+        assert found.pick([(task, together)], seed) == found.pick([(task, alone)], seed)
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -348,3 +354,25 @@ def test_this_machine_s_tables_are_found_and_a_model_tells_its_latency(runtime: 
     quick = runtime.specialize("birds", budget, engine="auto")
     assert quick.engine == "onnxruntime"
     assert quick.latency_ms == pytest.approx(fast.latency_ms(quick.graph.nodes))
+
+
+def test_the_page_on_budgets_says_what_is() -> None:
+    text = (Path(__file__).parents[1] / "docs" / "budgets.md").read_text(encoding="utf-8")
+    for code in re.findall(r"^```python\n(.*?)^```$", text, re.DOTALL | re.MULTILINE):
+        exec(compile(code, "budgets.md", "exec"), {})
+    written = [
+        word
+        for row in re.findall(r"^\| (.*?) \|", text.split("```")[0], re.MULTILINE)
+        for word in re.findall(r"`(.+?)`", row)
+    ]
+    for word in (w.strip('"') for w in written):
+        if word != "auto":
+            Budget.parse(word.replace("_", "") if word[0].isdigit() else f"1{word}")
+    section = text.split("The file is JSON:")[1].split("##")[0]
+    told = {name for row in re.findall(r"^\| (`.*?) \|", section, re.MULTILINE) for name in re.findall(r"`(\w+)`", row)}
+    path = table_path("numpy", 1)
+    path.parent.mkdir()
+    write(TABLES[0], path)
+    assert told == set(json.loads(path.read_text()))
+    for condition in dataclasses.asdict(CONDITIONS):
+        assert f"`{condition}`" in section

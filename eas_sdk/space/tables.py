@@ -20,6 +20,9 @@ from eas_sdk.space.structure import every_block, structure
 Numbers = npt.NDArray[np.int64] | npt.NDArray[np.float64]
 
 
+LOGIT_BYTES = 4
+
+
 class CostTable(Protocol):
     """A cost of which no choice of a larger option makes less."""
 
@@ -54,17 +57,21 @@ class PeakTable:
     """A cost that is the greatest over the blocks and the rest.
 
     Attributes:
-        base: the greatest outside the elastic blocks.
+        base: the greatest outside the elastic blocks and the classifier.
         block: [S, kernels, expansions] int64, one block in each slot.
+        classifier, per_class: the classifier's own cost without classes, and what each of them adds.
     """
 
     base: int
     block: npt.NDArray[np.int64]
+    classifier: int = 0
+    per_class: int = 0
 
     def total(self, space: ElasticSpace, choices: IntArray, classes: int | IntArray) -> Numbers:
         """See `CostTable.total`."""
         blocks = (_picked(space, self.block, choices) * active_slots(space, choices[..., : len(space.stages)])).max(-1)
-        total: Numbers = np.maximum(blocks, self.base)
+        last = self.classifier + self.per_class * np.asarray(classes, np.int64)
+        total: Numbers = np.maximum(np.maximum(blocks, self.base), last)
         return total
 
 
@@ -77,9 +84,10 @@ class MemoryTable:
     activations: PeakTable
 
     def total(self, space: ElasticSpace, choices: IntArray, classes: int | IntArray) -> Numbers:
-        """See `CostTable.total`; equal to `memory_bytes(structure(...))` before rounding."""
+        """See `CostTable.total`; equal to `memory_bytes(structure(...))`."""
         weights, activations = (t.total(space, choices, classes) for t in (self.weights, self.activations))
-        total: Numbers = self.model.bytes(weights, activations)  # type: ignore[arg-type, assignment]
+        exact: Numbers = self.model.bytes(weights, activations)  # type: ignore[arg-type, assignment]
+        total: Numbers = np.rint(exact)
         return total
 
 
@@ -112,11 +120,12 @@ def memory_table(space: ElasticSpace, model: MemoryModel) -> MemoryTable:
     activations = block_table(space, peak_activation_bytes, np.int64)
     first = next(i for i, node in enumerate(nodes) if node.name.startswith("unit"))
     last = max(i for i, node in enumerate(nodes) if node.name.startswith("unit"))
-    outside = max(peak_activation_bytes(nodes[:first]), peak_activation_bytes(nodes[last + 1 :]))
+    outside = max(peak_activation_bytes(nodes[:first]), peak_activation_bytes(nodes[last + 1 : -1]))
+    classifier = peak_activation_bytes(nodes[-1:]) - LOGIT_BYTES
     return MemoryTable(
         model,
         SumTable(4 * total_weight_elements(fixed) - row, row, weights),
-        PeakTable(outside, activations.astype(np.int64)),
+        PeakTable(outside, activations.astype(np.int64), classifier, LOGIT_BYTES),
     )
 
 

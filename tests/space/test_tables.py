@@ -88,7 +88,6 @@ def test_tables_take_any_shape_of_choices() -> None:
     assert memory_table(dataclasses.replace(PAPER), dataclasses.replace(MODELS["numpy"])) is table
 
 
-@pytest.mark.xfail(strict=True, reason="the table's bytes are not rounded as `memory_bytes` are")
 def test_the_bytes_of_a_network_are_a_budget_that_it_meets() -> None:
     model = MemoryModel(1.6, 0.75, 1)
     nodes = structure(PAPER, PAPER.smallest, 6)
@@ -98,7 +97,6 @@ def test_the_bytes_of_a_network_are_a_budget_that_it_meets() -> None:
     assert total == round(exact)
 
 
-@pytest.mark.xfail(strict=True, reason="the peak leaves out the logits of very many classes")
 def test_the_logits_of_many_classes_are_activations() -> None:
     space, classes = ElasticSpace(input_size=8, width_multiplier=0.25), 5000
     nodes = structure(space, space.smallest, classes)
