@@ -80,7 +80,7 @@ class Turns:
             found.append(turn)
         return found
 
-    def _rest(self) -> None:
+    def _rest(self, seconds: float) -> None:
         assert self._began is not None
         most_s = math.inf
         if self._before is not None:
@@ -89,7 +89,7 @@ class Turns:
             most_s = cpu_s if taken == 0 else math.inf
         self._recent.append((self._began, time.perf_counter(), most_s))
         self._began = None
-        time.sleep(pace.REST_S)
+        time.sleep(seconds)
         self._began, self._before = time.perf_counter(), _usage()
 
 

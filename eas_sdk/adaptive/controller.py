@@ -16,7 +16,7 @@ import numpy as np
 from eas_sdk.adaptive.cache import Key, ModelCache, model_bytes
 from eas_sdk.adaptive.dwell import Adoption, adopt
 from eas_sdk.adaptive.feedback import Feedback, corrected, moved
-from eas_sdk.adaptive.pace import paced
+from eas_sdk.adaptive.pace import REST_S, URGENT_REST_S, paced
 from eas_sdk.adaptive.records import Switch
 from eas_sdk.adaptive.traffic import Traffic
 from eas_sdk.budget import Budget
@@ -125,8 +125,9 @@ class Controller:
 
     def _step(self, forced: bool) -> None:
         traffic = self.traffic
-        with self._paced():
-            if moved(feedback := traffic.feedback, traffic.used):
+        slower = moved(feedback := traffic.feedback, traffic.used) and feedback.scale > traffic.used.scale
+        with self._paced(urgent=slower):
+            if moved(feedback, traffic.used):
                 traffic.used = feedback
             self.decision, self.adoption = self._decide(self.decision, self.adoption, traffic.used)
             pick = self._pick()
@@ -140,7 +141,7 @@ class Controller:
         chosen = time.perf_counter()
         found, build_ms = self.cache.get(key), 0.0
         if found is None:
-            built = self._rebuild(pick)
+            built = self._rebuild(pick, urgent=slower)
             build_ms = 1e3 * (time.perf_counter() - chosen)
         model = pick.predict(found or built)
         swapping = time.perf_counter()
@@ -199,10 +200,10 @@ class Controller:
             infeasible = error
         return Pick(Key(task, architecture, engine), latency, infeasible)
 
-    def _rebuild(self, pick: Pick) -> Model:
+    def _rebuild(self, pick: Pick, urgent: bool) -> Model:
         """`_build`, on the side."""
         # "auto" times the engines against each other, which rests would spoil.
-        pacing = contextlib.nullcontext() if pick.key.engine == "auto" else self._paced()
+        pacing = contextlib.nullcontext() if pick.key.engine == "auto" else self._paced(urgent)
         try:
             with pacing:
                 return self._build(pick, at_once=self.traffic.most_at_once)
@@ -214,16 +215,15 @@ class Controller:
         """A network that is ready for `at_once` predictions at the same time."""
         task, architecture, engine = pick.key
         model = self._settings.runtime.build(task, architecture, engine=engine, threads=self._settings.threads)
-        with contextlib.ExitStack() as stack:
-            if isinstance(model.program, NumpyProgram):
-                for _ in range(at_once):  # else the first predictions lay out their memory, in milliseconds of Python
-                    stack.enter_context(model.program._borrow(1))
+        if isinstance(model.program, NumpyProgram):
+            model.program.prepare(1, at_once)  # else the first predictions do so, in milliseconds of Python
         model.logits(np.zeros((1, model.input_size, model.input_size, 3), np.uint8))
         self._count("builds")
         return model
 
-    def _paced(self) -> contextlib.AbstractContextManager[None]:
-        return paced(lambda: self.traffic.busy and not self.closing)
+    def _paced(self, urgent: bool) -> contextlib.AbstractContextManager[None]:
+        """Urgent is what mends a bound that predictions miss."""
+        return paced(lambda: self.traffic.busy and not self.closing, URGENT_REST_S if urgent else REST_S)
 
     def _reason(self) -> str:
         scale = self.traffic.used.scale

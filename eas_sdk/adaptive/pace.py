@@ -17,21 +17,25 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
-TURN_S = 0.0003
+TURN_S = 0.00015
 """Length of a turn. A prediction that needs the lock waits for no more than this at a time, plus one call into C."""
 
-REST_S = 0.004
+REST_S = 0.003
 """Length of a rest: a paced thread takes less than a tenth of what the others have."""
+
+URGENT_REST_S = 0.0005
+"""Length of a rest where the others wait for what is being made: a quarter of what they have, in turns as short."""
 
 
 @contextmanager
-def paced(needed: Callable[[], bool]) -> Iterator[None]:
+def paced(needed: Callable[[], bool], rest_s: float = REST_S) -> Iterator[None]:
     """Work in turns inside the `with`, as far as this thread is concerned.
 
     A thread that a profiler is looking at already is left alone.
 
     Args:
         needed: asked at the end of each turn: without need, there is no rest.
+        rest_s: seconds of a rest.
     """
     if sys.getprofile() is not None:
         yield
@@ -43,7 +47,7 @@ def paced(needed: Callable[[], bool]) -> Iterator[None]:
         nonlocal began
         if clock() - began > TURN_S:
             if needed():
-                rest()
+                rest(rest_s)
             began = clock()
 
     sys.setprofile(hook)
@@ -53,6 +57,6 @@ def paced(needed: Callable[[], bool]) -> Iterator[None]:
         sys.setprofile(None)
 
 
-def rest() -> None:
+def rest(seconds: float) -> None:
     """Let others work."""
-    time.sleep(REST_S)
+    time.sleep(seconds)

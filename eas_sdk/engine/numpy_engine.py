@@ -15,7 +15,7 @@ import math
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 import numpy as np
 
@@ -101,6 +101,12 @@ class NumpyProgram:
             with ThreadPoolExecutor(self._threads) as pool:
                 list(pool.map(run_chunk, starts))
         return out
+
+    def prepare(self, batch: int, at_once: int) -> None:
+        """Lay out the memory of so many runs at the same time, each of `batch` images: else the first of them do so."""
+        with ExitStack() as stack:
+            for _ in range(at_once):
+                stack.enter_context(self._borrow(min(batch, self._most_together)))
 
     @contextmanager
     def _borrow(self, batch: int) -> Iterator[Plan]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import gc
 import os
 import platform
@@ -80,6 +81,7 @@ class LocalMeter:
         return Timing(median, (high - low) / 2, len(taken))
 
 
+@functools.lru_cache(maxsize=32)  # the versions that a process has loaded stay, and sessions ask at each decision
 def conditions(engine: str, threads: int) -> Conditions:
     """What a measurement with an engine on this machine holds for."""
     versions = []

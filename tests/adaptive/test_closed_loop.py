@@ -10,6 +10,7 @@ from bundles import SPACE
 from settable_device import IMAGES, Device
 
 from eas_sdk import Runtime
+from eas_sdk.adaptive import pace
 from eas_sdk.adaptive.session import Session
 from eas_sdk.device.policy import Policy
 from eas_sdk.errors import TableError
@@ -55,6 +56,24 @@ def test_predictions_that_take_longer_than_predicted_shrink_the_network(
     assert session.budget.latency_ms == pytest.approx(0.006 / 20, rel=0.06)
     assert session.model.latency_ms <= session.budget.latency_ms
     assert "times what the latency table says" in session.switches[-1].reason
+
+
+def test_a_network_that_mends_a_missed_bound_is_built_with_shorter_rests(
+    runtime: Runtime, start: Callable[..., Session], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rests: list[float] = []
+    monkeypatch.setattr(pace, "rest", rests.append)
+    runtime = dataclasses.replace(runtime, latency=table(0.001))
+    session = start(runtime=runtime, policy=Policy((), "100%"), target="6us")
+    before = session.model
+    predict_until(session, lambda: session.model is not before)
+    assert pace.URGENT_REST_S in rests
+    session.close()
+    rests.clear()
+    session = start()
+    session.target = "1%"
+    predict_until(session, lambda: session.counters.switches == 1)
+    assert set(rests) <= {pace.REST_S}
 
 
 def test_predictions_that_take_less_time_grow_it_after_the_dwell(

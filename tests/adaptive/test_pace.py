@@ -16,7 +16,7 @@ from eas_sdk.adaptive.pace import TURN_S, paced
 def rests(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """The threads that rested, in order."""
     taken: list[int] = []
-    monkeypatch.setattr(pace, "rest", lambda: taken.append(threading.get_ident()))
+    monkeypatch.setattr(pace, "rest", lambda seconds: taken.append(threading.get_ident()))
     return taken
 
 
