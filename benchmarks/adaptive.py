@@ -194,7 +194,7 @@ def rebuilds(crowd: Crowd, switches: int, turns: Turns) -> dict[str, Any]:
         "lost": crowd.lost,
         "build_ms": percentiles(build_ms, (50, 95, 100)),
         **waits.figures(),
-        "turn_cpu_ms": percentiles(turns.cpu_ms, (50, 99, 100)) if turns.cpu_ms else None,
+        "turn_cpu_ms": percentiles(turns.cpu_ms, (50, 99, 100)) if len(turns.cpu_ms) else None,
         "rss_mb": {
             f"after_{n}": round(float(np.mean(resident[max(0, n - 50) : n])), 1) for n in sorted({first, switches})
         },

@@ -14,14 +14,16 @@ def mean_over_superclasses(values: Array, superclass: npt.NDArray[np.int64]) -> 
 
 
 def interval(
-    values: Array, superclass: npt.NDArray[np.int64], *, draws: int = 10_000, seed: int = 0
+    values: Array, superclass: npt.NDArray[np.int64] | None = None, *, draws: int = 10_000, seed: int = 0
 ) -> tuple[float, float, float]:
     """Mean over superclasses with its 95% bootstrap interval, drawings resampled within each superclass.
 
     Args:
         values: [N], one number a drawing (a mean over its views, or a paired difference).
-        superclass: [N], which superclass each drawing is of.
+        superclass: [N], which superclass each drawing is of; by default all count as one.
     """
+    if superclass is None:
+        superclass = np.zeros(len(values), np.int64)
     rng = np.random.default_rng(seed)
     means = np.zeros(draws)
     owners = np.unique(superclass)

@@ -45,7 +45,7 @@ def main() -> None:
         for i in range(options.networks):
             task = runtime.tasks[i % len(runtime.tasks)]
             model = runtime.build(task, random_architecture(runtime.bundle.space, rng))
-            images = data.images[data.superclass == model.task.superclass]
+            images = data.images[data.superclass == model.task.shares[0][0]]
             pixels = images.reshape(-1, *images.shape[2:])[: options.images]
             expected = model.logits(pixels)
             weights = sum(weight.nbytes for weight in model.graph.weights.values())

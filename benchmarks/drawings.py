@@ -38,7 +38,7 @@ def drawings(runtime: Runtime, split: str, count: int) -> Drawings:
 
 def accuracy_by_drawing(model: Model, data: Drawings) -> npt.NDArray[np.float64]:
     """Share of its views that the model gets right, for each drawing of the model's task, in order."""
-    mine = data.superclass == model.task.superclass
+    mine = data.superclass == model.task.shares[0][0]
     images = data.images[mine]
     logits = model.logits(images.reshape(-1, *images.shape[2:]))
     right = logits.argmax(1) == np.repeat(data.targets[mine] - model.task.classes[0], images.shape[1])

@@ -103,7 +103,7 @@ def grid(runtime: Runtime, data: Drawings, count: int, folder: Path) -> dict[str
         for i in range(count):
             task = runtime.tasks[i % len(runtime.tasks)]
             model = runtime.build(task, random_architecture(runtime.bundle.space, rng))
-            images = data.images[data.superclass == model.task.superclass]
+            images = data.images[data.superclass == model.task.shares[0][0]]
             pixels = images.reshape(-1, *images.shape[2:])[:64]
             expected = model.logits(pixels)
             for suffix, exporter in exporters.items():
@@ -134,10 +134,11 @@ def accuracy(runtime: Runtime, data: Drawings) -> dict[str, Any]:
     superclass = []
     for task in runtime.tasks:
         model = runtime.specialize(task, runtime.budget_range(task)[1])
-        mine = data.superclass == model.task.superclass
+        owner = model.task.shares[0][0]
+        mine = data.superclass == owner
         images, targets = data.images[mine], data.targets[mine] - model.task.classes[0]
         pixels = images.reshape(-1, *images.shape[2:])
-        superclass.append(np.full(len(images), model.task.superclass))
+        superclass.append(np.full(len(images), owner))
         for precision in precisions:
             options = chosen(precision, runtime.bundle.calibration_images)
             logits = Interpreter(b"".join(file_parts({"main": model.graph}, options))).run(pixels)

@@ -6,13 +6,13 @@ import contextlib
 import math
 import threading
 import time
-from array import array
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 from unittest import mock
 
 import numpy as np
+import numpy.typing as npt
 
 try:
     import resource
@@ -26,10 +26,29 @@ SHORT_S = 0.0001
 """Shorter waits are the clocks' own time."""
 
 
-def percentiles(values: Sequence[float], wanted: Sequence[int]) -> dict[str, float]:
+def percentiles(values: Sequence[float] | npt.NDArray[np.float64], wanted: Sequence[int]) -> dict[str, float]:
     """{"p50": ..., "max": ...}"""
     names = ["max" if percent == 100 else f"p{percent}" for percent in wanted]
     return dict(zip(names, (round(float(p), 4) for p in np.percentile(values, wanted)), strict=True))
+
+
+class Figures:
+    """Rows of numbers in memory that is taken at once: what is measured beside them is the resident set."""
+
+    def __init__(self, columns: int, most: int = 2**21) -> None:
+        self._held = np.full((most, columns), np.nan)
+        self._count = 0
+
+    def add(self, *row: float) -> None:
+        """One more, until there is no room."""
+        if self._count < len(self._held):
+            self._held[self._count] = row
+            self._count += 1
+
+    @property
+    def rows(self) -> npt.NDArray[np.float64]:
+        """[rows, columns]"""
+        return self._held[: self._count]
 
 
 class Turns:
@@ -44,7 +63,7 @@ class Turns:
     """
 
     def __init__(self, *, paced: bool = True) -> None:
-        self.cpu_ms = array("d")
+        self._cpu_ms = Figures(1)
         self._paced = paced
         self._recent: deque[tuple[float, float, float]] = deque(maxlen=4096)
         self._began: float | None = None
@@ -80,12 +99,17 @@ class Turns:
             found.append(turn)
         return found
 
+    @property
+    def cpu_ms(self) -> npt.NDArray[np.float64]:
+        """CPU time of the turns so far."""
+        return self._cpu_ms.rows[:, 0]
+
     def _rest(self, seconds: float) -> None:
         assert self._began is not None
         most_s = math.inf
         if self._before is not None:
             cpu_s, taken = (now - before for now, before in zip(_usage(), self._before, strict=True))
-            self.cpu_ms.append(1e3 * cpu_s)
+            self._cpu_ms.add(1e3 * cpu_s)
             most_s = cpu_s if taken == 0 else math.inf
         self._recent.append((self._began, time.perf_counter(), most_s))
         self._began = None
@@ -107,7 +131,7 @@ class Waits:
         self._turns = turns
         self._local = threading.local()
         self._lock = threading.Lock()
-        self._rows = array("d")
+        self._rows = Figures(4)
 
     @contextlib.contextmanager
     def watching(self) -> Iterator[None]:
@@ -149,10 +173,10 @@ class Waits:
                 blame = np.minimum(lengths, np.clip(overlap, 0, most).sum(1))
                 blocked, total = blame.max(), blame.sum()
         with self._lock:
-            self._rows.extend((elapsed_ms, 1e3 * longest, 1e3 * blocked, 1e3 * total))
+            self._rows.add(elapsed_ms, 1e3 * longest, 1e3 * blocked, 1e3 * total)
 
     def figures(self) -> dict[str, Any]:
         """Percentiles over the predictions."""
-        rows = np.frombuffer(self._rows).reshape(-1, 4).T
+        rows = self._rows.rows.T
         names = ("prediction_ms", "longest_wait_ms", "blocked_ms", "blocked_total_ms")
         return {name: percentiles(row, (50, 95, 99, 100)) for name, row in zip(names, rows, strict=True)}

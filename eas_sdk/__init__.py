@@ -24,6 +24,7 @@ from eas_sdk.errors import (
     TaskError,
 )
 from eas_sdk.model import Model, Prediction
+from eas_sdk.router.model import RoutedModel
 from eas_sdk.runtime import Runtime, load, specialize
 from eas_sdk.space.architecture import Architecture, Block
 from eas_sdk.task import Superclass, Task
@@ -42,6 +43,7 @@ __all__ = [
     "MissingDependency",
     "Model",
     "Prediction",
+    "RoutedModel",
     "Runtime",
     "Superclass",
     "Task",

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import reprlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +23,7 @@ from eas_sdk.graph.nodes import Graph
 from eas_sdk.images import as_float_batch
 
 if TYPE_CHECKING:
-    from eas_sdk.model import Model
+    from eas_sdk.bank.bundle import Bundle
 
 EXPORTERS: dict[str, str] = {
     ".tflite": "exporters.tflite.exporter:TFLiteExporter",
@@ -81,6 +82,34 @@ class Options:
     calibration: Images | None
     title: str
     attributions: tuple[str, ...]
+
+
+class Network(Protocol):
+    """What can be written: a `Model`, for instance."""
+
+    @property
+    def graph(self) -> Graph:
+        """Nodes and float32 weights."""
+        ...
+
+    @property
+    def bundle(self) -> Bundle:
+        """What it comes from: images to calibrate on, and attributions."""
+        ...
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """One name a logit."""
+        ...
+
+    @property
+    def input_size(self) -> int:
+        """Side of its images."""
+        ...
+
+    def reference(self, images: Images) -> Array:
+        """Logits by the numpy engine."""
+        ...
 
 
 class Exporter(Protocol):
@@ -144,7 +173,7 @@ class Export:
 
 
 def export(
-    models: Mapping[str, Model],
+    models: Mapping[str, Network],
     path: str | os.PathLike[str],
     *,
     precision: str = "float32",
@@ -214,7 +243,7 @@ def load_exporter(suffix: str) -> Exporter:
     return exporter
 
 
-def prove(exporter: Exporter, path: Path, models: Mapping[str, Model], options: Options) -> Proof:
+def prove(exporter: Exporter, path: Path, models: Mapping[str, Network], options: Options) -> Proof:
     """Compare a file with the numpy engine.
 
     Raises:
@@ -258,7 +287,7 @@ def proof_images(options: Options, size: int) -> Array:
 
 
 def _options(
-    models: Mapping[str, Model],
+    models: Mapping[str, Network],
     exporter: Exporter,
     precision: str,
     input: InputKind,
@@ -280,8 +309,8 @@ def _options(
             raise InputError(f"a signature is letters, digits and underscores, no digit first; got {name!r}")
         if model.labels != first.labels or model.input_size != first.input_size:
             raise InputError(
-                f"networks in one file have the same labels and input size; {name!r} is for {model.task.name!r}, "
-                f"the first one for {first.task.name!r}"
+                f"networks in one file have the same labels and input size; {name!r} has the labels "
+                f"{reprlib.repr(model.labels)}, the first one {reprlib.repr(first.labels)}"
             )
     if calibration is None:
         calibration = first.bundle.calibration_images

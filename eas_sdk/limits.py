@@ -71,13 +71,17 @@ def request(space: ElasticSpace, task: Task, budget: Budget, costs: Costs) -> Re
     if raised:
         takes = " and ".join(_text(name, value) for name, value in raised.items())
         nearest = replace(budget, **raised)
-        exact = " and ".join(_exact(name, value) for name, value in nearest.bounds.items())
         raise InfeasibleBudget(
-            f"the smallest network for {task.name!r} takes {takes}; the nearest feasible budget is {exact!r}; "
+            f"the smallest network for {task.name!r} takes {takes}; the nearest feasible budget is {exact(nearest)!r}; "
             f"got {budget}",
             nearest=nearest,
         )
-    return Request(task.superclass, classes, min(allowed), tuple(limits))
+    return Request(task.shares, classes, min(allowed), tuple(limits))
+
+
+def exact(budget: Budget) -> str:
+    """A budget as `Budget.parse` reads it back, not rounded."""
+    return " and ".join(_exact(name, value) for name, value in budget.bounds.items())
 
 
 def _tables(space: ElasticSpace, classes: int, budget: Budget, costs: Costs) -> dict[str, CostTable]:

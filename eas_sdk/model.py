@@ -22,19 +22,26 @@ from eas_sdk.task import Task
 
 @dataclass(frozen=True)
 class Prediction:
-    """What a network says of one image: (label, probability) pairs, most probable first."""
+    """What a network says of one image.
+
+    Attributes:
+        top: (label, probability) pairs, most probable first; none where a router knows the image to show nothing that
+            any network could name.
+        superclass: the one that a router picked; empty where there was no router, or it knows none.
+    """
 
     top: tuple[tuple[str, float], ...]
+    superclass: str = ""
 
     @property
     def label(self) -> str:
-        """The most probable label."""
-        return self.top[0][0]
+        """The most probable label; empty where there is none."""
+        return self.top[0][0] if self.top else ""
 
     @property
     def probability(self) -> float:
         """Its probability."""
-        return self.top[0][1]
+        return self.top[0][1] if self.top else 0.0
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,9 +6,9 @@ import functools
 import importlib.resources
 import numbers
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 from eas_sdk.bank import bundle as bundles
 from eas_sdk.bank.bundle import Bundle
@@ -16,18 +16,22 @@ from eas_sdk.bank.slicing import cut
 from eas_sdk.budget import Budget
 from eas_sdk.device.power import DEFAULT, PowerTable
 from eas_sdk.engine.registry import load_engine
-from eas_sdk.errors import InputError
+from eas_sdk.errors import InputError, TaskError
 from eas_sdk.graph.cost import cost
-from eas_sdk.graph.memory import memory_model
+from eas_sdk.graph.memory import memory_bytes, memory_model
 from eas_sdk.latency.table import LatencyTable
 from eas_sdk.latency.table import read as read_latency_table
 from eas_sdk.limits import Costs, request
 from eas_sdk.model import Model
+from eas_sdk.router.budget import requests_after, spent
+from eas_sdk.router.model import RoutedModel
+from eas_sdk.router.network import Router, load_router
 from eas_sdk.selector.protocol import Selector
 from eas_sdk.selector.registry import load_selector
 from eas_sdk.space.architecture import Architecture
+from eas_sdk.space.structure import structure
 from eas_sdk.space.tables import madds_range
-from eas_sdk.task import Task, resolve
+from eas_sdk.task import TaskLike, is_auto, resolve
 
 if TYPE_CHECKING:
     from eas_sdk.adaptive.session import Session
@@ -44,27 +48,29 @@ class Runtime:
         selector: what picks architectures.
         latency: for budgets in time and energy; None: this machine's own, of the engine that is asked for.
         power: for budgets in energy.
+        router: picks the superclass for the task "auto"; None where the bundle has none.
     """
 
     bundle: Bundle
     selector: Selector
     latency: LatencyTable | None = None
     power: PowerTable = DEFAULT
+    router: Router | None = None
 
     @property
     def tasks(self) -> tuple[str, ...]:
         """The superclasses that a network can be specialised for."""
         return tuple(superclass.name for superclass in self.bundle.superclasses)
 
-    def labels(self, task: str | Task) -> tuple[str, ...]:
+    def labels(self, task: TaskLike) -> tuple[str, ...]:
         """The labels of a task, in the order of its logits.
 
         Raises:
             TaskError: there is no such task.
         """
-        return resolve(task, self.bundle.superclasses).labels
+        return self.bundle.labels if self._is_auto(task) else resolve(task, self.bundle.superclasses).labels
 
-    def budget_range(self, task: str | Task) -> tuple[int, int]:
+    def budget_range(self, task: TaskLike) -> tuple[int, int]:
         """Multiply-adds of the smallest and of the largest network for a task.
 
         A budget below the first is infeasible; one above the second is never used up.
@@ -72,15 +78,20 @@ class Runtime:
         Raises:
             TaskError: there is no such task.
         """
+        if self._is_auto(task):
+            most = max(len(superclass.labels) for superclass in self.bundle.superclasses)
+            low, high = madds_range(self.bundle.space, most)
+            return self.checked_router().cost.madds + low, self.checked_router().cost.madds + high
         return madds_range(self.bundle.space, len(resolve(task, self.bundle.superclasses).classes))
 
     def architectures(
         self,
-        requests: Sequence[tuple[str | Task, object]],
+        requests: Sequence[tuple[TaskLike, object]],
         *,
         seed: int = 0,
         engine: str = "numpy",
         threads: int = 1,
+        routed: bool = False,
     ) -> list[Architecture]:
         """Architectures for many (task, budget) requests in one forward pass of the selector.
 
@@ -88,6 +99,7 @@ class Runtime:
 
         Args:
             engine, threads: what budgets in time, energy and memory hold for.
+            routed: the budgets pay for the router too.
 
         Raises:
             TaskError, BudgetError, InfeasibleBudget: of the first request that is at fault.
@@ -97,16 +109,29 @@ class Runtime:
         seed, asked = check_seed(seed), []
         for task, budget in requests:
             resolved, parsed = resolve(task, self.bundle.superclasses), read_budget(budget)
-            asked.append(request(self.bundle.space, resolved, parsed, self.costs(parsed, engine, threads)))
+            costs = self.costs(parsed, engine, threads)
+            taken = spent(self.checked_router(), parsed, costs, engine) if routed else {}
+            asked += requests_after(taken, self.bundle.space, [resolved], parsed, costs)
         return self.selector.select(asked, seed=seed)
 
+    @overload
+    def specialize(  # type: ignore[overload-overlap]  # "auto" is a str too
+        self, task: Literal["auto"], budget: object, *, seed: int = 0, engine: str = "numpy", threads: int = 1
+    ) -> RoutedModel: ...
+
+    @overload
     def specialize(
-        self, task: str | Task, budget: object, *, seed: int = 0, engine: str = "numpy", threads: int = 1
-    ) -> Model:
+        self, task: TaskLike, budget: object, *, seed: int = 0, engine: str = "numpy", threads: int = 1
+    ) -> Model: ...
+
+    def specialize(
+        self, task: TaskLike, budget: object, *, seed: int = 0, engine: str = "numpy", threads: int = 1
+    ) -> Model | RoutedModel:
         """Cut the network out of the bank that is expected to predict best within the budget.
 
         Args:
-            task: a superclass, one of `tasks`.
+            task: a superclass, one of `tasks`; several of them or of classes in a list; "all"; or "auto", for a model
+                that finds out the superclass of each image (a `RoutedModel`).
             budget: what one image may cost: "4M" multiply-adds (or a number of them), "12ms", "0.5mJ", "20MB", "40%" of
                 the way from the smallest network to the largest, several joined by "and", a Budget; or "auto": what
                 the default policy allows in the device's present state.
@@ -120,17 +145,89 @@ class Runtime:
             InfeasibleBudget: the smallest network of the task takes more.
             TableError: a budget in time or energy, and no latency table for the engine and threads.
         """
-        resolved, parsed = resolve(task, self.bundle.superclasses), read_budget(budget)
+        resolved = None if self._is_auto(task) else resolve(task, self.bundle.superclasses)
+        parsed = read_budget(budget)
         costs = self.costs(parsed, engine, threads)
         if engine == "auto" and self.latency is None and costs.latency is not None:
             engine = costs.latency.conditions.engine
+        if resolved is None:
+            family = self.family(parsed, seed=seed, engine=engine, threads=threads)
+            kept = None if parsed.memory_bytes is None else 1
+            return self.routed(family, engine=engine, threads=threads, latency=costs.latency, kept=kept)
         asked = request(self.bundle.space, resolved, parsed, costs)
         (architecture,) = self.selector.select([asked], seed=check_seed(seed))
         return self.build(resolved, architecture, engine=engine, threads=threads, latency=costs.latency)
 
+    def family(
+        self, budget: object, *, seed: int = 0, engine: str = "numpy", threads: int = 1
+    ) -> dict[str, Architecture]:
+        """The architecture for each superclass behind the router; the budget covers both. See `specialize`.
+
+        A level is of each network's own range.
+
+        Raises:
+            TaskError: the bundle has no router.
+            BudgetError, InfeasibleBudget, TableError: see `specialize`.
+        """
+        parsed = read_budget(budget)
+        costs = self.costs(parsed, engine, threads)
+        tasks = [resolve(name, self.bundle.superclasses) for name in self.tasks]
+        taken = spent(self.checked_router(), parsed, costs, engine)
+        asked = requests_after(taken, self.bundle.space, tasks, parsed, costs)
+        return dict(zip(self.tasks, self.selector.select(asked, seed=check_seed(seed)), strict=True))
+
+    def routed(
+        self,
+        family: Mapping[str, Architecture],
+        *,
+        engine: str = "numpy",
+        threads: int = 1,
+        latency: LatencyTable | None = None,
+        kept: int | None = None,
+    ) -> RoutedModel:
+        """The model for the task "auto" with given architectures, one for each superclass.
+
+        Args:
+            latency: see `build`.
+            kept: most networks held at the same time; by default all.
+
+        Raises:
+            TaskError: the bundle has no router, or there is no such superclass.
+            ArchitectureError: the bank cannot serve an architecture.
+        """
+        router, table = self.checked_router(), latency or self.latency
+        networks = [structure(self.bundle.space, found, len(self.labels(name))) for name, found in family.items()]
+        return RoutedModel(
+            router.compile(engine, threads),
+            family,
+            lambda name: self.build(name, family[name], engine=engine, threads=threads, latency=table),
+            madds=router.cost.madds + max(cost(nodes).madds for nodes in networks),
+            memory_bytes=memory_bytes(router.graph.nodes, engine) + max(memory_bytes(n, engine) for n in networks),
+            latency_ms=None
+            if table is None
+            else table.latency_ms(router.graph.nodes) + max(table.latency_ms(nodes) for nodes in networks),
+            kept=kept or len(family),
+        )
+
+    def checked_router(self) -> Router:
+        """The bundle's router.
+
+        Raises:
+            TaskError: it has none.
+        """
+        if self.router is None:
+            raise TaskError(
+                f"the task 'auto' needs a router, and the bundle {self.bundle.name!r} has none: train one (`eas train "
+                f"--stage router --stage bundle`), or name a task: {', '.join(self.tasks)}"
+            )
+        return self.router
+
+    def _is_auto(self, task: TaskLike) -> bool:
+        return is_auto(task, self.bundle.superclasses)
+
     def build(
         self,
-        task: str | Task,
+        task: TaskLike,
         architecture: Architecture,
         *,
         engine: str = "numpy",
@@ -153,7 +250,7 @@ class Runtime:
         latency_ms = None if table is None else table.latency_ms(graph.nodes)
         return Model(resolved, architecture, cost(graph.nodes), graph, self.bundle, program, engine, latency_ms)
 
-    def adaptive(self, task: str | Task, **options: Any) -> Session:
+    def adaptive(self, task: TaskLike, **options: Any) -> Session:
         """A session whose network follows the state of the device; `options` are those of `Session`.
 
         >>> with runtime.adaptive("birds", target="8ms") as session:  # doctest: +SKIP
@@ -234,7 +331,7 @@ def load(
         # context on every system that lets a mapped file be unlinked.
         with importlib.resources.as_file(importlib.resources.files("eas_sdk") / "assets" / EMBEDDED) as file:
             bundle = bundles.read(file)
-    return Runtime(bundle, load_selector(bundle), latency, power)
+    return Runtime(bundle, load_selector(bundle), latency, power, load_router(bundle))
 
 
 @functools.lru_cache(maxsize=1)
@@ -242,6 +339,18 @@ def _embedded() -> Runtime:
     return load()
 
 
-def specialize(task: str, budget: object, *, seed: int = 0, engine: str = "numpy", threads: int = 1) -> Model:
+@overload
+def specialize(  # type: ignore[overload-overlap]  # "auto" is a str too
+    task: Literal["auto"], budget: object, *, seed: int = 0, engine: str = "numpy", threads: int = 1
+) -> RoutedModel: ...
+
+
+@overload
+def specialize(task: TaskLike, budget: object, *, seed: int = 0, engine: str = "numpy", threads: int = 1) -> Model: ...
+
+
+def specialize(
+    task: TaskLike, budget: object, *, seed: int = 0, engine: str = "numpy", threads: int = 1
+) -> Model | RoutedModel:
     """`Runtime.specialize` on the embedded bundle, which is loaded at the first call."""
     return _embedded().specialize(task, budget, seed=seed, engine=engine, threads=threads)

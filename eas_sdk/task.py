@@ -1,12 +1,32 @@
-"""A task: which classes a network tells apart. One superclass today; unions and lists of classes later."""
+"""A task: which classes a network tells apart.
+
+=========================  ==========================================================
+written                    means
+=========================  ==========================================================
+"birds"                    one superclass
+("birds", "insects")       a union
+["cat", "bus", "banana"]   any list of classes; superclasses may stand among them
+"all"                      every class
+"auto"                     one superclass, which a router picks by the image
+=========================  ==========================================================
+
+Labels keep the order in which they are written, and a superclass's own order within it.
+"""
 
 from __future__ import annotations
 
 import reprlib
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeAlias, Union
 
 from eas_sdk.errors import TaskError, closest
+
+ALL, AUTO = "all", "auto"
+
+NAMED = 4
+"""Most entries of a list that make its name."""
 
 
 @dataclass(frozen=True)
@@ -22,48 +42,110 @@ class Task:
     """What a network is specialised for.
 
     Attributes:
-        name: as the caller wrote it.
-        superclass: index of the superclass that conditions the selector.
+        name: for people.
         classes: indices of the classifier's rows, in the order of `labels`.
         labels: one name a class.
+        shares: (index of a superclass, how many of the classes are its), ascending: what conditions the selector.
     """
 
     name: str
-    superclass: int
     classes: tuple[int, ...]
     labels: tuple[str, ...]
+    shares: tuple[tuple[int, int], ...]
+
+
+TaskLike: TypeAlias = Union[str, Sequence[str], Task]  # noqa: UP007  # evaluated at run time, by 3.10 too
+"""What callers may write for a task."""
 
 
 def resolve(task: object, superclasses: Sequence[Superclass]) -> Task:
-    """The task that a caller named.
+    """The task that a caller wrote.
 
     Args:
-        task: the name of a superclass, or a Task over classes of the bundle.
+        task: see above; or a Task over classes of the bundle.
 
     Raises:
-        TaskError: no such superclass (the message holds the closest names), or a Task of another bundle.
+        TaskError: an unknown, empty or repeated entry (the message holds the closest names), or a Task of another
+            bundle.
     """
     if isinstance(task, Task):
         _check(task, superclasses)
         return task
+    if isinstance(task, str):
+        entries, name = [task], task
+        names = [superclass.name for superclass in superclasses]
+        if task not in names:
+            if task == AUTO:
+                raise TaskError(
+                    "the task 'auto' is decided image by image: by models of `specialize`, and by adaptive sessions"
+                )
+            if task != ALL:
+                raise TaskError(f"no superclass is called {task[:64]!r}; {_hint(task, superclasses)}")
+            entries = names
+    elif isinstance(task, Sequence) and not isinstance(task, bytes) and all(isinstance(entry, str) for entry in task):
+        entries = list(task)
+        if not entries:
+            raise TaskError("a task names at least one superclass or class; got none")
+        shown = entries if len(entries) <= NAMED else [*entries[: NAMED - 1], f"{len(entries) - NAMED + 1} more"]
+        name = "+".join(shown)
+    else:
+        raise TaskError(
+            "a task is the name of a superclass, a list of names of superclasses and classes, or 'all'; got "
+            f"{reprlib.repr(task)} of type {type(task).__name__}"
+        )
+    classes = _classes(entries, superclasses)
+    labels = [label for superclass in superclasses for label in superclass.labels]
+    return Task(name, classes, tuple(labels[c] for c in classes), _shares(classes, superclasses))
+
+
+def is_auto(task: object, superclasses: Sequence[Superclass]) -> bool:
+    """Whether a router is to pick the superclass."""
+    return isinstance(task, str) and task == AUTO and all(superclass.name != AUTO for superclass in superclasses)
+
+
+def _classes(entries: Sequence[str], superclasses: Sequence[Superclass]) -> tuple[int, ...]:
+    """The classes of entries, each the name of a superclass or of a class."""
+    members: dict[str, list[int]] = {}
+    count = 0
+    for superclass in superclasses:  # a superclass wins over a class of the same name
+        members[superclass.name] = list(range(count, count + len(superclass.labels)))
+        count += len(superclass.labels)
+    singles = {label: i for i, label in enumerate(label for s in superclasses for label in s.labels)}
+    found: dict[int, str] = {}
+    for entry in entries:
+        if entry not in members and entry not in singles:
+            raise TaskError(f"no superclass or class is called {entry[:64]!r}; {_hint(entry, superclasses)}")
+        for index in members[entry] if entry in members else [singles[entry]]:
+            if index in found:
+                also = f" and {found[index]!r}" if found[index] != entry else " twice"
+                raise TaskError(f"a task names every class once; got {entry[:64]!r}{also}")
+            found[index] = entry
+    return tuple(found)
+
+
+def _hint(name: str, superclasses: Sequence[Superclass]) -> str:
+    """The names that come closest: superclasses first, classes where none of those does."""
     names = [superclass.name for superclass in superclasses]
-    if not isinstance(task, str):
-        raise TaskError(f"a task is the name of a superclass; got {reprlib.repr(task)} of type {type(task).__name__}")
-    if task not in names:
-        raise TaskError(f"no superclass is called {task[:64]!r}; {closest(task[:64], names)}")
-    index = names.index(task)
-    first = sum(len(superclass.labels) for superclass in superclasses[:index])
-    labels = superclasses[index].labels
-    return Task(task, index, tuple(range(first, first + len(labels))), labels)
+    hint = closest(name[:64], names)
+    if not hint.startswith("did you mean"):
+        among = closest(name[:64], [label for superclass in superclasses for label in superclass.labels])
+        if among.startswith("did you mean"):
+            return f"{among[:-1]} (a class: write a list of classes)?"
+    return hint
+
+
+def _shares(classes: Sequence[int], superclasses: Sequence[Superclass]) -> tuple[tuple[int, int], ...]:
+    owner = [index for index, superclass in enumerate(superclasses) for _ in superclass.labels]
+    return tuple(sorted(Counter(owner[c] for c in classes).items()))
 
 
 def _check(task: Task, superclasses: Sequence[Superclass]) -> None:
     labels = [label for superclass in superclasses for label in superclass.labels]
-    if task.superclass not in range(len(superclasses)):
-        raise TaskError(f"the superclass of a task is an index below {len(superclasses)}; got {task.superclass!r}")
     if not task.classes or len(set(task.classes)) != len(task.classes):
         raise TaskError(f"a task has at least one class and names none twice; got {reprlib.repr(task.classes)}")
     if any(c not in range(len(labels)) for c in task.classes):
         raise TaskError(f"the classes of a task are indices below {len(labels)}; got {reprlib.repr(task.classes)}")
     if task.labels != tuple(labels[c] for c in task.classes):
         raise TaskError(f"the labels of a task are those of its classes; got {reprlib.repr(task.labels)}")
+    if task.shares != (shares := _shares(task.classes, superclasses)):
+        raise TaskError(f"the shares of a task count its classes by superclass, {shares}; got {task.shares!r}")

@@ -24,6 +24,7 @@ from eas_sdk.space.tables import madds_table
 from eas_sdk.task import Superclass
 from eas_train.generator.model import ArchitectureGenerator
 from eas_train.generator.predictor import Predictor
+from eas_train.router.calibrate import TrainedRouter
 from eas_train.statistics.model import StatisticsModel, arrays, from_arrays
 from eas_train.supernet.model import Supernet
 
@@ -36,6 +37,7 @@ def assemble(
     predictor: Predictor,
     superclasses: Sequence[Superclass],
     *,
+    router: TrainedRouter | None = None,
     samples: int,
     cost: Literal["madds", "latency"] = "madds",
     training: Mapping[str, Any],
@@ -65,6 +67,8 @@ def assemble(
     for key, weight in generator.export().items():
         tensors[f"selector/{key}"] = weight.numpy()
     tensors["selector/predictor"] = predictor.weights.astype(np.float32)
+    if router is not None:
+        tensors |= {f"router/{key}": weight for key, weight in router.tensors.items()}
     if calibration is not None:
         tensors[CALIBRATION] = calibration
     config = {"kind": "generator", "budgets": generator.budgets.tolist(), "samples": samples, "cost": cost}
@@ -75,6 +79,7 @@ def assemble(
         mean=_triple(net.mean),
         std=_triple(net.std),
         selector=config,
+        router={} if router is None else {"space": router.space.to_json(), "threshold": router.threshold},
         tensors=tensors,
         training=dict(training),
         attributions=tuple(attributions),
@@ -87,9 +92,9 @@ def _triple(buffer: torch.Tensor) -> tuple[float, float, float]:
 
 
 def half(bundle: Bundle) -> Bundle:
-    """The same with the bank's weights in float16; batch-norm, biases and selector stay float32."""
+    """The same with the weights of bank and router in float16; batch-norm, biases and selector stay float32."""
     tensors = {
-        name: tensor.astype(np.float16) if name.startswith("bank/") and name.endswith("weight") else tensor
+        name: tensor.astype(np.float16) if name.startswith(("bank/", "router/")) and name.endswith("weight") else tensor
         for name, tensor in bundle.tensors.items()
     }
     return dataclasses.replace(bundle, tensors=tensors)
@@ -105,7 +110,7 @@ def selectable(bundle: Bundle, budgets: int) -> Architecture:
     for t, superclass in enumerate(bundle.superclasses):
         low, high = table.total(space, ends, len(superclass.labels)).tolist()
         grid = np.linspace(low, high, budgets).astype(int).tolist()
-        picked = selector.select([Request(t, len(superclass.labels), madds) for madds in grid])
+        picked = selector.select([Request(((t, 1),), len(superclass.labels), madds) for madds in grid])
         gates = gates | gates_of_choices(space, encode(space, picked)).any(0)
     return decode(space, choices_of_gates(space, gates))
 
@@ -118,7 +123,9 @@ def prune(bundle: Bundle, largest: Architecture) -> Bundle:
     """
     space = dataclasses.replace(bundle.space, largest=largest)
     tensors = {
-        name: tensor for name, tensor in bundle.tensors.items() if name.startswith(("selector/", "calibration/"))
+        name: tensor
+        for name, tensor in bundle.tensors.items()
+        if name.startswith(("selector/", "calibration/", "router/"))
     }
     for node in structure(space, largest, len(bundle.labels)):
         for name, shape in tensor_shapes(space, node, bundle.statistics_rank).items():

@@ -1,4 +1,4 @@
-"""All stages of a training, each resumable on its own: supernet, statistics, predictor, generator, bundle.
+"""All stages of a training, each resumable on its own: supernet, statistics, predictor, generator, router, bundle.
 
 Each stage keeps its result in one folder and reads those before it; a stage that is done is not done again.
 """
@@ -40,12 +40,16 @@ from eas_train.generator.measure import Shown, measure
 from eas_train.generator.model import ArchitectureGenerator
 from eas_train.generator.train import new_generator, train_generator
 from eas_train.recipe import Recipe
+from eas_train.router.calibrate import TrainedRouter, finish
+from eas_train.router.data import RouterData, check_others
+from eas_train.router.network import new_router
+from eas_train.router.train import train_router
 from eas_train.statistics.model import StatisticsModel, arrays, fit, from_arrays, observe
 from eas_train.supernet.evaluate import logits_of, within_superclass
 from eas_train.supernet.model import Supernet
 from eas_train.supernet.train import load_supernet, train_supernet
 
-STAGES = ("supernet", "statistics", "predictor", "generator", "bundle")
+STAGES = ("supernet", "statistics", "predictor", "generator", "router", "bundle")
 BUNDLE = "bundle.safetensors"
 REPORT = "report.json"
 
@@ -56,9 +60,11 @@ class Training:
 
     Attributes:
         attributions: whose drawings these are, for the bundle.
+        others: drawings of other classes, for the router: of the same superclasses, and of one more for what belongs
+            to none. Without them it is trained on the bank's classes alone.
 
     Raises:
-        DataError: a superclass has no validation or no test drawings.
+        DataError: a superclass has no validation or no test drawings, or `others` has other superclasses.
     """
 
     recipe: Recipe
@@ -66,6 +72,7 @@ class Training:
     folder: Path
     device: torch.device
     attributions: tuple[str, ...] = ()
+    others: Splits | None = None
 
     def __post_init__(self) -> None:
         owner = superclass_of_class(self.data.superclasses)
@@ -74,6 +81,8 @@ class Training:
             lacking = [s.name for t, s in enumerate(self.data.superclasses) if t not in seen]
             if lacking:
                 raise DataError(f"every superclass has {name} drawings; these have none: {', '.join(lacking)}")
+        if self.others is not None:
+            check_others(self.data, self.others)
 
     def run(self, stages: tuple[str, ...] = STAGES) -> dict[str, Any]:
         """Run stages in order; the report of the last one.
@@ -87,6 +96,7 @@ class Training:
             "statistics": self.collect_statistics,
             "predictor": self.fit_predictor,
             "generator": self.train_generator,
+            "router": self.train_router,
             "bundle": self.write_bundle,
         }
         for stage in stages:
@@ -106,8 +116,16 @@ class Training:
             "predictor": digest(self.data.validation),
             "bundle": f"{digest(self.data.test)} {self.recipe.name} {self.attributions}",
         }
+        data["router"] = data["predictor"]
+        if self.others is not None:
+            data["router"] += f" {digest(self.others.train)} {digest(self.others.validation)}"
         for stage in STAGES[1:]:
-            settings = getattr(self.recipe, stage).model_dump_json()
+            settings = getattr(self.recipe, stage).model_dump_json(exclude={"checkpoint_every_s"})
+            if stage == "router":  # depends on the supernet alone, and only the bundle on it
+                text = f"{made['supernet']} {settings} {data[stage]}"
+                made[stage] = hashlib.sha256(text.encode()).hexdigest()
+                data["bundle"] += made[stage]
+                continue
             if stage == "generator" and self.recipe.generator.latency_table is not None:
                 settings += Path(self.recipe.generator.latency_table).read_text(encoding="utf-8")
             chain = hashlib.sha256(f"{chain} {settings} {data.get(stage, '')}".encode()).hexdigest()
@@ -239,6 +257,23 @@ class Training:
         generator.load_state_dict(state["generator"])
         return generator.eval()
 
+    def train_router(self) -> dict[str, Any]:
+        return {"stage": "router", "steps": self.recipe.router.steps, **self.router.figures}
+
+    @cached_property
+    def router(self) -> TrainedRouter:
+        settings, known = self.recipe.router, self.data
+        others = None if self.others is None else self.others.train
+        data = RouterData.of(known.train, others, self.device)
+        outputs = len(known.superclasses) + (data.groups[2] > 0)
+        torch.manual_seed(settings.seed)
+        net = new_router(self.net, settings, self.superclass_of.tolist(), outputs, self.device)
+        strengths = self.recipe.supernet.augmentation
+        fingerprint = self.fingerprints["router"]
+        train_router(settings, net, data, strengths, self.folder, outputs=outputs, fingerprint=fingerprint)
+        strange = None if self.others is None else self.others.validation
+        return finish(net, data, known.validation, strange, settings, strengths, outputs)
+
     def whole_bundle(self) -> Bundle:
         """The bundle in float32 with nothing pruned and no accuracy figures."""
         return bundles.assemble(
@@ -248,6 +283,7 @@ class Training:
             self.generator,
             self.predictor,
             [Superclass(s.name, s.class_names) for s in self.data.superclasses],
+            router=self.router,
             samples=self.recipe.bundle.samples,
             cost="madds" if self.recipe.generator.latency_table is None else "latency",
             training={},
@@ -280,7 +316,8 @@ class Training:
         halved = bundles.half(whole)
         pruned = bundles.prune(halved, bundles.selectable(halved, settings.prune_budgets))
         table = self.accuracy_table(pruned)
-        training = {"recipe": self.recipe.model_dump(mode="json"), "accuracy": table}
+        router = dict(self.router.figures)
+        training = {"recipe": self.recipe.model_dump(mode="json"), "accuracy": table, "router": router}
         final = dataclasses.replace(pruned, training=training)
         size = bundles.save(final, path)
         report = {
@@ -294,6 +331,7 @@ class Training:
             "largest": str(pruned.space.largest),
             "predictor_rank_correlation": self.predictor.rank_correlation,
             "accuracy": table,
+            "router": router,
         }
         write_atomically(self.folder / REPORT, [json.dumps(report, indent=1).encode()])
         return report
@@ -308,7 +346,7 @@ class Training:
         requests, fractions = [], np.linspace(0, 1, settings.budgets).tolist()
         for t, superclass in enumerate(bundle.superclasses):
             low, high = table.total(space, ends, len(superclass.labels)).tolist()
-            requests += [Request(t, len(superclass.labels), int(low + f * (high - low))) for f in fractions]
+            requests += [Request(((t, 1),), len(superclass.labels), int(low + f * (high - low))) for f in fractions]
         picked = selector.select(requests)
         classes = np.array([r.classes for r in requests])
         madds = table.total(space, encode(space, picked), classes).reshape(len(bundle.superclasses), -1)

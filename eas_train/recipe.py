@@ -185,6 +185,40 @@ class PredictorRecipe(_Model):
     """Augmented training images that the networks are scored on as well."""
 
 
+class RouterRecipe(_Model):
+    """How the router, which picks the superclass, is built and trained."""
+
+    seed: int = Field(default=0, ge=0, lt=2**32)
+    depth: int = Field(default=2, gt=0)
+    kernel: int = Field(default=3, gt=0)
+    expansion: int = Field(default=2, gt=0)
+    """Of each block. Less than the bank's own smallest, as the router comes on top of a network."""
+    steps: int = Field(default=3000, gt=0)
+    batch_size: int = Field(default=128, gt=0)
+    learning_rate: float = Field(default=0.08, gt=0)
+    warmup_steps: int = Field(default=200, ge=0)
+    weight_decay: float = Field(default=1e-4, ge=0)
+    label_smoothing: float = Field(default=0.1, ge=0, lt=1)
+    dropout: float = Field(default=0.1, ge=0, lt=1)
+    clip_norm: float = Field(default=5.0, gt=0)
+    class_weight: float = Field(default=0.5, ge=0)
+    """Of the loss over the bank's classes, against that over superclasses."""
+    shares: tuple[float, float, float] = (0.5, 0.3, 0.2)
+    """Of a batch: the bank's classes, other classes of its superclasses, and none of these."""
+    statistics_batches: int = Field(default=8, gt=0)
+    """Batches of 256 training images for the batch-norm statistics."""
+    accepted: float = Field(default=0.9, gt=0, le=1)
+    """Share of the validation drawings that the threshold lets pass."""
+    checkpoint_every_s: float = Field(default=60.0, ge=0)
+
+    @field_validator("shares")
+    @classmethod
+    def _check_shares(cls, shares: tuple[float, float, float]) -> tuple[float, float, float]:
+        if min(shares) < 0 or not shares[0] > 0:
+            raise ValueError(f"shares are not negative, and the first is positive; got {shares}")
+        return shares
+
+
 class BundleRecipe(_Model):
     """What the bundle holds and which accuracy figures are measured for it."""
 
@@ -208,6 +242,7 @@ class Recipe(_Model):
     statistics: StatisticsRecipe = StatisticsRecipe()
     predictor: PredictorRecipe = PredictorRecipe()
     generator: GeneratorRecipe = GeneratorRecipe()
+    router: RouterRecipe = RouterRecipe()
     bundle: BundleRecipe = BundleRecipe()
 
     @classmethod

@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,11 @@ import numpy as np
 
 from eas_sdk.bank.bundle import CALIBRATION, Bundle, tensor_shapes
 from eas_sdk.bank.container_writer import write
+from eas_sdk.engine.checks import weight_shapes
 from eas_sdk.graph.cost import cost
+from eas_sdk.graph.nodes import Normalize
+from eas_sdk.router.network import load_router
+from eas_sdk.space.architecture import Architecture
 from eas_sdk.space.choices import GateLayout
 from eas_sdk.space.elastic import ElasticSpace
 from eas_sdk.space.structure import structure
@@ -39,6 +44,7 @@ def random_bundle(
     seed: int = 0,
     training: Mapping[str, Any] | None = None,
     calibration_images: int = 4,
+    router: bool = True,
 ) -> Path:
     """Write `folder`/random.safetensors and return its path. Equal arguments give equal bytes.
 
@@ -51,6 +57,7 @@ def random_bundle(
         seed: of all weights.
         training: the bundle's `training` section, for instance {"accuracy": [...]}.
         calibration_images: how many it carries; noise.
+        router: whether it has one, with a row for what belongs to none.
     """
     rng = np.random.default_rng(seed)
     classes = sum(len(labels) for labels in superclasses.values())
@@ -65,6 +72,13 @@ def random_bundle(
     if calibration_images:
         shape = (calibration_images, space.input_size, space.input_size, 3)
         tensors[CALIBRATION] = rng.integers(0, 256, shape, np.uint8)
+    section: dict[str, Any] = {}
+    if router:
+        fixed = replace(space, depths=(1,), kernels=(3,), expansions=(2,), largest=Architecture(()))
+        section = {"space": fixed.to_json(), "threshold": 0.4}
+        for node in structure(fixed, fixed.largest, len(superclasses) + 1):
+            if not isinstance(node, Normalize):
+                tensors |= {f"router/{name}": _tensor(rng, name, shape) for name, shape in weight_shapes(node).items()}
     bundle = Bundle(
         name="random",
         space=space,
@@ -75,7 +89,10 @@ def random_bundle(
         tensors=tensors,
         training=training or {},
         attributions=("Random numbers by numpy, public domain.",),
+        router=section,
     )
+    if router:
+        _centred(bundle)
     path = folder / "random.safetensors"
     write(path, bundle.tensors, {"eas": bundle.metadata()})
     return path
@@ -95,6 +112,24 @@ def _tensor(rng: np.random.Generator, name: str, shape: tuple[int, ...]) -> np.n
     else:
         value = 0.005 * noise
     return value.astype(np.float32)
+
+
+def _centred(bundle: Bundle) -> None:
+    """Set the last layer of a random router so that on patches of colour no superclass is the usual answer."""
+    router = load_router(bundle)
+    assert router is not None
+    images = patches(64, bundle.space.input_size)
+    logits = router.compile().program.run(images.astype(np.float32) / 255)
+    sharper = 2 / logits.std(0)
+    weight, bias = bundle.tensors["router/classifier.weight"], bundle.tensors["router/classifier.bias"]
+    weight *= sharper[:, None]
+    bias[:] = (bias - logits.mean(0)) * sharper
+
+
+def patches(count: int, size: int, seed: int = 0) -> np.ndarray:
+    """uint8 [count, size, size, 3]: sixteen patches of colour each."""
+    coarse = np.random.default_rng(seed).integers(0, 256, (count, 4, 4, 3), np.uint8)
+    return coarse.repeat(size // 4, 1).repeat(size // 4, 2)
 
 
 def _selector(rng: np.random.Generator, space: ElasticSpace, superclasses: int, budgets: int) -> dict[str, np.ndarray]:

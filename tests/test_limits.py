@@ -331,7 +331,7 @@ def test_bounds_in_time_need_a_table(runtime: Runtime) -> None:
         for call in (runtime.specialize, lambda *ask: runtime.architectures([ask])):
             with pytest.raises(TableError, match="`eas lut build --engine numpy`"):
                 call("birds", budget)
-    assert request(SPACE, task, Budget(10**6), Costs()) == Request(task.superclass, 3, 10**6)
+    assert request(SPACE, task, Budget(10**6), Costs()) == Request(task.shares, 3, 10**6)
 
 
 def test_this_machine_s_tables_are_found_and_a_model_tells_its_latency(runtime: Runtime) -> None:

@@ -79,7 +79,7 @@ def test_a_task_object_means_its_superclass(runtime: Runtime) -> None:
 
 
 def test_a_task_over_some_classes(runtime: Runtime) -> None:
-    some = Task("owl or saw", 0, (10, 1), ("saw", "owl"))
+    some = Task("owl or saw", (10, 1), ("saw", "owl"), ((0, 1), (2, 1)))
     model = runtime.specialize(some, "1M")
     assert model.labels == ("saw", "owl")
     full = runtime.build("birds", model.architecture).logits(IMAGES)
@@ -155,7 +155,7 @@ def test_an_unknown_task_is_refused_everywhere(runtime: Runtime, call: Callable[
     with pytest.raises(TaskError, match="did you mean 'insects'"):
         call(runtime, "insect")
     with pytest.raises(TaskError):
-        call(runtime, Task("insects", 9, (0,), ("duck",)))
+        call(runtime, Task("insects", (0,), ("duck",), ((9, 1),)))
 
 
 def test_the_first_request_at_fault_is_reported(runtime: Runtime) -> None:
@@ -216,7 +216,7 @@ def test_the_number_of_labels_in_a_prediction(runtime: Runtime, top_k: int, leng
 
 
 def test_a_task_of_one_class_is_certain(runtime: Runtime) -> None:
-    model = runtime.build(Task("owl", 0, (1,), ("owl",)), SPACE.smallest)
+    model = runtime.build(Task("owl", (1,), ("owl",), ((0, 1),)), SPACE.smallest)
     assert [p.top for p in model.predict(IMAGES)] == [(("owl", 1.0),)] * len(IMAGES)
 
 

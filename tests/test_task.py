@@ -6,6 +6,8 @@ import dataclasses
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from eas_sdk.errors import TaskError
 from eas_sdk.task import Superclass, Task, resolve
@@ -18,15 +20,15 @@ SUPERCLASSES = (
 
 
 def test_a_superclass_by_its_name() -> None:
-    assert resolve("birds", SUPERCLASSES) == Task("birds", 0, (0, 1, 2), ("duck", "owl", "penguin"))
-    assert resolve("insects", SUPERCLASSES) == Task("insects", 1, (3, 4), ("ant", "bee"))
-    assert resolve("sea animals", SUPERCLASSES) == Task("sea animals", 2, (5,), ("crab",))
+    assert resolve("birds", SUPERCLASSES) == Task("birds", (0, 1, 2), ("duck", "owl", "penguin"), ((0, 3),))
+    assert resolve("insects", SUPERCLASSES) == Task("insects", (3, 4), ("ant", "bee"), ((1, 2),))
+    assert resolve("sea animals", SUPERCLASSES) == Task("sea animals", (5,), ("crab",), ((2, 1),))
 
 
 def test_a_task_stands_for_itself() -> None:
     task = resolve("insects", SUPERCLASSES)
     assert resolve(task, SUPERCLASSES) is task
-    some = Task("two", 0, (4, 1), ("bee", "owl"))
+    some = Task("two", (4, 1), ("bee", "owl"), ((0, 1), (1, 1)))
     assert resolve(some, SUPERCLASSES) is some
 
 
@@ -39,7 +41,7 @@ def test_a_task_stands_for_itself() -> None:
         ("sea-animals", "did you mean 'sea animals'?"),
         ("vehicles", "known: 'birds', 'insects', 'sea animals'"),
         ("", "known: 'birds'"),
-        ("duck", "known: 'birds'"),
+        ("duck", "did you mean 'duck' (a class: write a list of classes)?"),
     ],
 )
 def test_an_unknown_name_gets_the_closest(name: str, hint: str) -> None:
@@ -49,10 +51,68 @@ def test_an_unknown_name_gets_the_closest(name: str, hint: str) -> None:
     assert hint in str(caught.value)
 
 
-@pytest.mark.parametrize("task", [None, 0, b"birds", ["birds"], SUPERCLASSES[0], 10**4000])
+@pytest.mark.parametrize("task", [None, 0, b"birds", [0], ["birds", None], {"birds"}, SUPERCLASSES[0], 10**4000])
 def test_what_is_no_name_is_refused(task: object) -> None:
-    with pytest.raises(TaskError, match=r"name of a superclass; got .*type"):
+    with pytest.raises(TaskError, match=r"name of a superclass, .* got .*type"):
         resolve(task, SUPERCLASSES)
+
+
+def test_a_union_holds_the_classes_of_its_superclasses_in_the_order_written() -> None:
+    expected = Task("insects+birds", (3, 4, 0, 1, 2), ("ant", "bee", "duck", "owl", "penguin"), ((0, 3), (1, 2)))
+    assert resolve(("insects", "birds"), SUPERCLASSES) == expected
+    assert resolve(["insects", "birds"], SUPERCLASSES) == expected
+
+
+def test_a_list_of_classes_and_superclasses() -> None:
+    task = resolve(["bee", "sea animals", "owl"], SUPERCLASSES)
+    assert task == Task("bee+sea animals+owl", (4, 5, 1), ("bee", "crab", "owl"), ((0, 1), (1, 1), (2, 1)))
+    assert resolve(["owl"], SUPERCLASSES) == Task("owl", (1,), ("owl",), ((0, 1),))
+    assert resolve(["duck", "owl", "penguin", "ant", "bee"], SUPERCLASSES).name == "duck+owl+penguin+2 more"
+
+
+def test_all_classes() -> None:
+    task = resolve("all", SUPERCLASSES)
+    assert task == Task(
+        "all", (0, 1, 2, 3, 4, 5), ("duck", "owl", "penguin", "ant", "bee", "crab"), ((0, 3), (1, 2), (2, 1))
+    )
+    named = (*SUPERCLASSES, Superclass("all", ("nothing",)))
+    assert resolve("all", named).labels == ("nothing",)
+
+
+@pytest.mark.parametrize(
+    ("task", "told"),
+    [
+        ([], "names at least one superclass or class; got none"),
+        ((), "names at least one superclass or class; got none"),
+        (["birds", "birds"], "names every class once; got 'birds' twice"),
+        (["owl", "bee", "owl"], "names every class once; got 'owl' twice"),
+        (["owl", "birds"], "names every class once; got 'birds' and 'owl'"),
+        (["birds", "insect"], "no superclass or class is called 'insect'; did you mean 'insects'?"),
+        (["owls", "bee"], "no superclass or class is called 'owls'; did you mean 'owl' (a class"),
+        ([""], "no superclass or class is called ''"),
+        (["birds", "all"], "no superclass or class is called 'all'"),
+    ],
+)
+def test_lists_that_cannot_be_read(task: object, told: str) -> None:
+    with pytest.raises(TaskError) as caught:
+        resolve(task, SUPERCLASSES)
+    assert told in str(caught.value)
+
+
+NAMES = [s.name for s in SUPERCLASSES] + [label for s in SUPERCLASSES for label in s.labels]
+
+
+@given(st.lists(st.sampled_from(NAMES), max_size=8))
+def test_any_list_is_a_task_that_holds_its_classes_or_is_refused(entries: list[str]) -> None:
+    wanted = [label for e in entries for label in next((s.labels for s in SUPERCLASSES if s.name == e), (e,))]
+    if not wanted or len(set(wanted)) != len(wanted):
+        with pytest.raises(TaskError):
+            resolve(entries, SUPERCLASSES)
+        return
+    task = resolve(entries, SUPERCLASSES)
+    assert task.labels == tuple(wanted)
+    assert sum(count for _, count in task.shares) == len(wanted)
+    assert resolve(task, SUPERCLASSES) is task
 
 
 def test_messages_stay_short() -> None:
@@ -65,9 +125,9 @@ def test_messages_stay_short() -> None:
 @pytest.mark.parametrize(
     ("change", "named"),
     [
-        ({"superclass": 3}, "superclass of a task"),
-        ({"superclass": -1}, "superclass of a task"),
-        ({"superclass": "birds"}, "superclass of a task"),
+        ({"shares": ((0, 2),)}, "shares of a task"),
+        ({"shares": ((1, 1),)}, "shares of a task"),
+        ({"shares": "birds"}, "shares of a task"),
         ({"classes": (), "labels": ()}, "at least one class"),
         ({"classes": (3, 3), "labels": ("ant", "ant")}, "names none twice"),
         ({"classes": (5, 6), "labels": ("crab", "?")}, "indices below 6"),

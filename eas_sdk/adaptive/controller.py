@@ -40,11 +40,16 @@ RETRY_S = 30.0
 
 @dataclass(frozen=True)
 class Wanted:
-    """What the application asks for: both the policy's budget and the target, where there is one, hold."""
+    """What the application asks for: both the policy's budget and the target, where there is one, hold.
+
+    Attributes:
+        routed: a router runs before each network, and the budget pays for both.
+    """
 
     task: Task
     policy: Policy
     target: Budget | None = None
+    routed: bool = False
 
 
 @dataclass(frozen=True)
@@ -193,10 +198,11 @@ class Controller:
         if engine == "auto" and latency is not None and runtime.latency is None:
             engine = latency.conditions.engine
         infeasible = None
+        options: dict[str, Any] = {"engine": engine, "threads": threads, "routed": self._met.routed}
         try:
-            (architecture,) = runtime.architectures([(task, budget)], engine=engine, threads=threads)
+            (architecture,) = runtime.architectures([(task, budget)], **options)
         except InfeasibleBudget as error:
-            (architecture,) = runtime.architectures([(task, error.nearest)], engine=engine, threads=threads)
+            (architecture,) = runtime.architectures([(task, error.nearest)], **options)
             infeasible = error
         return Pick(Key(task, architecture, engine), latency, infeasible)
 
@@ -217,7 +223,8 @@ class Controller:
         model = self._settings.runtime.build(task, architecture, engine=engine, threads=self._settings.threads)
         if isinstance(model.program, NumpyProgram):
             model.program.prepare(1, at_once)  # else the first predictions do so, in milliseconds of Python
-        model.logits(np.zeros((1, model.input_size, model.input_size, 3), np.uint8))
+        else:  # other runtimes do the same and more when they run first
+            model.logits(np.zeros((1, model.input_size, model.input_size, 3), np.uint8))
         self._count("builds")
         return model
 

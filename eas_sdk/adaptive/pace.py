@@ -20,7 +20,7 @@ from typing import Any
 TURN_S = 0.00015
 """Length of a turn. A prediction that needs the lock waits for no more than this at a time, plus one call into C."""
 
-REST_S = 0.003
+REST_S = 0.004
 """Length of a rest: a paced thread takes less than a tenth of what the others have."""
 
 URGENT_REST_S = 0.0005

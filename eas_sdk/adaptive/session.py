@@ -2,6 +2,9 @@
 
 Predictions read one attribute, which holds the active network; a switch exchanges it between two predictions. All else
 happens on a background thread: reading the state, deciding the budget, building the network.
+
+With the task "auto" the network follows the scene as well: a router looks at every image first, and when it has seen
+another superclass for a few of them, that becomes the task.
 """
 
 from __future__ import annotations
@@ -25,7 +28,10 @@ from eas_sdk.device.state import DeviceState, read_state
 from eas_sdk.engine.protocol import Array
 from eas_sdk.errors import InputError
 from eas_sdk.model import Model, Prediction
-from eas_sdk.task import Task, resolve
+from eas_sdk.router.model import behind
+from eas_sdk.router.network import Route
+from eas_sdk.router.scene import Tracker
+from eas_sdk.task import Task, TaskLike, is_auto, resolve
 
 if TYPE_CHECKING:
     from eas_sdk.runtime import Runtime
@@ -40,7 +46,7 @@ class Session:
 
     Args:
         runtime: where networks come from.
-        task: what to tell apart.
+        task: what to tell apart; "auto" for the superclass that the images show.
         policy: the budget for each state of the device.
         target: a budget on top of the policy's, whatever `Budget.parse` reads; both hold.
         engine: what runs the networks.
@@ -63,7 +69,7 @@ class Session:
     def __init__(
         self,
         runtime: Runtime,
-        task: str | Task,
+        task: TaskLike,
         *,
         policy: Policy = DEFAULT_POLICY,
         target: object = None,
@@ -80,8 +86,11 @@ class Session:
         _check("cache_bytes", cache_bytes, 0)
         _check("poll_s", poll_s, 0.001)
         _check("dwell_s", dwell_s, 0)
-        self._superclasses = runtime.bundle.superclasses
-        wanted = Wanted(resolve(task, self._superclasses), policy, _target(target))
+        self._runtime, self._superclasses = runtime, runtime.bundle.superclasses
+        self._engine, self._threads = engine, threads
+        self._tracker = self._new_tracker(task)
+        first = self._superclasses[0].name if self._tracker is not None else task
+        wanted = Wanted(resolve(first, self._superclasses), policy, _target(target), self._tracker is not None)
         settings = Settings(runtime, engine, threads, dwell_s, read_state, clock, on_switch, on_error)
         self._controller = Controller(settings, wanted, int(cache_bytes))
         self._traffic = self._controller.traffic
@@ -90,16 +99,36 @@ class Session:
         self._traffic.on_moved = self._worker.wake
 
     def predict(self, images: Images, top_k: int = 3) -> list[Prediction]:
-        """`Model.predict` of the active network."""
-        return self._traffic.run(images, lambda model: model.predict(images, top_k))[0]
+        """`Model.predict` of the active network.
+
+        With the task "auto", the images are the next frames of one scene. There is no label where it shows no
+        superclass, nor where it has changed and the network for it is still being built.
+        """
+        route = self._look(images)
+        if route is None:
+            return self._traffic.run(images, lambda model: model.predict(images, top_k))[0]
+        if route.superclass != self.model.task.name:
+            self._traffic.predictions.add()
+            return [Prediction((), route.superclass or "")] * len(images)
+        answers, *_ = self._traffic.run(images, lambda model: (model.task.name, model.predict(images, top_k)))
+        task, predictions = answers
+        if task != route.superclass:  # switched since
+            return [Prediction((), route.superclass or "")] * len(images)
+        return [behind(route, prediction) for prediction in predictions]
 
     def logits(self, images: Images) -> Array:
         """`Model.logits` of the active network. See `answer` where labels matter and the task may change."""
-        return self._traffic.run(images, lambda model: model.logits(images))[0]
+        return self.answer(images).logits
 
     def answer(self, images: Images) -> Answer:
         """Logits of the active network, and the network that gave them."""
+        self._look(images)
         return Answer(*self._traffic.run(images, lambda model: model.logits(images)))
+
+    @property
+    def scene(self) -> Route | None:
+        """What the images so far show; None before the first, and where the task is not "auto"."""
+        return None if self._tracker is None else self._tracker.route
 
     @property
     def model(self) -> Model:
@@ -112,8 +141,13 @@ class Session:
         return self._controller.wanted.task
 
     @task.setter
-    def task(self, task: str | Task) -> None:
-        self._want(task=resolve(task, self._superclasses))
+    def task(self, task: TaskLike) -> None:
+        tracker = self._new_tracker(task)
+        if tracker is None:
+            self._want(task=resolve(task, self._superclasses), routed=False)
+        else:
+            self._want(routed=True)
+        self._tracker = tracker
 
     @property
     def target(self) -> Budget | None:
@@ -202,6 +236,25 @@ class Session:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.close()
+
+    def _new_tracker(self, task: TaskLike) -> Tracker | None:
+        if not is_auto(task, self._superclasses):
+            return None
+        return Tracker(self._runtime.checked_router().compile(self._engine, self._threads))
+
+    def _look(self, images: Images) -> Route | None:
+        """Show images to the tracker, if there is one; what the scene is now."""
+        tracker = self._tracker
+        if tracker is None:
+            return None
+        first = tracker.route is None
+        changed = tracker.look(images)
+        route = tracker.route
+        if changed and route is not None and route.superclass is not None:
+            self._want(task=resolve(route.superclass, self._superclasses))
+            if first and not self._worker.closed:
+                self.refresh()  # else the first answers would have no label
+        return route
 
     def _want(self, **changes: Any) -> None:
         with self._wanting:

@@ -6,7 +6,7 @@ import os
 import reprlib
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import numpy as np
@@ -43,8 +43,9 @@ class Bundle:
         superclasses: the tasks, and their labels in the order of the classifier's rows.
         mean, std: normalisation of RGB in [0, 1].
         selector: configuration of the selector; "kind" names it.
+        router: configuration of the router; empty where the bundle has none (see eas_sdk/router/network.py).
         tensors: "bank/<node>.<suffix>", "statistics/<node>.<suffix>", "selector/<name>", and perhaps
-            "calibration/images" (docs/bundle-format.md).
+            "router/<node>.<suffix>" and "calibration/images" (docs/bundle-format.md).
         training: recipe and accuracy figures of its own training.
         attributions: whose work the weights were trained on, one text each.
     """
@@ -58,6 +59,7 @@ class Bundle:
     tensors: Mapping[str, np.ndarray]
     training: Mapping[str, Any]
     attributions: tuple[str, ...]
+    router: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -90,6 +92,7 @@ class Bundle:
             "mean": list(self.mean),
             "std": list(self.std),
             "selector": dict(self.selector),
+            "router": dict(self.router),
             "training": dict(self.training),
             "attributions": list(self.attributions),
         }
@@ -128,6 +131,7 @@ def _decode(data: object, tensors: Mapping[str, np.ndarray]) -> Bundle:
         tensors=tensors,
         training=_get(data, "training", dict),
         attributions=_texts(data, "attributions"),
+        router=_get(data, "router", dict) if isinstance(data, dict) and "router" in data else {},
     )
 
 

@@ -20,6 +20,7 @@ from eas_sdk.cli.output import madds, print_facts, print_json, print_table, prog
 from eas_sdk.engine.registry import ENGINES, load_engine
 from eas_sdk.errors import EasError, InputError, MissingDependency
 from eas_sdk.runtime import read_budget
+from eas_sdk.task import resolve
 
 if TYPE_CHECKING:
     from eas_sdk.latency.meter import Conditions
@@ -101,7 +102,7 @@ def bench(
         raise click.UsageError("--budgets names at least one budget")
     tasks = tasks or runtime.tasks[:1]
     for task in tasks:
-        runtime.labels(task)  # raises where there is no such task
+        resolve(task, runtime.bundle.superclasses)  # raises where there is no such task
     measure: Callable[[Case], Figures | str]
     with ExitStack() as stack:
         if serial is None:

@@ -14,6 +14,7 @@ from eas_sdk.engine.registry import load_engine
 from eas_sdk.errors import BundleError
 from eas_sdk.runtime import EMBEDDED, Runtime, load
 from eas_sdk.space.tables import madds_table
+from eas_sdk.task import TaskLike
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -49,6 +50,15 @@ def _split(ctx: click.Context, parameter: click.Parameter, values: tuple[str, ..
 def tasks_option(text: str) -> Callable[[Callable[..., T]], Callable[..., T]]:
     """`--tasks a,b`, which may be repeated; the command gets a tuple of names, each once."""
     return click.option("--tasks", multiple=True, metavar="NAME[,NAME...]", callback=_split, help=text)
+
+
+def read_task(runtime: Runtime, text: str) -> TaskLike:
+    """A task as the command line has it: one name, or several joined by commas."""
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    if text in runtime.tasks or len(names) != 1:  # a name may hold a comma
+        return text if text in runtime.tasks or not names else names
+    (name,) = names
+    return [name] if name in runtime.bundle.labels and name not in runtime.tasks else name
 
 
 def open_runtime(bundle: Path | None, latency: Path | None = None) -> Runtime:

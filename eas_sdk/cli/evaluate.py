@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import click
 import numpy as np
 
+from eas_sdk.budget import Budget
 from eas_sdk.cli.common import bundle_option, json_option, open_runtime, tasks_option, timed
 from eas_sdk.cli.drawings import Drawings, load_drawings
 from eas_sdk.cli.output import madds, percent, print_json, print_table, progress
 from eas_sdk.runtime import Runtime
+from eas_sdk.task import ALL, AUTO, TaskLike
 
 RESAMPLES = 10_000
+
+MIXED = 5
+"""Random unions, and as many random lists."""
 
 
 @click.command()
@@ -40,6 +47,9 @@ def evaluate(bundle: Path | None, images: Path | None, budgets: int, tasks: tupl
     Top-1 within the task: which of its own labels an image shows. The mean weighs all tasks alike; its 95%
     interval is a bootstrap over the images of each task. Times are of one image at a time.
 
+    Beside the single tasks: unions of 2 to 4 of them and lists of 5 to 40 labels, drawn at random; all labels at once;
+    and auto, where the router picks the task of each image first.
+
     \b
     Examples:
       eas evaluate
@@ -47,7 +57,9 @@ def evaluate(bundle: Path | None, images: Path | None, budgets: int, tasks: tupl
       eas evaluate --bundle mine.safetensors --images photos/test --json
     """
     runtime = open_runtime(bundle)
-    report = measure(runtime, load_drawings(runtime, images, tasks), np.linspace(0, 1, budgets).tolist())
+    drawings, fractions = load_drawings(runtime, images, tasks), np.linspace(0, 1, budgets).tolist()
+    report = measure(runtime, drawings, fractions)
+    report["kinds"] = measure_kinds(runtime, drawings, fractions)
     if as_json:
         print_json(report)
     else:
@@ -74,6 +86,68 @@ def measure(runtime: Runtime, drawings: Sequence[Drawings], fractions: Sequence[
         "images": {d.task: len(d.images) for d in drawings},
         "classes": {d.task: len(runtime.labels(d.task)) for d in drawings},
     }
+
+
+@dataclass(frozen=True, eq=False)
+class Mixed:
+    """Images of a task that is not one superclass; `targets` are labels."""
+
+    task: TaskLike
+    images: np.ndarray
+    targets: Sequence[str]
+
+
+def measure_kinds(runtime: Runtime, drawings: Sequence[Drawings], fractions: Sequence[float]) -> list[dict[str, Any]]:
+    """Accuracy for unions, lists, all labels and "auto" at every fraction of their budget ranges."""
+    kinds = mixtures(runtime, drawings)
+    report = []
+    with progress("evaluate", len(fractions) * sum(len(tasks) for tasks in kinds.values())) as advance:
+        for kind, tasks in kinds.items():
+            rows = []
+            for fraction in fractions:
+                found = []
+                for task in tasks:
+                    found.append(_predict(runtime, task, fraction))
+                    advance()
+                hits = [hit for hit, _ in found]
+                rows.append(
+                    {
+                        "budget_fraction": fraction,
+                        "mean_madds": round(float(np.mean([count for _, count in found]))),
+                        "top1": float(np.mean([hit.mean() for hit in hits])),
+                        "top1_interval_95": list(bootstrap_interval(hits)),
+                    }
+                )
+            report.append({"kind": kind, "tasks": len(tasks), "levels": rows})
+    return report
+
+
+def mixtures(runtime: Runtime, drawings: Sequence[Drawings]) -> dict[str, list[Mixed]]:
+    """Random tasks of each kind over images; of fewer superclasses or labels, smaller ones."""
+    rng = random.Random(0)
+    images = np.concatenate([d.images for d in drawings])
+    labels = [runtime.labels(d.task)[target] for d in drawings for target in d.targets]
+    names, shown = [d.task for d in drawings], list(dict.fromkeys(labels))
+
+    def task(named: TaskLike) -> Mixed:
+        mine = [i for i, label in enumerate(labels) if label in set(runtime.labels(named))]
+        return Mixed(named, images[mine], [labels[i] for i in mine])
+
+    def drawn(pool: Sequence[str], least: int, most: int) -> list[Mixed]:
+        counts = [rng.randint(min(least, len(pool)), min(most, len(pool))) for _ in range(MIXED)]
+        return [task(rng.sample(pool, count)) for count in counts]
+
+    kinds = {"unions": drawn(names, 2, 4), "lists": drawn(shown, 5, 40), ALL: [task(ALL)]}
+    if runtime.router is not None:
+        kinds[AUTO] = [Mixed(AUTO, images, labels)]
+    return kinds
+
+
+def _predict(runtime: Runtime, mixed: Mixed, fraction: float) -> tuple[np.ndarray, int]:
+    """Which images are classified correctly, and the multiply-adds of one."""
+    model: Any = runtime.specialize(mixed.task, Budget(level=fraction))
+    found = model.predict(mixed.images, 1)
+    return np.array([p.label == target for p, target in zip(found, mixed.targets, strict=True)]), model.madds
 
 
 def budget_at(runtime: Runtime, task: str, fraction: float) -> int:
@@ -126,6 +200,19 @@ def _print(report: dict[str, Any]) -> None:
                 f"{level['ms_per_image']:.2f}",
             ]
             for name, level in zip(names, levels, strict=True)
+        ],
+    )
+    print_table(
+        "Top-1 by kind of task and budget",
+        ["tasks", "number", "MAdds", *names],
+        [
+            [
+                kind["kind"],
+                str(kind["tasks"]),
+                " to ".join(madds(kind["levels"][end]["mean_madds"]) for end in (0, -1)),
+                *(percent(level["top1"]) for level in kind["levels"]),
+            ]
+            for kind in report["kinds"]
         ],
     )
     print_table(

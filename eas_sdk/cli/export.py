@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import click
 import numpy as np
 
 from eas_sdk.budget import Budget
-from eas_sdk.cli.common import bundle_option, json_option, latency_option, open_runtime
+from eas_sdk.cli.common import bundle_option, json_option, latency_option, open_runtime, read_task
 from eas_sdk.cli.images import SUFFIXES, read_image
 from eas_sdk.cli.output import percent, print_facts, print_json, print_table, size
 from eas_sdk.errors import InputError
 from eas_sdk.export import EXPORTERS, SIGNATURE, Export, InputKind, OutputKind, load_exporter
 from eas_sdk.export import export as write_export
 from eas_sdk.model import Model
+from eas_sdk.router.export import MANIFEST, Family, export_family
 from eas_sdk.runtime import read_budget
-from eas_sdk.task import Task
+from eas_sdk.task import AUTO, TaskLike, is_auto
 
 RUNS = {".tflite": "litert", ".onnx": "onnxruntime", ".mlpackage": "coreml"}
 """Suffix -> the engine for which budgets in time and memory hold, where no table of a device says otherwise."""
@@ -32,7 +34,16 @@ RUNS = {".tflite": "litert", ".onnx": "onnxruntime", ".mlpackage": "coreml"}
     "path",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help=f"File to write; its suffix says the format: {', '.join(EXPORTERS)}.  [default: TASK.tflite]",
+    help=f"File to write; its suffix says the format: {', '.join(EXPORTERS)}. For auto, a folder.  "
+    "[default: TASK.tflite]",
+)
+@click.option(
+    "--format",
+    "suffix",
+    default=".tflite",
+    show_default=True,
+    type=click.Choice(list(EXPORTERS)),
+    help="Of the files in the folder. [auto]",
 )
 @click.option(
     "--precision",
@@ -66,6 +77,7 @@ def export(
     task: str,
     budgets: tuple[str, ...],
     path: Path | None,
+    suffix: str,
     precision: str,
     pixels: InputKind,
     logits: bool,
@@ -77,8 +89,10 @@ def export(
 ) -> None:
     """Write networks to files that phones run.
 
-    TASK is a name that `eas info` lists. BUDGET is what one image may take: multiply-adds (4M), time on the device of
-    the latency table (12ms), memory (20MB), and what else `eas specialize` reads.
+    TASK is a name that `eas info` lists; several of them, or labels, joined by commas; all; or auto: a folder of the
+    router, a file for each task that it may pick, and family.json, which says how they fit together. BUDGET is what
+    one image may take: multiply-adds (4M), time on the device of the latency table (12ms), memory (20MB), and what
+    else `eas specialize` reads.
 
     The file is run where its runtime is installed and compared with this package's own engine on real images; one
     that differs is not kept. Several budgets make one file with a signature for each (.tflite) or a function for
@@ -90,24 +104,71 @@ def export(
       eas export birds 4M -o birds.tflite --precision int8
       eas export birds 4M 8M 16M -o birds.tflite           three networks: budget_4_00M, budget_8_00M, ...
       eas export birds 12ms --latency-table pixel.json     what that phone runs in 12 ms
+      eas export auto 6M 16M -o emoji                      emoji/router.tflite, emoji/birds.tflite, ...
     """
-    target = path or Path(f"{task}.tflite")
-    load_exporter(target.suffix)  # a wrong suffix is told before anything is computed
     runtime = open_runtime(bundle, latency)
+    named = read_task(runtime, task)
+    routed = is_auto(named, runtime.bundle.superclasses)
+    target = path or Path(AUTO if routed else f"{task.replace(',', '+')}.tflite")
+    if not routed:
+        load_exporter(target.suffix)  # a wrong suffix is told before anything is computed
     limits = list(dict.fromkeys(read_budget(budget) for budget in budgets))
-    requests: list[tuple[str | Task, object]] = [(task, limit) for limit in limits]
-    drawn = runtime.architectures(requests, seed=seed, engine=RUNS[target.suffix])
-    models = {
-        _signature(limit, len(limits)): runtime.build(task, architecture)
-        for limit, architecture in zip(limits, drawn, strict=True)
-    }
     images = None if calibration is None else _images(calibration, runtime.bundle.space.input_size)
     output: OutputKind = "logits" if logits else "probabilities"
-    made = write_export(models, target, precision=precision, input=pixels, output=output, calibration=images)
+    options: dict[str, Any] = {"precision": precision, "input": pixels, "output": output, "calibration": images}
+    if routed:
+        families = {
+            _signature(limit, len(limits)): runtime.routed(runtime.family(limit, seed=seed, engine=RUNS[suffix]))
+            for limit in limits
+        }
+        _show_family(export_family(families, target, suffix=suffix, **options), as_json)
+        return
+    requests: list[tuple[TaskLike, object]] = [(named, limit) for limit in limits]
+    drawn = runtime.architectures(requests, seed=seed, engine=RUNS[target.suffix])
+    models = {
+        _signature(limit, len(limits)): runtime.build(named, architecture)
+        for limit, architecture in zip(limits, drawn, strict=True)
+    }
+    made = write_export(models, target, **options)
     if as_json:
         print_json(_json(made, models))
     else:
         _print(made, models)
+
+
+def _show_family(made: Family, as_json: bool) -> None:
+    files = {"router": made.router, **made.networks}
+    if as_json:
+        print_json(
+            {
+                "folder": str(made.folder),
+                "manifest": MANIFEST,
+                "bytes": made.bytes,
+                "files": {name: {"file": str(file.path), **_proof(file)} for name, file in files.items()},
+            }
+        )
+        return
+    print_table(
+        f"{made.folder}: {size(made.bytes)} and {MANIFEST}, which says how they fit together",
+        ["file", "size", "differs from numpy by", "labels agree"],
+        [
+            [
+                file.path.name,
+                size(file.bytes),
+                *([f"{file.proof.error:.2g}", percent(file.proof.agreement)] if file.proof else ["not run", ""]),
+            ]
+            for file in files.values()
+        ],
+    )
+
+
+def _proof(made: Export) -> dict[str, object]:
+    proof = made.proof
+    return {
+        "bytes": made.bytes,
+        "proof": proof and {"images": proof.images, "error": proof.error, "top1_agreement": proof.agreement},
+        "unproved": made.unproved,
+    }
 
 
 def _signature(limit: Budget, count: int) -> str:
@@ -122,19 +183,16 @@ def _images(folder: Path, side: int) -> np.ndarray:
 
 
 def _json(made: Export, models: dict[str, Model]) -> dict[str, object]:
-    proof = made.proof
     return {
         "file": str(made.path),
         "format": made.format,
         "precision": made.precision,
-        "bytes": made.bytes,
         "float32_weight_bytes": made.weight_bytes,
         "networks": {
             name: {"architecture": str(model.architecture), "madds": model.madds, "parameters": model.parameters}
             for name, model in models.items()
         },
-        "proof": proof and {"images": proof.images, "error": proof.error, "top1_agreement": proof.agreement},
-        "unproved": made.unproved,
+        **_proof(made),
     }
 
 

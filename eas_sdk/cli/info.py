@@ -65,6 +65,13 @@ def describe(runtime: Runtime, path: str, size_bytes: int) -> dict[str, Any]:
             }
             for task in runtime.tasks
         ],
+        "router": None
+        if runtime.router is None
+        else {
+            "madds": runtime.router.cost.madds,
+            "threshold": runtime.router.threshold,
+            "training": held.training.get("router"),
+        },
         "accuracy": accuracy_rows(held.training.get("accuracy")),
         "attributions": list(held.attributions),
         "versions": {
@@ -92,6 +99,7 @@ def _print(facts: dict[str, Any]) -> None:
             f"kernels {choices('kernels')}; expansion ratios {choices('expansions')}",
             "bank": f"{facts['bank_numbers'] / 1e6:.2f} million numbers",
             "selector": str(facts["selector"]["kind"]),
+            "router": f"{madds(router['madds'])} multiply-adds" if (router := facts["router"]) else "none",
             "versions": ", ".join(f"{name} {version}" for name, version in versions.items()),
         }
     )

@@ -14,6 +14,7 @@ from eas_sdk.cli.output import percent, print_facts, print_json, print_table, pr
 if TYPE_CHECKING:
     from eas_sdk.latency.check import Check
     from eas_sdk.latency.meter import Meter
+    from eas_sdk.latency.segments import Segment
     from eas_sdk.space.elastic import ElasticSpace
 
 NETWORKS = 24
@@ -105,7 +106,7 @@ def build_command(
     from eas_sdk.latency.check import random_networks
     from eas_sdk.latency.store import table_path
 
-    space, classes = _space(paper, bundle)
+    space, classes, router = _space(paper, bundle)
     with ExitStack() as stack:
         meter = _meter(stack, engine, threads, serial, benchmark_model, precision, cores)
         if serial is not None and output is None:
@@ -113,7 +114,7 @@ def build_command(
         target = output or table_path(engine, threads)
         if fresh:
             target.unlink(missing_ok=True)
-        parts = space_segments(space, (*CLASSIFIERS, *classes))
+        parts = [*space_segments(space, (*CLASSIFIERS, *classes)), *router]
         with progress("blocks", len(parts)) as advance:
             shown = 0
 
@@ -173,7 +174,7 @@ def check_command(
     from eas_sdk.latency.store import find
     from eas_sdk.latency.table import read
 
-    space, classes = _space(paper, bundle)
+    space, classes, _ = _space(paper, bundle)
     known = read(table) if table is not None else find(engine, threads)
     with ExitStack() as stack:
         meter = _meter(stack, engine, threads, serial, benchmark_model, precision, cores)
@@ -228,14 +229,17 @@ def draw(found: Check, path: Path, title: str) -> None:
     figure.savefig(path, dpi=150)
 
 
-def _space(paper: bool, bundle: Path | None) -> tuple[ElasticSpace, list[int]]:
-    """The space to measure, and numbers of classes of its tasks."""
+def _space(paper: bool, bundle: Path | None) -> tuple[ElasticSpace, list[int], list[Segment]]:
+    """The space to measure, numbers of classes of its tasks, and the blocks of the router."""
+    from eas_sdk.latency.segments import segments
     from eas_sdk.space.elastic import PAPER
 
     if paper:
-        return PAPER, [1000]
-    loaded = open_runtime(bundle).bundle
-    return loaded.space, sorted({len(superclass.labels) for superclass in loaded.superclasses})
+        return PAPER, [1000], []
+    runtime = open_runtime(bundle)
+    held = runtime.bundle
+    router = [] if runtime.router is None else segments(runtime.router.graph.nodes)
+    return held.space, sorted({len(superclass.labels) for superclass in held.superclasses}), router
 
 
 def _meter(

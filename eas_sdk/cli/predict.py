@@ -3,19 +3,30 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 import numpy as np
 
-from eas_sdk.cli.common import bundle_option, json_option, open_runtime
+from eas_sdk.cli.common import bundle_option, json_option, open_runtime, read_task
 from eas_sdk.cli.images import read_image
 from eas_sdk.cli.output import print_error, print_json, print_table, progress
 from eas_sdk.errors import ImageError
+from eas_sdk.model import Prediction
+from eas_sdk.router.model import RoutedModel
+from eas_sdk.router.network import NONE
+from eas_sdk.task import AUTO
 
 
 @click.command()
 @click.argument("images", nargs=-1, required=True, metavar="IMAGE...", type=click.Path(path_type=Path))
-@click.option("--task", required=True, help="What the images show: a name that `eas info` lists.")
+@click.option(
+    "--task",
+    default=AUTO,
+    show_default=True,
+    help="What the images show: a name that `eas info` lists; several, or labels, joined by commas; all; or auto, "
+    "where the router picks the task for each image.",
+)
 @click.option(
     "--budget", default="auto", show_default=True, help="What one image may take: 4M, 12ms; see `eas specialize`."
 )
@@ -26,6 +37,7 @@ from eas_sdk.errors import ImageError
     type=click.IntRange(min=1),
     help="How many labels to show for an image.",
 )
+@click.option("--scene", is_flag=True, help="The images are frames of one scene: their task is picked once. [auto]")
 @bundle_option
 @json_option
 @click.pass_context
@@ -35,6 +47,7 @@ def predict(
     task: str,
     budget: str,
     top_k: int,
+    scene: bool,
     bundle: Path | None,
     as_json: bool,
 ) -> None:
@@ -46,11 +59,13 @@ def predict(
 
     \b
     Examples:
-      eas predict photo.jpg --task birds --budget 4M
+      eas predict photo.jpg
       eas predict *.png --task birds --budget 4M --top-k 1 --json
+      eas predict *.png --task birds,insects
     """
     runtime = open_runtime(bundle)
-    model = runtime.specialize(task, budget)
+    model: Any = runtime.specialize(read_task(runtime, task), budget)
+    routed = isinstance(model, RoutedModel)
     pixels, read, errors = [], [], []
     with progress("read images", len(images)) as advance:
         for path in images:
@@ -60,29 +75,38 @@ def predict(
             except (ImageError, OSError) as error:
                 errors.append((str(path), str(error)))
             advance()
-    predictions = model.predict(np.stack(pixels), top_k) if pixels else []
+    options = {"scene": scene} if routed else {}
+    predictions = model.predict(np.stack(pixels), top_k, **options) if pixels else []
     answers = list(zip(read, predictions, strict=True))
     if as_json:
         print_json(
             {
                 "task": task,
                 "madds": model.madds,
-                "architecture": str(model.architecture),
-                "predictions": [
-                    {"image": name, "top": [{"label": label, "probability": p} for label, p in answer.top]}
-                    for name, answer in answers
-                ],
+                "architecture": None if routed else str(model.architecture),
+                "predictions": [{"image": name, **_json(answer, routed)} for name, answer in answers],
                 "errors": [{"image": name, "error": text} for name, text in errors],
             }
         )
     elif predictions:
-        ranks = range(1, len(predictions[0].top) + 1)
+        ranks = max(1, *(len(answer.top) for answer in predictions))
         print_table(
             f"{task}, {model.madds:,} multiply-adds",
-            ["image", *(f"{rank}.<" for rank in ranks)],
-            [[name, *(f"{label} {p:.1%}" for label, p in answer.top)] for name, answer in answers],
+            ["image", *(["task<"] if routed else []), *(f"{rank}.<" for rank in range(1, ranks + 1))],
+            [[name, *_cells(answer, routed, ranks)] for name, answer in answers],
         )
     for name, text in errors:
         print_error(f"{name}: {text}")
     if errors:
         ctx.exit(2)
+
+
+def _json(answer: Prediction, routed: bool) -> dict[str, object]:
+    top = [{"label": label, "probability": p} for label, p in answer.top]
+    return {"superclass": answer.superclass or None, "top": top} if routed else {"top": top}
+
+
+def _cells(answer: Prediction, routed: bool, ranks: int) -> list[str]:
+    labels = [f"{label} {p:.1%}" for label, p in answer.top]
+    cells = [answer.superclass or NONE, *labels] if routed else labels
+    return cells + [""] * (ranks + routed - len(cells))

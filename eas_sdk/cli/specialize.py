@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 import numpy as np
 
+from eas_sdk.budget import Budget
 from eas_sdk.cli.common import (
     bundle_option,
     engine_option,
     json_option,
     latency_option,
     open_runtime,
+    read_task,
     threads_option,
     timed,
 )
-from eas_sdk.cli.output import madds, milliseconds, print_facts, print_json, size
-from eas_sdk.runtime import read_budget
+from eas_sdk.cli.output import madds, milliseconds, print_facts, print_json, print_table, size
+from eas_sdk.graph.cost import cost
+from eas_sdk.runtime import Runtime, read_budget
+from eas_sdk.space.structure import structure
+from eas_sdk.task import is_auto
 
 
 @click.command()
@@ -43,7 +49,8 @@ def specialize(
 ) -> None:
     """Cut out the network for a task and a budget.
 
-    TASK is a name that `eas info` lists. BUDGET is what one image may take: multiply-adds (4000000, 4M, 350k), time
+    TASK is a name that `eas info` lists; several of them, or labels, joined by commas; all; or auto: a router and a
+    network for each task that it may pick. BUDGET is what one image may take: multiply-adds (4000000, 4M, 350k), time
     (12ms), energy (0.5mJ), memory (20MB), 40% of the way from the smallest network to the largest, several of them
     joined by "and"; or auto: what the device's state allows (see `eas device`).
 
@@ -52,17 +59,23 @@ def specialize(
       eas specialize birds 4M
       eas specialize birds "0.4ms and 20MB" --engine litert    (after `eas lut build --engine litert`)
       eas specialize birds auto --json
+      eas specialize birds,insects 6M
+      eas specialize auto 8M
     """
     runtime, load_ms = timed(open_runtime, bundle, latency)
     limit = read_budget(budget)
+    named = read_task(runtime, task)
+    if is_auto(named, runtime.bundle.superclasses):
+        _routed(runtime, limit, {"seed": seed, "engine": engine, "threads": threads}, as_json)
+        return
     costs = runtime.costs(limit, engine, threads)
     (architecture,), select_ms = timed(
-        runtime.architectures, [(task, limit)], seed=seed, engine=engine, threads=threads
+        runtime.architectures, [(named, limit)], seed=seed, engine=engine, threads=threads
     )
-    model, compile_ms = timed(runtime.build, task, architecture, engine=engine, threads=threads, latency=costs.latency)
+    model, compile_ms = timed(runtime.build, named, architecture, engine=engine, threads=threads, latency=costs.latency)
     blank = np.zeros((1, model.input_size, model.input_size, 3), np.uint8)
     _, first_ms = timed(model.predict, blank)
-    low, high = runtime.budget_range(task)
+    low, high = runtime.budget_range(named)
     energy_mj = None if model.latency_ms is None else costs.mj_per_ms * model.latency_ms
     if as_json:
         print_json(
@@ -112,3 +125,49 @@ def specialize(
         "labels": ", ".join(model.labels),
     }
     print_facts(facts)
+
+
+def _routed(runtime: Runtime, limit: Budget, options: dict[str, Any], as_json: bool) -> None:
+    """The task "auto"."""
+    model = runtime.specialize("auto", limit, **options)
+    router = model.router.router
+    networks = {
+        name: cost(structure(runtime.bundle.space, found, len(runtime.labels(name)))).madds
+        for name, found in model.architectures.items()
+    }
+    if as_json:
+        print_json(
+            {
+                "task": "auto",
+                "budget": str(limit),
+                "bounds": limit.bounds,
+                "budget_range_madds": list(runtime.budget_range("auto")),
+                **options,
+                "router_madds": router.cost.madds,
+                "threshold": router.threshold,
+                "madds": model.madds,
+                "predicted_memory_bytes": model.memory_bytes,
+                "predicted_latency_ms": model.latency_ms,
+                "networks": {
+                    name: {"architecture": str(found), "madds": networks[name]}
+                    for name, found in model.architectures.items()
+                },
+            }
+        )
+        return
+    low, high = runtime.budget_range("auto")
+    facts = {
+        "task": f"auto, one of {len(networks)} for each image",
+        "budget": f"{limit} (in MAdds useful from {madds(low)} to {madds(high)})",
+        "MAdds": f"{madds(model.madds)} at most, {madds(router.cost.madds)} of them the router's",
+        "memory": f"{size(model.memory_bytes)} predicted",
+        "threshold": f"{router.threshold:.1%}: an image whose task is less probable shows none of them",
+    }
+    if model.latency_ms is not None:
+        facts["latency"] = f"{milliseconds(model.latency_ms)} predicted at most"
+    print_facts(facts)
+    print_table(
+        "Networks",
+        ["task", "MAdds", "architecture<"],
+        [[name, madds(networks[name]), str(found)] for name, found in model.architectures.items()],
+    )

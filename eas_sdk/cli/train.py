@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from eas_train.data.imageset import Splits
 
-STAGES = ("supernet", "statistics", "predictor", "generator", "bundle")
+STAGES = ("supernet", "statistics", "predictor", "generator", "router", "bundle")
 DETAIL = 1.5
 """Side of the training images over that of the network's input: augmentation turns and enlarges them."""
 
@@ -66,6 +66,13 @@ def data(cache: Path | None, as_json: bool) -> None:
     metavar="DIR",
     help="Images in superclass/class/ folders.  [default: the emoji of `eas data`]",
 )
+@click.option(
+    "--others",
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="DIR",
+    help="Images of other things, for the router: in superclass/class/, and in none/class/ what belongs to no "
+    "superclass. With --data.",
+)
 @cache_option
 @click.option(
     "--name",
@@ -103,6 +110,7 @@ def data(cache: Path | None, as_json: bool) -> None:
 def train(
     recipe: str,
     folder: Path | None,
+    others: Path | None,
     cache: Path | None,
     name: str | None,
     credits: tuple[str, ...],
@@ -113,7 +121,7 @@ def train(
 ) -> None:
     """Train a bundle.
 
-    Five stages: supernet, batch-norm statistics, accuracy predictor, architecture generator, bundle. The same
+    Six stages: supernet, batch-norm statistics, accuracy predictor, architecture generator, router, bundle. The same
     command goes on from the last checkpoint of a training that was stopped. The result, bundle.safetensors in
     the output folder, is what --bundle of the other commands takes.
 
@@ -126,6 +134,8 @@ def train(
     """
     if folder is not None and cache is not None:
         raise InputError("images come from --data or from the emoji --cache; got both")
+    if folder is None and others is not None:
+        raise InputError("--others is for images of --data; the emoji bring their own")
     if folder is None and credits:
         raise InputError("--attribution is for images of --data; the emoji carry their own")
     with training_packages():
@@ -138,14 +148,15 @@ def train(
         plan = plan.model_copy(update={"name": name})
     target = out or Path("runs") / plan.name
     chosen = _device(device)
-    splits, attributions = _load(folder, cache, round(DETAIL * plan.supernet.space().input_size))
+    side = round(DETAIL * plan.supernet.space().input_size)
+    splits, strange, attributions = _load(folder, others, cache, side)
     click.echo(
         f"training {plan.name!r} on {len(splits.train)} images of {len(splits.classes)} classes, "
         f"on {chosen}, into {target}",
         err=True,
     )
     target.mkdir(parents=True, exist_ok=True)  # where that is not allowed, it is told before the training
-    training = Training(plan, splits, target, chosen, credits or attributions)
+    training = Training(plan, splits, target, chosen, credits or attributions, strange)
     reports = [training.run((stage,)) for stage in STAGES if not stages or stage in stages]
     if as_json:
         print_json({"folder": str(target), "stages": reports})
@@ -179,15 +190,18 @@ def _device(name: str) -> torch.device:
     return torch.device("cuda" if cuda and name != "cpu" else "cpu")
 
 
-def _load(folder: Path | None, cache: Path | None, side: int) -> tuple[Splits, tuple[str, ...]]:
-    """The images, and whose work they are."""
+def _load(
+    folder: Path | None, others: Path | None, cache: Path | None, side: int
+) -> tuple[Splits, Splits | None, tuple[str, ...]]:
+    """The images, those of other things, and whose work they are."""
     with training_packages():
-        from eas_train.data.emoji import load_emoji
-        from eas_train.data.folder import load_folder
+        from eas_train.data.emoji import OTHERS, load_emoji
+        from eas_train.data.folder import load_folder, load_others
         from eas_train.data.styles import STYLES
     if folder is not None:
-        return load_folder(folder, side), ()
-    return load_emoji(cache), tuple(style.attribution for style in STYLES)
+        splits = load_folder(folder, side)
+        return splits, None if others is None else load_others(others, splits.superclasses, side), ()
+    return load_emoji(cache), load_emoji(cache, kind=OTHERS), tuple(style.attribution for style in STYLES)
 
 
 def _print(reports: Sequence[dict[str, Any]]) -> None:
@@ -198,7 +212,7 @@ def _print(reports: Sequence[dict[str, Any]]) -> None:
 
 def _lines(report: dict[str, Any]) -> Iterator[str]:
     for name, value in report.items():
-        if name in ("stage", "fingerprint", "accuracy"):
+        if name in ("stage", "fingerprint", "accuracy", "router"):
             continue
         if name.startswith("bytes_"):
             value = size(value)

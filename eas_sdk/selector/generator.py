@@ -99,17 +99,17 @@ class GeneratorSelector:
         counts = np.array([self._levels(request) for request in requests])
         owner = np.repeat(np.arange(len(requests)), counts)
         starts = np.cumsum(counts) - counts
-        limits, classes, superclasses = (
-            np.array([getattr(request, name) for request in requests])[owner]
-            for name in ("madds", "classes", "superclass")
+        limits, classes = (
+            np.array([getattr(request, name) for request in requests])[owner] for name in ("madds", "classes")
         )
+        mixtures = self._mixtures(requests)[owner]
         levels = limits.copy()
         for start, count, request in zip(starts, counts, requests, strict=True):
             if count > 1:
                 low, high = madds_range(space, request.classes)
                 most = min(high, request.madds) if self.cost == "madds" else high
                 levels[start : start + count] = np.linspace(low, most, count).astype(np.int64)
-        probabilities = self.probabilities(superclasses, levels)
+        probabilities = self.probabilities(mixtures, levels)
         available = gates_of_choices(space, encode(space, [space.largest]))[0]
         gates = effective_gates(space, (thresholds < probabilities[:, None]) & available)
         choices = choices_of_gates(space, gates)
@@ -119,7 +119,7 @@ class GeneratorSelector:
             rows = slice(start, start + count)
             for limit in request.limits:
                 feasible[rows] &= limit.table.total(space, choices[rows], request.classes) <= limit.most
-        scores = np.einsum("msg,mg->ms", gates.astype(np.float64), self.weights["predictor"][superclasses])
+        scores = np.einsum("msg,mg->ms", gates.astype(np.float64), mixtures @ self.weights["predictor"])
         costliest = np.maximum.reduceat(np.where(feasible, madds, 0).max(1), starts)
         least = costliest[owner] - UNUSED * (self.budgets[-1] - self.budgets[0])
         scores[~feasible | (madds < least[:, None])] = -np.inf
@@ -132,10 +132,23 @@ class GeneratorSelector:
             picked.append(decode(space, row))
         return picked
 
-    def probabilities(self, superclasses: IntArray, madds: IntArray) -> FloatArray:
-        """Probability of every gate (Eq. 8), [M, gates], for superclass indices [M] and budgets [M]."""
+    def _mixtures(self, requests: Sequence[Request]) -> FloatArray:
+        """[M, T]: the part that each superclass has in each request; rows sum to 1."""
+        mixtures = np.zeros((len(requests), len(self.weights["superclass_embedding"])))
+        for row, request in zip(mixtures, requests, strict=True):
+            for superclass, weight in request.shares:
+                row[superclass] = weight
+        scaled: FloatArray = mixtures / mixtures.sum(1, keepdims=True)
+        return scaled
+
+    def probabilities(self, mixtures: FloatArray, madds: IntArray) -> FloatArray:
+        """Probability of every gate (Eq. 8), [M, gates], for mixtures of superclasses [M, T] and budgets [M].
+
+        A union is conditioned on the mean of its superclasses' embeddings, weighted by their numbers of classes, as
+        a budget is on the interpolated embeddings of two budgets.
+        """
         w = self.weights
-        x = np.concatenate([w["superclass_embedding"][superclasses], self._budget_embedding(madds)], axis=1)
+        x = np.concatenate([mixtures @ w["superclass_embedding"], self._budget_embedding(madds)], axis=1)
         from_input = x @ w["lstm.input"].T + w["lstm.bias"]
         layout = GateLayout.of(self.space)
         h = c = np.zeros((len(x), w["lstm.hidden"].shape[1]))

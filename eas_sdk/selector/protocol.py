@@ -28,13 +28,13 @@ class Request:
     """One deployment scenario.
 
     Attributes:
-        superclass: index that conditions the selector.
+        shares: (index of a superclass, its weight), which condition the selector; weights need not sum to 1.
         classes: rows of the classifier, which the budget pays for too.
         madds: the most multiply-adds allowed; at least those of the smallest network.
         limits: on other costs, met by the smallest network.
     """
 
-    superclass: int
+    shares: tuple[tuple[int, float], ...]
     classes: int
     madds: int
     limits: tuple[Limit, ...] = ()

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from eas_sdk.errors import MissingDependency
-from eas_train.data.emoji import Failure, build_style, cache_folder, load_emoji, make_plan
+from eas_train.data.emoji import OTHERS, Failure, build_style, cache_folder, load_emoji, make_plans
 from eas_train.data.imageset import Splits, superclass_of_class
 from eas_train.data.packages import fetch
 from eas_train.data.styles import EMOJIBASE, STYLES, Package, Style
@@ -46,21 +46,21 @@ def prepare(
         for done, package in enumerate(packages, start=1):
             fetch(package, folder / "packages")
             update(done, package.name)
-    plan = make_plan(folder, styles, emojibase)
+    plans = make_plans(folder, styles, emojibase)
     failures: list[Failure] = []
-    with progress("rasterise", sum(len(icons) for icons in plan.icons.values())) as update:
-        before = 0
-        for style in styles:
-            drawn = 0
+    with progress("rasterise", sum(len(icons) for plan in plans.values() for icons in plan.icons.values())) as update:
+        drawn = 0
+        for kind, plan in plans.items():
+            for style in styles:
 
-            def advance(icon: str, style: Style = style, before: int = before) -> None:
-                nonlocal drawn
-                drawn += 1
-                update(before + drawn, f"{style.name}/{icon}")
+                def advance(icon: str, style: Style = style) -> None:
+                    nonlocal drawn
+                    drawn += 1
+                    update(drawn, f"{style.name}/{icon}")
 
-            failures += build_style(style, plan, folder, advance=advance)
-            before += drawn
+                failures += build_style(style, plan, folder, kind, advance=advance)
     report = summary(load_emoji(folder, styles=styles), failures, styles)
+    report["others"] = counts(load_emoji(folder, styles=styles, kind=OTHERS))
     report["cache"] = str(folder)
     if not quiet:
         print_summary(report)
@@ -70,7 +70,6 @@ def prepare(
 def summary(splits: Splits, failures: Sequence[Failure], styles: Sequence[Style] = STYLES) -> dict[str, Any]:
     """What the splits hold, as JSON-able data: counts by style, split and superclass; what was left out."""
     parts = {"train": splits.train, "validation": splits.validation, "test": splits.test}
-    of_class = superclass_of_class(splits.superclasses)
     return {
         "size_px": splits.train.size,
         "classes": len(splits.classes),
@@ -83,14 +82,21 @@ def summary(splits: Splits, failures: Sequence[Failure], styles: Sequence[Style]
             }
             for style in styles
         },
-        "superclasses": {
-            s.name: {
-                "classes": len(s.class_names),
-                **{name: int(np.sum(of_class[part.targets] == i)) for name, part in parts.items()},
-            }
-            for i, s in enumerate(splits.superclasses)
-        },
+        "superclasses": counts(splits),
         "left_out": [{"style": f.style, "icon": f.icon, "reason": f.reason} for f in failures],
+    }
+
+
+def counts(splits: Splits) -> dict[str, dict[str, int]]:
+    """Classes and drawings of each superclass."""
+    parts = {"train": splits.train, "validation": splits.validation, "test": splits.test}
+    of_class = superclass_of_class(splits.superclasses)
+    return {
+        s.name: {
+            "classes": len(s.class_names),
+            **{name: int(np.sum(of_class[part.targets] == i)) for name, part in parts.items()},
+        }
+        for i, s in enumerate(splits.superclasses)
     }
 
 
@@ -108,7 +114,10 @@ def print_summary(report: dict[str, Any]) -> None:
         groups.add_row(name, *(str(value) for value in group.values()))
     groups.add_section()
     groups.add_row("all", str(report["classes"]), *(str(value) for value in report["splits"].values()))
-    console.print(styles, groups)
+    rest = Table("superclass", "emoji", "train", "validation", "test", title="Drawings of other emoji, for the router")
+    for name, group in report["others"].items():
+        rest.add_row(name, *(str(value) for value in group.values()))
+    console.print(styles, groups, rest)
     for failure in report["left_out"]:
         console.print(f"left out {failure['style']}/{failure['icon']}: {failure['reason']}", markup=False)
     console.print(f"{report['size_px']} px, in {report['cache']}", markup=False, soft_wrap=True)

@@ -2,6 +2,7 @@
 
     <cache>/packages/*.tgz          verified npm tarballs
     <cache>/styles/<style>/         the image set of a finished style
+    <cache>/others/<style>/         its drawings of all other emoji, for a router
 
 Splits are by style: test = emojione, validation = emojione-v1, training = the other eight.
 """
@@ -21,10 +22,12 @@ import numpy as np
 from eas_sdk.errors import DataError, MissingDependency
 from eas_train.data import imageset
 from eas_train.data.imageset import ImageSet, Splits
-from eas_train.data.labels import Plan, choose, icon_names, read_labels
+from eas_train.data.labels import Plan, choose, icon_names, others, read_labels
 from eas_train.data.packages import fetch, read_json
 from eas_train.data.raster import rasterise, renderer_version, svg_document
 from eas_train.data.styles import EMOJIBASE, STYLES, Package, Style
+
+CLASSES, OTHERS = "styles", "others"
 
 SIZE = 96
 """Side of the cached drawings in pixels."""
@@ -62,8 +65,12 @@ def cache_folder(cache: str | os.PathLike[str] | None = None) -> Path:
     return Path(platformdirs.user_cache_dir("eas_sdk")) / "emoji-v1"
 
 
-def make_plan(cache: Path, styles: Sequence[Style] = STYLES, emojibase: Package = EMOJIBASE) -> Plan:
+def make_plans(cache: Path, styles: Sequence[Style] = STYLES, emojibase: Package = EMOJIBASE) -> dict[str, Plan]:
     """Choose classes and icons from the packages, which are fetched where they are not in the cache yet.
+
+    Returns:
+        "styles": what the classes are and who draws them; "others": all other emoji (see labels.py). The names are
+        those of the folders in the cache.
 
     Raises:
         MissingDependency, DataError: as `packages.fetch`, `read_labels` and `choose` do.
@@ -73,19 +80,28 @@ def make_plan(cache: Path, styles: Sequence[Style] = STYLES, emojibase: Package 
         style.name: {n: i for n, i in icon_names(_icons(style, cache), labels).items() if i not in style.misnamed}
         for style in styles
     }
-    return choose(labels, names, counted=[style.name for style in styles if style.whole])
+    plan = choose(labels, names, counted=[style.name for style in styles if style.whole])
+    return {CLASSES: plan, OTHERS: others(labels, names, plan)}
 
 
 def build_style(
-    style: Style, plan: Plan, cache: Path, size: int = SIZE, advance: Advance = lambda name: None
+    style: Style,
+    plan: Plan,
+    cache: Path,
+    kind: str = CLASSES,
+    size: int = SIZE,
+    advance: Advance = lambda name: None,
 ) -> list[Failure]:
     """Rasterise one style into the cache unless the same is already there; returns the drawings left out.
+
+    Args:
+        kind: `CLASSES` or `OTHERS`, whose plan it is.
 
     Raises:
         MissingDependency: where resvg-py or Pillow is not installed.
         DataError: where the style's package cannot be read.
     """
-    wanted, folder, origin = plan.icons[style.name], cache / "styles" / style.name, _origin(style, plan, size)
+    wanted, folder, origin = plan.icons[style.name], cache / kind / style.name, _origin(style, plan, size)
     done = _finished(folder, origin)
     if done is not None:
         for icon in wanted.values():
@@ -109,15 +125,20 @@ def build_style(
     return failures
 
 
-def load_emoji(cache: str | os.PathLike[str] | None = None, *, styles: Sequence[Style] = STYLES) -> Splits:
+def load_emoji(
+    cache: str | os.PathLike[str] | None = None, *, styles: Sequence[Style] = STYLES, kind: str = CLASSES
+) -> Splits:
     """The three splits from a cache that `command.prepare` has built.
+
+    Args:
+        kind: `CLASSES`, or `OTHERS`: emoji of the same superclasses and of none, for a router.
 
     Raises:
         DataError: where a style is missing, damaged, or was built with other classes; it says what to run.
     """
     folder = cache_folder(cache)
     try:
-        sets = {style.name: imageset.load(folder / "styles" / style.name) for style in styles}
+        sets = {style.name: imageset.load(folder / kind / style.name) for style in styles}
         return Splits(
             imageset.concatenate([sets[s.name] for s in styles if s.split == "train"]),
             imageset.concatenate([sets[s.name] for s in styles if s.split == "validation"]),

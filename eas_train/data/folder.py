@@ -19,6 +19,7 @@ import numpy.typing as npt
 
 from eas_sdk.errors import DataError, MissingDependency
 from eas_train.data.imageset import ImageSet, Splits, Superclass
+from eas_train.data.labels import NONE
 from eas_train.data.photo import read_square
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
@@ -73,6 +74,37 @@ def load_folder(root: str | os.PathLike[str], size: int = 96, seed: int = 0) -> 
             parts.append(_read(found[split], superclasses, top, size, done, update))
             done += len(found[split])
     return Splits(*parts)
+
+
+def load_others(
+    root: str | os.PathLike[str], superclasses: Sequence[Superclass], size: int = 96, seed: int = 0
+) -> Splits:
+    """Read a folder of images of other classes, for a router; see `load_folder`.
+
+    Args:
+        superclasses: those of the bank. Folders have their names, or `NONE` for what belongs to none of them.
+
+    Raises:
+        DataError: as `load_folder` does, or a folder has another name.
+        MissingDependency: where Pillow or rich is not installed.
+    """
+    found = load_folder(root, size, seed)
+    known = [s.name for s in superclasses]
+    given = {s.name: s.class_names for s in found.superclasses}
+    if odd := sorted(set(given) - {*known, NONE}):
+        raise DataError(
+            f"folders of other classes are named after a superclass ({', '.join(known)}), or {NONE!r}; {root} has "
+            f"{', '.join(odd)}"
+        )
+    ordered = tuple(Superclass(name, given.get(name, ())) for name in (*known, NONE))
+    classes = tuple(c for s in ordered for c in s.class_names)
+    place = np.array([classes.index(c) for c in found.classes], np.int64)
+    return Splits(
+        *(
+            ImageSet(part.images, place[part.targets], classes, ordered, part.sources, part.names)
+            for part in (found.train, found.validation, found.test)
+        )
+    )
 
 
 def _has_splits(top: Path) -> bool:

@@ -12,13 +12,16 @@ because it never changed its meaning: in fxemoji `sunglasses` is a smiling face,
 Aliases count as names, except those that flip or turn the drawing, and those that lead to the icon of another
 emoji: in two styles `cricket`, the insect, is an old alias of `cricket-game`, the bat. Of numbered variants (`owl-1`,
 `owl-2`) the first is taken.
+
+All other emoji serve a router, which tells superclasses apart and rejects what belongs to none: those in the subgroups
+of a superclass, and, as a superclass `NONE` of its own, the rest but for `PASSED_OVER`.
 """
 
 from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -46,6 +49,15 @@ SUBGROUPS: dict[str, tuple[str, ...]] = {
     "tools": ("tool", "science", "office"),
     "sky": ("sky-weather",),
 }
+
+NONE = "none"
+
+PASSED_OVER = (
+    *("country-flag", "subdivision-flag", "keycap", "skin-tone", "hair-style", "family", "person", "person-gesture"),
+    *("person-role", "person-fantasy", "person-activity", "person-sport", "person-resting"),
+    *("cat-face", "monkey-face", "place-other", "place-map"),
+)
+"""Near-copies by the hundred (by country, number, gender, hair), and what a superclass shows too."""
 
 
 @dataclass(frozen=True)
@@ -133,13 +145,30 @@ def choose(labels: Sequence[Label], names: Mapping[str, Mapping[str, str]], coun
     return Plan(tuple(superclasses), {style: _match(classes, table) for style, table in names.items()})
 
 
-def _match(classes: Sequence[Label], names: Mapping[str, str]) -> dict[str, str]:
-    """{class: icon}; formal names of all classes before labels, and no icon for two classes."""
+def others(labels: Sequence[Label], names: Mapping[str, Mapping[str, str]], plan: Plan) -> Plan:
+    """What `plan` leaves, of the same superclasses and of `NONE`, which comes last; no icon of it is used again."""
+    chosen = {c for s in plan.superclasses for c in s.class_names}
+    left = {label.slug: label for label in labels if label.slug not in chosen and label.subgroup not in PASSED_OVER}
+    owner = {subgroup: name for name, subgroups in SUBGROUPS.items() for subgroup in subgroups}
+    members: dict[str, list[Label]] = {name: [] for name in (*SUBGROUPS, NONE)}
+    for label in left.values():
+        members[owner.get(label.subgroup, NONE)].append(label)
+    classes = [label for group in members.values() for label in group]
+    return Plan(
+        tuple(Superclass(name, tuple(label.slug for label in group)) for name, group in members.items()),
+        {style: _match(classes, table, plan.icons[style].values()) for style, table in names.items()},
+    )
+
+
+def _match(classes: Sequence[Label], names: Mapping[str, str], used: Iterable[str] = ()) -> dict[str, str]:
+    """{class: icon}; formal names of all classes before labels, and no icon for two classes, nor any of `used`."""
     found: dict[str, str] = {}
+    taken = set(used)
     for texts in ([c.formal for c in classes], [c.slug for c in classes]):
         for label, text in zip(classes, texts, strict=True):
             icons = [names[name] for name in (text, text.replace("-", "")) if name and name in names]
-            free = [icon for icon in icons if icon not in found.values()]
+            free = [icon for icon in icons if icon not in taken]
             if label.slug not in found and free:
                 found[label.slug] = free[0]
+                taken.add(free[0])
     return {c.slug: found[c.slug] for c in classes if c.slug in found}

@@ -62,7 +62,7 @@ def train_supernet(recipe: SupernetRecipe, data: ImageSet, folder: Path, device:
     """
     torch.manual_seed(recipe.seed)
     net = _new_supernet(recipe, data, device)
-    optimizer = _optimizer(net, recipe)
+    optimizer = sgd(net, momentum=recipe.momentum, weight_decay=recipe.weight_decay)
     fingerprint = recipe.fingerprint(data)
     state = checkpoint.load(folder / CHECKPOINT, recipe=fingerprint)
     step = 0
@@ -178,7 +178,7 @@ def _step(
     index = _batch(len(data.targets), recipe.batch_size, recipe.seed, step).to(device)
     drawings = data.images[index].float().div_(255)
     targets = data.targets[index]
-    partners = data.images[_same_class(data.targets, targets, generator)].float().div_(255)
+    partners = data.images[same_kind(data.targets, targets, generator)].float().div_(255)
     drawings = blend_partners(drawings, partners, recipe.augmentation.p_blend, generator)
     images = augment(drawings, phase.image_size or net.space.input_size, recipe.augmentation, generator)
     images = images.contiguous(memory_format=torch.channels_last)
@@ -224,22 +224,22 @@ def _batch(count: int, batch_size: int, seed: int, step: int) -> Tensor:
     return torch.cat(orders)[start - epochs[0] * count :][:batch_size]
 
 
-def _same_class(all_targets: Tensor, targets: Tensor, generator: torch.Generator) -> Tensor:
+def same_kind(all_targets: Tensor, targets: Tensor, generator: torch.Generator) -> Tensor:
     """For every target, the index of a random drawing of the same class."""
     noise = torch.rand(len(targets), len(all_targets), generator=generator, device=targets.device)
     return noise.masked_fill(all_targets.unsqueeze(0) != targets.unsqueeze(1), -1).argmax(1)
 
 
-def _optimizer(net: Supernet, recipe: SupernetRecipe) -> torch.optim.Optimizer:
+def sgd(net: Supernet, *, momentum: float, weight_decay: float) -> torch.optim.Optimizer:
     """SGD with Nesterov momentum; no weight decay on batch-norm and biases (OFA)."""
     named = list(net.named_parameters())
     decayed = [p for name, p in named if name.endswith("weight")]
     plain = [p for name, p in named if not name.endswith("weight")]
     groups = [
-        {"params": decayed, "weight_decay": recipe.weight_decay},
+        {"params": decayed, "weight_decay": weight_decay},
         {"params": plain, "weight_decay": 0.0},
     ]
-    return torch.optim.SGD(groups, lr=0.0, momentum=recipe.momentum, nesterov=True)
+    return torch.optim.SGD(groups, lr=0.0, momentum=momentum, nesterov=True)
 
 
 def _log(path: Path, step: int, phase: str, losses: list[float]) -> None:

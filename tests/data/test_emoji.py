@@ -13,9 +13,9 @@ import pytest
 
 from eas_sdk.errors import DataError
 from eas_train.data.command import prepare
-from eas_train.data.emoji import SIZE, cache_folder, load_emoji
+from eas_train.data.emoji import OTHERS, SIZE, cache_folder, load_emoji
 from eas_train.data.imageset import superclass_of_class
-from eas_train.data.labels import SUBGROUPS
+from eas_train.data.labels import NONE, SUBGROUPS
 from eas_train.data.raster import rasterise, svg_document
 from eas_train.data.styles import ATTRIBUTIONS, EMOJIBASE, STYLES, Package, Style
 
@@ -27,8 +27,8 @@ BROKEN = '<path fill="#c00" d="M4 4h8v8h-8z">'  # not closed
 
 def small_world(npm: Any) -> tuple[tuple[Style, ...], Package]:
     """The ten styles with one class a superclass; two drawings of `noto` are broken or empty."""
-    labels = [f"thing {name}" for name in SUBGROUPS]
-    subgroups = [members[0] for members in SUBGROUPS.values()]
+    labels = [*(f"thing {name}" for name in SUBGROUPS), "rare bird", "smile"]
+    subgroups = [*(members[0] for members in SUBGROUPS.values()), "animal-bird", "face-smiling"]
     emojibase = npm.publish(
         "emojibase-data",
         {
@@ -42,6 +42,8 @@ def small_world(npm: Any) -> tuple[tuple[Style, ...], Package]:
     styles = []
     for style in STYLES:
         icons = {label.replace(" ", "-"): {"body": SQUARE} for label in labels}
+        if style.name != "twemoji":
+            del icons["rare-bird"]
         if style.name == "noto":
             icons["thing-birds"] = {"body": BROKEN}
             icons["thing-sky"] = {"body": ""}
@@ -66,6 +68,11 @@ def test_prepare_builds_reports_and_goes_on(npm: Any, tmp_path: Path, without_np
         ("noto", "thing-sky"),
     ]
     assert len(npm.calls) == 11
+    assert report["others"]["birds"] == {"classes": 1, "train": 1, "validation": 0, "test": 0}
+    assert report["others"][NONE] == {"classes": 1, "train": 8, "validation": 1, "test": 1}
+    odd = load_emoji(tmp_path / "cache", kind=OTHERS)
+    assert [odd.classes[t] for t in odd.train.targets].count("rare-bird") == 1
+    assert set(odd.test.names) == {"smile"}
 
     splits = load_emoji(tmp_path / "cache")
     assert splits.train.images.shape == (109, SIZE, SIZE, 4)
@@ -81,7 +88,8 @@ def test_prepare_builds_reports_and_goes_on(npm: Any, tmp_path: Path, without_np
 
     # A finished style is not drawn again, and nothing is fetched again.
     without_npm()
-    files = sorted((tmp_path / "cache" / "styles").rglob("images.npy"))
+    files = sorted((tmp_path / "cache").rglob("images.npy"))
+    assert len(files) == 20
     before = [f.stat().st_mtime_ns for f in files]
     again = prepare(tmp_path / "cache", quiet=True, styles=styles, emojibase=emojibase)
     assert [f.stat().st_mtime_ns for f in files] == before

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from eas_sdk.errors import DataError, InputError
-from eas_train.data.folder import load_folder
+from eas_train.data.folder import load_folder, load_others
 from eas_train.data.imageset import ImageSet, Splits, Superclass
 from eas_train.data.photo import read_square
 
@@ -215,3 +215,21 @@ def test_size_must_be_positive(tmp_path: Path) -> None:
     draw(tmp_path / "x.png")
     with pytest.raises(InputError, match="at least 1 pixel, got 0"):
         read_square(tmp_path / "x.png", 0)
+
+
+def test_other_classes_are_of_the_same_superclasses_or_of_none(tmp_path: Path) -> None:
+    known = (Superclass("pets", ("cat", "dog")), Superclass("sky", ("sun",)))
+    tree = {"sky": {"moon": 3}, "none": {"fork": 4, "cup": 3}}
+    found = load_others(grow(tmp_path / "others", tree), known, size=8)
+    assert found.superclasses == (
+        Superclass("pets", ()),
+        Superclass("sky", ("moon",)),
+        Superclass("none", ("cup", "fork")),
+    )
+    names = [n for part in parts(found) for n in part.names]
+    assert len(names) == 10
+    for part in parts(found):
+        for target, name in zip(part.targets, part.names, strict=True):
+            assert found.classes[target] == name.split("/")[1]
+    with pytest.raises(DataError, match=r"\(pets, sky\), or 'none'.*has cars"):
+        load_others(grow(tmp_path / "odd", {"cars": {"bus": 3}}), known, size=8)

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from eas_sdk.errors import DataError
-from eas_train.data.labels import SUBGROUPS, Label, choose, icon_names, read_labels, slug
+from eas_train.data.labels import NONE, SUBGROUPS, Label, choose, icon_names, others, read_labels, slug
 from eas_train.data.packages import fetch
 
 STYLES = [f"style-{i}" for i in range(9)]
@@ -155,3 +155,35 @@ def test_reads_emojibase_without_emoji_that_have_no_subgroup(npm: Any, tmp_path:
     tarball = fetch(npm.publish("emojibase-data", files), tmp_path)
     with pytest.raises(DataError, match="does not have the layout of emojibase-data"):
         read_labels(tarball)
+
+
+def test_what_is_left_is_of_a_superclass_or_of_none() -> None:
+    labels = [
+        *BASE,
+        *(mammal(name) for name in ("dog", "okapi")),
+        Label("grinning-face", "", "face-smiling", 3),
+        Label("flag-peru", "", "country-flag", 4),
+        Label("happy-cat", "", "cat-face", 5),
+    ]
+    base = [label.slug for label in BASE]
+    drawn = {
+        s: [*base, "dog", *(["okapi"] if i < 3 else []), "grinning-face", "flag-peru", "happy-cat"]
+        for i, s in enumerate(STYLES)
+    }
+    names = {s: {name: name for name in found} for s, found in drawn.items()}
+    plan = choose(labels, names, STYLES)
+    left = others(labels, names, plan)
+    assert [s.name for s in left.superclasses] == [*SUBGROUPS, NONE]
+    assert {s.name: s.class_names for s in left.superclasses if s.class_names} == {
+        "mammals": ("okapi",),
+        NONE: ("grinning-face",),
+    }
+    assert left.icons[STYLES[0]] == {"okapi": "okapi", "grinning-face": "grinning-face"}
+    assert left.icons[STYLES[8]] == {"grinning-face": "grinning-face"}
+
+
+def test_an_icon_of_a_class_is_not_used_again() -> None:
+    labels = [*BASE, mammal("dog"), mammal("hound", formal="dog")]
+    names = {s: {name: name for name in [*(label.slug for label in BASE), "dog"]} for s in STYLES}
+    left = others(labels, names, choose(labels, names, STYLES))
+    assert left.icons[STYLES[0]] == {}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
@@ -43,7 +44,7 @@ def random_requests(space: ElasticSpace, count: int, seed: int, superclasses: in
         low, high = madds_range(space, classes)
         drawn = int(rng.integers(low, high + 1))
         madds = int(rng.choice([low, low + 1, drawn, drawn, drawn, drawn, high, high + 1, 2**62 - 1]))
-        requests.append(Request(int(rng.integers(superclasses)), classes, madds))
+        requests.append(Request(((int(rng.integers(superclasses)), 1),), classes, madds))
     return requests
 
 
@@ -79,13 +80,13 @@ def test_a_budget_of_the_smallest_network_gives_a_network_as_small() -> None:
     for bias in (-40.0, 0.0, 40.0):
         selector = random_selector(SPACE, bias=bias)
         low, _ = madds_range(SPACE, 5)
-        (answer,) = selector.select([Request(0, 5, low)])
+        (answer,) = selector.select([Request(((0, 1),), 5, low)])
         assert madds_of(SPACE, answer, 5) == low
 
 
 @pytest.mark.parametrize("space", [SPACE, NARROW], ids=["whole", "narrowed"])
 def test_certain_gates_give_the_ends_of_the_space(space: ElasticSpace) -> None:
-    request = Request(1, 5, 2**62 - 1)
+    request = Request(((1, 1),), 5, 2**62 - 1)
     assert random_selector(space, bias=60.0).select([request]) == [space.largest]
     assert random_selector(space, bias=-60.0).select([request]) == [space.smallest]
 
@@ -96,15 +97,25 @@ def test_no_request_gives_no_answer() -> None:
 
 def test_a_space_of_one_network() -> None:
     space = ElasticSpace(input_size=16, width_multiplier=0.25, depths=(1,), kernels=(3,), expansions=(2,))
-    (answer,) = random_selector(space).select([Request(0, 5, 2**40)])
+    (answer,) = random_selector(space).select([Request(((0, 1),), 5, 2**40)])
     assert answer == space.smallest == space.largest
+
+
+def mixture(selector: GeneratorSelector, requests: Sequence[Request]) -> np.ndarray:
+    """[M, T], by the definition."""
+    rows = []
+    for request in requests:
+        shares = dict(request.shares)
+        total = sum(shares.values())
+        rows.append([shares.get(t, 0) / total for t in range(len(selector.weights["superclass_embedding"]))])
+    return np.array(rows)
 
 
 def reference(selector: GeneratorSelector, request: Request, seed: int) -> Architecture:
     """The documented procedure, one sample after the other."""
     space = selector.space
     layout = GateLayout.of(space)
-    (p,) = selector.probabilities(np.array([request.superclass]), np.array([request.madds]))
+    (p,) = selector.probabilities(mixture(selector, [request]), np.array([request.madds]))
     allowed = gates_of_choices(space, encode(space, [space.largest]))[0]
     words = np.random.PCG64(seed).random_raw(selector.samples * layout.gates).tolist()
     uniform = [word // 2**40 / 2**24 for word in words]
@@ -129,7 +140,7 @@ def reference(selector: GeneratorSelector, request: Request, seed: int) -> Archi
         )
 
     best, best_score = None, -math.inf
-    worth = selector.weights["predictor"][request.superclass]
+    worth = (mixture(selector, [request]) @ selector.weights["predictor"])[0]
     drawn = [network([u < q and bool(a) for u, q, a in zip(draw, p, allowed, strict=True)]) for draw in draws]
     madds = [madds_of(space, made, request.classes) for made in drawn]
     costliest = max((m for m in madds if m <= request.madds), default=0)
@@ -161,10 +172,8 @@ def test_answers_by_the_documented_procedure(space: ElasticSpace, bias: float) -
 def test_where_no_sample_fits_the_least_likely_gates_go_first() -> None:
     selector = random_selector(SPACE, bias=40.0, scale=0.5)
     low, high = madds_range(SPACE, 5)
-    requests = [Request(t, 5, int(m)) for t in range(3) for m in np.linspace(low, high - 1, 8)]
-    probabilities = selector.probabilities(
-        np.array([r.superclass for r in requests]), np.array([r.madds for r in requests])
-    )
+    requests = [Request(((t, 1),), 5, int(m)) for t in range(3) for m in np.linspace(low, high - 1, 8)]
+    probabilities = selector.probabilities(mixture(selector, requests), np.array([r.madds for r in requests]))
     thresholds = selector._thresholds(0)
     assert (thresholds < probabilities.min()).all(), "every sample is the largest network, and too large"
     answers = selector.select(requests)
@@ -197,7 +206,7 @@ def test_an_answer_does_not_depend_on_the_requests_beside_it(monkeypatch: pytest
 def test_rounding_is_far_below_the_grid_of_the_noise() -> None:
     # Samples compare probabilities with multiples of 2**-24; a BLAS rounds differently for other batch sizes.
     selector = random_selector(SPACE, embedding=32, hidden=64, scale=0.5)
-    superclasses = np.arange(60) % 3
+    superclasses = np.eye(3)[np.arange(60) % 3]
     madds = np.linspace(1e5, 5e6, 60).astype(int)
     batch = selector.probabilities(superclasses, madds)
     single = [selector.probabilities(superclasses[i : i + 1], madds[i : i + 1])[0] for i in range(60)]
@@ -242,7 +251,7 @@ def test_embeddings_between_and_beyond_the_budgets() -> None:
 def test_any_floating_point_is_read(dtype: type) -> None:
     tensors = {name: tensor.astype(dtype) for name, tensor in random_tensors(SPACE).items()}
     low, _ = madds_range(SPACE, 5)
-    (answer,) = load(SPACE, 3, config(SPACE), tensors).select([Request(0, 5, 2 * low)])
+    (answer,) = load(SPACE, 3, config(SPACE), tensors).select([Request(((0, 1),), 5, 2 * low)])
     assert madds_of(SPACE, answer, 5) <= 2 * low
 
 

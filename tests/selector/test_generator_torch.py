@@ -31,6 +31,6 @@ def test_probabilities_equal_those_of_the_torch_module(space: ElasticSpace) -> N
     superclasses = np.arange(len(madds)) % 4
     with torch.no_grad():
         expected = torch.sigmoid(made(torch.from_numpy(superclasses), torch.from_numpy(madds))).numpy()
-    probabilities = selector.probabilities(superclasses, madds)
+    probabilities = selector.probabilities(np.eye(4)[superclasses], madds)
     np.testing.assert_allclose(probabilities, expected, rtol=0, atol=1e-5)
     assert np.ptp(probabilities, axis=0).max() > 0.1

@@ -97,13 +97,15 @@ def on_grid(bundle: Bundle) -> list[Request]:
     """Requests of every superclass over the whole range of the bundle's budgets."""
     table, ends = madds_table(bundle.space), encode(bundle.space, [bundle.space.smallest, bundle.space.largest])
     low, high = table.total(bundle.space, ends, 3).tolist()
-    return [Request(t, 3, madds) for t in range(2) for madds in np.linspace(low, high, GRID).astype(int).tolist()]
+    return [
+        Request(((t, 1),), 3, madds) for t in range(2) for madds in np.linspace(low, high, GRID).astype(int).tolist()
+    ]
 
 
 def promise(bundle: Bundle, requests: list[Request], picked: list[Architecture]) -> np.ndarray:
     """What the predictor expects of each pick."""
     gates = gates_of_choices(TINY, encode(TINY, picked))
-    weights = bundle.tensors["selector/predictor"][[r.superclass for r in requests]]
+    weights = bundle.tensors["selector/predictor"][[r.shares[0][0] for r in requests]]
     return (gates * weights).sum(1)
 
 

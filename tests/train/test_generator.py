@@ -69,7 +69,7 @@ def test_torch_and_numpy_give_the_same_probabilities(name: str) -> None:
     madds = np.linspace(0.5e6, 6e6, 40).astype(int)
     with torch.no_grad():
         logits = generator(torch.from_numpy(superclasses), torch.from_numpy(madds))
-    found = twin.probabilities(superclasses, madds)
+    found = twin.probabilities(np.eye(3)[superclasses], madds)
     assert found.shape == (40, generator.layout.gates)
     assert np.ptp(found, axis=0).mean() > 0.1  # the requests do differ
     np.testing.assert_allclose(found, torch.sigmoid(logits), atol=1e-5)

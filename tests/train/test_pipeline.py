@@ -18,6 +18,8 @@ from train.tiny import (  # noqa: E402
     SUPERCLASSES,
     TINY,
     drawings,
+    other_splits,
+    others,
     random_bundle,
     sandwich,
     splits,
@@ -27,6 +29,7 @@ from train.tiny import (  # noqa: E402
 import eas_sdk  # noqa: E402
 from eas_sdk.bank.bundle import read  # noqa: E402
 from eas_sdk.errors import DataError, InputError, TrainingError  # noqa: E402
+from eas_sdk.router.network import NONE  # noqa: E402
 from eas_train.bundle import save  # noqa: E402
 from eas_train.data.imageset import Splits, subset  # noqa: E402
 from eas_train.data.views import views  # noqa: E402
@@ -37,6 +40,7 @@ from eas_train.recipe import (  # noqa: E402
     Phase,
     PredictorRecipe,
     Recipe,
+    RouterRecipe,
     StatisticsRecipe,
 )
 
@@ -58,13 +62,14 @@ RECIPE = Recipe(
     generator=GeneratorRecipe(
         steps=50, requests=2, batch_size=8, budgets=4, embedding=8, hidden=16, learning_rate=0.02, augmentation=GENTLE
     ),
+    router=RouterRecipe(steps=60, warmup_steps=5, batch_size=32, depth=1, statistics_batches=1, checkpoint_every_s=0),
     bundle=BundleRecipe(samples=16, prune_budgets=20, views=2, budgets=3),
 )
-DATA = splits()
+DATA, OTHERS = splits(), other_splits()
 
 
 def training(folder: Path, data: Splits = DATA, attributions: tuple[str, ...] = ("numpy",)) -> Training:
-    return Training(RECIPE, data, folder, CPU, attributions)
+    return Training(RECIPE, data, folder, CPU, attributions, OTHERS)
 
 
 @pytest.fixture(scope="module")
@@ -94,6 +99,30 @@ def test_the_bundle_classifies_drawings_it_has_not_seen(folder: Path) -> None:
         found = [prediction.label for prediction in model.predict(images[mine])]
         right = np.mean([label == unseen.classes[unseen.targets[i]] for label, i in zip(found, mine, strict=True)])
         assert right > 0.7  # chance is a third
+
+
+def test_the_router_picks_the_superclass_and_knows_what_is_none(folder: Path, report: dict[str, Any]) -> None:
+    runtime = eas_sdk.load(folder / BUNDLE)
+    router = runtime.checked_router()
+    assert router.superclasses == ("solids", "lines")
+    assert router.graph.labels[2:] == (NONE,)
+    assert 0.25 < router.threshold < 1
+    unseen, odd = drawings(10, seed=99), others(10, seed=99)
+    known, strange = (views(part.images, 1, TINY.input_size, seed=1)[:, 0] for part in (unseen, odd))
+    compiled = router.compile()
+    right = [
+        r.top[0][0] == SUPERCLASSES[t // 3].name for r, t in zip(compiled.routes(known), unseen.targets, strict=True)
+    ]
+    assert np.mean(right) > 0.9
+    assert np.mean([r.known for r in compiled.routes(known)]) > 0.7
+    assert np.mean([r.known for r in compiled.routes(strange[odd.targets == 2])]) < 0.3
+    assert router.cost.madds < runtime.budget_range("solids")[0]
+    figures = report["router"]
+    assert figures == runtime.bundle.training["router"]
+    assert figures["validation_superclass_top1"] > 0.9
+    assert figures["validation_rejection_auc"] > 0.8
+    labels = [p.label for p in runtime.specialize("auto", "100%").predict(known)]
+    assert np.mean([label == unseen.classes[t] for label, t in zip(labels, unseen.targets, strict=True)]) > 0.6
 
 
 def test_the_report_has_the_accuracies_of_every_budget(folder: Path, report: dict[str, Any]) -> None:
@@ -180,13 +209,16 @@ def test_each_stage_depends_on_its_data_and_settings_and_all_before(tmp_path: Pa
         return RECIPE.model_copy(update=changes)
 
     assert differing() == ()
-    assert differing(attributions=("me",)) == STAGES[4:]
-    assert differing(recipe=recipe(name="other")) == STAGES[4:]
-    assert differing(data=dataclasses.replace(DATA, test=drawings(8, 7))) == STAGES[4:]
+    assert differing(attributions=("me",)) == STAGES[5:]
+    assert differing(recipe=recipe(name="other")) == STAGES[5:]
+    assert differing(data=dataclasses.replace(DATA, test=drawings(8, 7))) == STAGES[5:]
+    assert differing(others=None) == STAGES[4:]
+    assert differing(others=dataclasses.replace(OTHERS, train=others(8, 7))) == STAGES[4:]
+    assert differing(recipe=recipe(router=RouterRecipe())) == STAGES[4:]
     assert differing(data=dataclasses.replace(DATA, validation=drawings(8, 7))) == STAGES[2:]
     assert differing(data=dataclasses.replace(DATA, train=drawings(30, 7))) == STAGES
-    assert differing(recipe=recipe(generator=GeneratorRecipe())) == STAGES[3:]
-    assert differing(recipe=recipe(statistics=StatisticsRecipe())) == STAGES[1:]
+    assert differing(recipe=recipe(generator=GeneratorRecipe())) == ("generator", "bundle")
+    assert differing(recipe=recipe(statistics=StatisticsRecipe())) == tuple(s for s in STAGES[1:] if s != "router")
 
 
 def test_a_stage_before_its_turn_and_an_unknown_one_are_refused(tmp_path: Path) -> None:

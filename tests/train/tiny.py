@@ -152,6 +152,34 @@ def drawings(each: int, seed: int, size: int = 24) -> ImageSet:
     )
 
 
+def others(each: int, seed: int, size: int = 24) -> ImageSet:
+    """Drawings of other classes: squares and crosses in colours of their own, and noise, which is neither."""
+    rng = np.random.default_rng(seed)
+    known = drawings(each, seed, size)
+    squares, crosses = (known.images[known.targets == target][..., [2, 0, 1, 3]] for target in (1, 4))
+    noise = rng.integers(0, 256, (2 * each, size, size, 4), np.uint8)
+    noise[..., 3] = 255
+    superclasses = (
+        Superclass("solids", ("odd square",)),
+        Superclass("lines", ("odd cross",)),
+        Superclass("none", ("noise",)),
+    )
+    count = 4 * each
+    return ImageSet(
+        np.concatenate([squares, crosses, noise]),
+        np.repeat([0, 1, 2], [each, each, 2 * each]),
+        tuple(c for s in superclasses for c in s.class_names),
+        superclasses,
+        ("numpy",) * count,
+        tuple(f"other {i}" for i in range(count)),
+    )
+
+
+def other_splits() -> Splits:
+    """Drawings of other classes by three seeds."""
+    return Splits(others(20, 0), others(8, 1), others(8, 2))
+
+
 def splits() -> Splits:
     """Drawings of the same six classes by three seeds."""
     return Splits(drawings(30, 0), drawings(8, 1), drawings(8, 2))

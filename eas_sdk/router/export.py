@@ -1,0 +1,142 @@
+"""A router and the networks behind it as files that phones run, with a JSON that says how they fit together."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from eas_sdk.bank.atomic import write_atomically
+from eas_sdk.bank.bundle import Bundle
+from eas_sdk.engine.numpy_engine import NumpyEngine
+from eas_sdk.engine.protocol import Array
+from eas_sdk.errors import InputError
+from eas_sdk.export import Export, Images, InputKind, OutputKind, export, load_exporter
+from eas_sdk.graph.nodes import Graph
+from eas_sdk.images import as_float_batch
+from eas_sdk.router.model import RoutedModel
+from eas_sdk.router.network import NONE
+
+MANIFEST = "family.json"
+FORMAT, VERSION = "eas-family", 1
+
+HOW = (
+    "Run the router on the image. Its outputs are probabilities, in the order of its labels. Where none of the "
+    "superclasses reaches the threshold, the image shows none of them. Otherwise run the file of the most probable "
+    "superclass on the same image: its outputs are in the order of that superclass's labels, and the probability of a "
+    "label is that of the superclass times its own. A file holds a network for each budget, by signature or function."
+)
+
+
+@dataclass(frozen=True)
+class Family:
+    """What was written.
+
+    Attributes:
+        folder: holds the files and `MANIFEST`.
+        router: the router's file.
+        networks: the file of each superclass.
+    """
+
+    folder: Path
+    router: Export
+    networks: Mapping[str, Export]
+
+    @property
+    def bytes(self) -> int:
+        """Of all files but the manifest."""
+        return self.router.bytes + sum(made.bytes for made in self.networks.values())
+
+
+@dataclass(frozen=True, eq=False)
+class _Router:
+    """A router as `export` takes networks."""
+
+    bundle: Bundle
+    graph: Graph
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        return self.graph.labels
+
+    @property
+    def input_size(self) -> int:
+        return self.graph.input_size
+
+    def reference(self, images: npt.NDArray[np.uint8] | npt.NDArray[np.floating]) -> Array:
+        return NumpyEngine().compile(self.graph).run(as_float_batch(images, self.input_size))
+
+
+def export_family(
+    models: Mapping[str, RoutedModel],
+    folder: str | os.PathLike[str],
+    *,
+    suffix: str = ".tflite",
+    precision: str = "float32",
+    input: InputKind = "uint8",
+    output: OutputKind = "probabilities",
+    calibration: Images | None = None,
+) -> Family:
+    """Write the router, a file for each superclass, and `family.json`, which is written last.
+
+    Args:
+        models: signature -> model for the task "auto" of one bundle; a superclass's file holds its network of each.
+        folder: is made; files of the same names in it are replaced, others stay.
+        suffix: says the format; it and the rest are those of `eas_sdk.export.export`. The router's file always ends
+            in probabilities.
+
+    Raises:
+        InputError, ImageError, ExportError: see `eas_sdk.export.export`; or there is no model.
+        OSError: a file cannot be written.
+    """
+    if not models:
+        raise InputError("an exported family has at least one model; got none")
+    load_exporter(suffix)
+    target = Path(folder)
+    target.mkdir(parents=True, exist_ok=True)
+    manifest = target / MANIFEST
+    manifest.unlink(missing_ok=True)  # while files change, nothing says how they fit together
+    first = next(iter(models.values()))
+    router = first.router.router
+    options: dict[str, Any] = {"precision": precision, "input": input, "calibration": calibration}
+    written: dict[str, Export] = {}
+    superclasses: dict[str, Any] = {}
+    bundle = first.network(first.superclasses[0]).bundle
+    made = export({"serving_default": _Router(bundle, router.graph)}, target / f"router{suffix}", **options)
+    for superclass in first.superclasses:
+        networks = {signature: model.network(superclass) for signature, model in models.items()}
+        written[superclass] = export(networks, target / f"{superclass}{suffix}", output=output, **options)
+        superclasses[superclass] = {
+            "file": written[superclass].path.name,
+            "labels": list(next(iter(networks.values())).labels),
+            "networks": {
+                signature: {"architecture": str(network.architecture), "madds": network.madds}
+                for signature, network in networks.items()
+            },
+        }
+    text = {
+        "format": FORMAT,
+        "version": VERSION,
+        "name": bundle.name,
+        "how": HOW,
+        "input": {"size": first.input_size, "type": input, "range": [0, 255] if input == "uint8" else [0, 1]},
+        "precision": precision,
+        "output": output,
+        "router": {
+            "file": made.path.name,
+            "labels": list(router.graph.labels),
+            "none": NONE if NONE in router.graph.labels else None,
+            "threshold": router.threshold,
+            "madds": router.cost.madds,
+        },
+        "superclasses": superclasses,
+        "attributions": list(bundle.attributions),
+    }
+    write_atomically(manifest, [json.dumps(text, indent=1).encode()])
+    return Family(target, made, written)

@@ -1,0 +1,118 @@
+"""A model for the task "auto": the router picks the superclass of each image, and its own network answers."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from eas_sdk.export import SIGNATURE
+from eas_sdk.model import Model, Prediction
+from eas_sdk.router.network import CompiledRouter, Route
+from eas_sdk.space.architecture import Architecture
+
+if TYPE_CHECKING:
+    from eas_sdk.router.export import Family
+
+Images = npt.NDArray[np.uint8] | npt.NDArray[np.floating]
+
+
+class RoutedModel:
+    """The router, and a network for each superclass, built when an image first asks for it. Threads may share it.
+
+    Attributes:
+        router: picks the superclass.
+        architectures: of the network for each superclass.
+        madds: multiply-adds of the router and of the largest network: no image takes more.
+        latency_ms, memory_bytes: likewise, as predicted; latency_ms is None without a latency table.
+
+    Args:
+        build: makes the network for a superclass.
+        kept: most networks held at the same time, 1 at least.
+    """
+
+    def __init__(
+        self,
+        router: CompiledRouter,
+        architectures: Mapping[str, Architecture],
+        build: Callable[[str], Model],
+        *,
+        madds: int,
+        memory_bytes: int,
+        latency_ms: float | None,
+        kept: int,
+    ) -> None:
+        self.router, self.architectures = router, architectures
+        self.madds, self.memory_bytes, self.latency_ms = madds, memory_bytes, latency_ms
+        self._build, self._kept = build, kept
+        self._held: OrderedDict[str, Model] = OrderedDict()
+        self._lock = threading.Lock()
+
+    @property
+    def superclasses(self) -> tuple[str, ...]:
+        """What the router tells apart."""
+        return self.router.router.superclasses
+
+    @property
+    def input_size(self) -> int:
+        """Side of the square images it takes, in pixels."""
+        return self.router.router.graph.input_size
+
+    def network(self, superclass: str) -> Model:
+        """The network for a superclass.
+
+        Raises:
+            KeyError: there is no such superclass.
+        """
+        with self._lock:
+            if superclass in self._held:
+                self._held.move_to_end(superclass)
+                return self._held[superclass]
+            while len(self._held) >= self._kept:
+                self._held.popitem(last=False)
+            model = self._held[superclass] = self._build(superclass)
+            return model
+
+    def routes(self, images: Images) -> list[Route]:
+        """The superclass of each image; see `CompiledRouter.routes`."""
+        return self.router.routes(images)
+
+    def export(self, folder: str | os.PathLike[str], *, suffix: str = ".tflite", **options: Any) -> Family:
+        """Write the router and all networks into a folder; see `eas_sdk.router.export.export_family`."""
+        from eas_sdk.router.export import export_family
+
+        return export_family({SIGNATURE: self}, folder, suffix=suffix, **options)
+
+    def predict(self, images: Images, top_k: int = 3, *, scene: bool = False) -> list[Prediction]:
+        """Labels with probabilities, one `Prediction` an image; none (`label` is "") where no superclass is known.
+
+        A probability is that of the superclass times that of the label within it.
+
+        Args:
+            images: N x S x S x 3, as `Model.logits` takes them.
+            top_k: how many pairs, at least one.
+            scene: the images are frames of one scene: they are routed together.
+
+        Raises:
+            ImageError: see `Model.logits`.
+        """
+        routes = [self.router.scene(images)] * len(images) if scene else self.routes(images)
+        found = [Prediction(()) for _ in routes]
+        for superclass in dict.fromkeys(route.superclass for route in routes if route.superclass is not None):
+            mine = [i for i, route in enumerate(routes) if route.superclass == superclass]
+            for i, answer in zip(mine, self.network(superclass).predict(images[mine], top_k), strict=True):
+                found[i] = behind(routes[i], answer)
+        return found
+
+
+def behind(route: Route, answer: Prediction) -> Prediction:
+    """A network's answer, behind a router that chose the network."""
+    if route.superclass is None:
+        return Prediction(())
+    top = tuple((label, route.probability * probability) for label, probability in answer.top)
+    return Prediction(top, route.superclass)

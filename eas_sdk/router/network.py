@@ -1,0 +1,171 @@
+"""The router of a bundle: which superclass an image shows, or none of them.
+
+The bundle's section "router" holds {"space": a search space with one member, "threshold": a probability}; the tensors
+"router/<node>.weight" and "router/<node>.bias" hold that member with batch-norm folded in. Its classifier has a row for
+each superclass, and perhaps one more for what belongs to none.
+"""
+
+from __future__ import annotations
+
+import reprlib
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from eas_sdk.bank.bundle import Bundle
+from eas_sdk.engine.checks import weight_shapes
+from eas_sdk.engine.protocol import Program
+from eas_sdk.engine.registry import load_engine
+from eas_sdk.errors import ArchitectureError, BundleError
+from eas_sdk.graph.cost import Cost, cost
+from eas_sdk.graph.nodes import Graph, Normalize
+from eas_sdk.images import as_float_batch
+from eas_sdk.space.elastic import ElasticSpace
+from eas_sdk.space.structure import structure
+
+FloatArray = npt.NDArray[np.float64]
+
+NONE = "none of these"
+"""Label of the row for what belongs to no superclass."""
+
+
+@dataclass(frozen=True)
+class Route:
+    """What a router says of one image, or of several that show one scene.
+
+    Attributes:
+        top: (superclass, probability), most probable first; they sum to 1 with the probability of none of them.
+        known: whether the first is probable enough to go by.
+    """
+
+    top: tuple[tuple[str, float], ...]
+    known: bool
+
+    @property
+    def superclass(self) -> str | None:
+        """The superclass to go by; None where the image shows none of them."""
+        return self.top[0][0] if self.known else None
+
+    @property
+    def probability(self) -> float:
+        """That of the most probable superclass."""
+        return self.top[0][1]
+
+
+@dataclass(frozen=True, eq=False)
+class Router:
+    """The router's network, which every engine and exporter takes.
+
+    Attributes:
+        superclasses: in the bundle's order.
+        threshold: an image whose most probable superclass has a smaller probability shows none of them.
+        graph: labelled with the superclasses, and `NONE` where it has a row for that.
+        cost: multiply-adds, parameters, peak activation bytes.
+    """
+
+    superclasses: tuple[str, ...]
+    threshold: float
+    graph: Graph
+    cost: Cost
+
+    def compile(self, engine: str = "numpy", threads: int = 1) -> CompiledRouter:
+        """The router as an engine runs it."""
+        return CompiledRouter(self, load_engine(engine).compile(self.graph, threads=threads), engine)
+
+    def route(self, probabilities: FloatArray) -> Route:
+        """The route of probabilities [superclasses]."""
+        order = np.argsort(-probabilities, kind="stable")
+        top = tuple((self.superclasses[t], float(probabilities[t])) for t in order)
+        return Route(top, top[0][1] >= self.threshold)
+
+
+@dataclass(frozen=True, eq=False)
+class CompiledRouter:
+    """A router that runs. Threads may share it."""
+
+    router: Router
+    program: Program
+    engine: str
+
+    def log_probabilities(self, images: npt.NDArray[np.uint8] | npt.NDArray[np.floating]) -> FloatArray:
+        """[N, rows]: of the superclasses, and of none of them where the router has a row for it.
+
+        Args:
+            images: N x S x S x 3, as `Model.logits` takes them.
+
+        Raises:
+            ImageError: another shape, dtype or range, or NaN.
+        """
+        logits = self.program.run(as_float_batch(images, self.router.graph.input_size)).astype(np.float64)
+        return log_softmax(logits)
+
+    def routes(self, images: npt.NDArray[np.uint8] | npt.NDArray[np.floating]) -> list[Route]:
+        """One route an image; see `log_probabilities`."""
+        count = len(self.router.superclasses)
+        return [self.router.route(row[:count]) for row in np.exp(self.log_probabilities(images))]
+
+    def scene(self, frames: npt.NDArray[np.uint8] | npt.NDArray[np.floating]) -> Route:
+        """One route for frames that show the same: their log probabilities are averaged.
+
+        Raises:
+            ImageError: see `log_probabilities`.
+        """
+        mean = log_softmax(self.log_probabilities(frames).mean(0, keepdims=True))[0]
+        return self.router.route(np.exp(mean)[: len(self.router.superclasses)])
+
+
+def log_softmax(logits: FloatArray) -> FloatArray:
+    """Logarithms of the probabilities of logits [N, rows]."""
+    shifted = logits - logits.max(1, keepdims=True)
+    made: FloatArray = shifted - np.log(np.exp(shifted).sum(1, keepdims=True))
+    return made
+
+
+def load_router(bundle: Bundle) -> Router | None:
+    """The router of a bundle; None where it has none.
+
+    Raises:
+        BundleError: its section or tensors are malformed; the message names what.
+    """
+    config = bundle.router
+    if not config:
+        return None
+    threshold = config.get("threshold")
+    if not isinstance(threshold, (int, float)) or isinstance(threshold, bool) or not 0 <= threshold <= 1:
+        raise BundleError(f"a router's 'threshold' is a number from 0 to 1; got {reprlib.repr(threshold)}")
+    try:
+        space = ElasticSpace.from_json(config.get("space"))
+    except (ArchitectureError, BundleError) as error:
+        raise BundleError(f"a router's 'space': {error}") from error
+    if space.input_size != bundle.space.input_size:
+        raise BundleError(
+            f"a router takes the images of the networks, {bundle.space.input_size} px; got {space.input_size} px"
+        )
+    superclasses = tuple(superclass.name for superclass in bundle.superclasses)
+    tensors = bundle.group("router")
+    bias = tensors.get("classifier.bias")
+    rows = len(bias) if bias is not None and bias.ndim == 1 else 0
+    if rows not in (len(superclasses), len(superclasses) + 1):
+        raise BundleError(
+            f"a router's classifier has {len(superclasses)} rows, one a superclass, and perhaps one more for what "
+            f"belongs to none; got {rows}"
+        )
+    nodes = structure(space, space.largest, rows)
+    weights: dict[str, npt.NDArray[np.float32]] = {
+        "normalize.weight": (1 / np.asarray(bundle.std)).astype(np.float32),
+        "normalize.bias": (-np.asarray(bundle.mean) / np.asarray(bundle.std)).astype(np.float32),
+    }
+    for node in nodes:
+        if isinstance(node, Normalize):
+            continue
+        for name, shape in weight_shapes(node).items():
+            tensor = tensors.get(name)
+            if tensor is None or tensor.shape != shape or tensor.dtype.kind != "f":
+                got = "nothing" if tensor is None else f"{tensor.dtype} {tensor.shape}"
+                raise BundleError(f"the tensor 'router/{name}' is floating point of shape {shape}; got {got}")
+            if not np.isfinite(tensor).all():
+                raise BundleError(f"the tensor 'router/{name}' is finite; it is not")
+            weights[name] = np.ascontiguousarray(tensor, np.float32)
+    graph = Graph(nodes, weights, (*superclasses, NONE)[:rows])
+    return Router(superclasses, float(threshold), graph, cost(nodes))

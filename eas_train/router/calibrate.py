@@ -1,0 +1,106 @@
+"""From a trained router to one that can be believed: statistics, temperature, threshold, and its figures."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from eas_sdk.space.elastic import ElasticSpace
+from eas_train.data.augment import Augmentation
+from eas_train.data.imageset import ImageSet, superclass_of_class
+from eas_train.data.views import views
+from eas_train.recipe import RouterRecipe
+from eas_train.router.data import RouterData
+from eas_train.router.network import fold
+from eas_train.router.train import draw
+from eas_train.supernet.evaluate import calibrate, logits_of
+from eas_train.supernet.model import Supernet
+from eas_train.supernet.norm import FixedStatistics
+
+FloatArray = npt.NDArray[np.float64]
+
+TEMPERATURES = np.exp(np.linspace(np.log(0.2), np.log(5), 161))
+
+
+@dataclass(frozen=True)
+class TrainedRouter:
+    """A router for a bundle.
+
+    Attributes:
+        space: with its network as the only member.
+        tensors: see `fold`; logits of superclasses, then of "none" where it was trained to know that.
+        threshold: an image whose most probable superclass has a smaller probability shows none of them.
+        figures: on validation drawings.
+    """
+
+    space: ElasticSpace
+    tensors: Mapping[str, npt.NDArray[np.float32]]
+    threshold: float
+    figures: Mapping[str, Any]
+
+
+def finish(
+    net: Supernet,
+    data: RouterData,
+    validation: ImageSet,
+    others: ImageSet | None,
+    recipe: RouterRecipe,
+    augmentation: Augmentation,
+    outputs: int,
+) -> TrainedRouter:
+    """Fold a trained router, with temperature and threshold from validation drawings.
+
+    Args:
+        data: the training drawings, for the batch-norm statistics.
+    """
+    size, architecture = net.space.input_size, net.space.largest
+    generator = torch.Generator(data.images.device).manual_seed(recipe.seed)
+    batches = [draw(data, recipe, 256, size, augmentation, generator)[0] for _ in range(recipe.statistics_batches)]
+    statistics = calibrate(net, architecture, torch.cat(batches))
+
+    def logits(drawings: npt.NDArray[np.uint8]) -> Tensor:
+        made = views(drawings, 1, size, seed=0)[:, 0]
+        images = torch.from_numpy(made).permute(0, 3, 1, 2).float().div_(255).to(data.images.device)
+        return logits_of(net, architecture, images, FixedStatistics(statistics.__getitem__))[:, :outputs].cpu()
+
+    superclasses = len(validation.superclasses)
+    found = logits(validation.images)
+    targets = torch.from_numpy(superclass_of_class(validation.superclasses)[validation.targets])
+    strange = torch.zeros(0, outputs)
+    if others is not None:
+        owner = superclass_of_class(others.superclasses)[others.targets]
+        strange = logits(others.images[owner == superclasses])
+    temperature = _temperature(found, targets)
+    sure, unsure = (_confidence(of / temperature, superclasses) for of in (found, strange))
+    threshold = float(np.quantile(sure, 1 - recipe.accepted))
+    right = (found[:, :superclasses].argmax(1) == targets).float().mean()
+    figures = {
+        "temperature": round(temperature, 3),
+        "validation_superclass_top1": round(float(right), 4),
+        "validation_accepted": recipe.accepted,
+    }
+    if len(unsure):
+        figures |= {
+            "validation_rejected_of_none": round(float((unsure < threshold).mean()), 4),
+            "validation_rejection_auc": round(float((sure[:, None] > unsure[None]).mean()), 4),
+        }
+    return TrainedRouter(net.space, fold(net, statistics, outputs, temperature), threshold, figures)
+
+
+def _temperature(logits: Tensor, targets: Tensor) -> float:
+    """The temperature of the least cross-entropy (Guo et al. 2017), on a grid."""
+    losses = [float(F.cross_entropy(logits / t, targets)) for t in TEMPERATURES.tolist()]
+    return float(TEMPERATURES[int(np.argmin(losses))])
+
+
+def _confidence(logits: Tensor, superclasses: int) -> FloatArray:
+    """[N]: probability of the most probable superclass."""
+    made: FloatArray = logits.double().softmax(1)[:, :superclasses].amax(1).numpy()
+    return made

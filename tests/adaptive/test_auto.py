@@ -1,0 +1,133 @@
+"""Sessions of the task "auto": the network follows the scene."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import numpy as np
+import pytest
+from bundles import SPACE, SUPERCLASSES, patches, random_bundle
+from settable_device import LOW, Device
+
+import eas_sdk
+from eas_sdk import Runtime
+from eas_sdk.adaptive.session import Session
+from eas_sdk.errors import ImageError, TaskError
+
+
+@pytest.fixture(scope="module")
+def frames(runtime: Runtime) -> Mapping[str | None, np.ndarray]:
+    """An image of each superclass, and one of none: [1, S, S, 3]."""
+    images = patches(200, SPACE.input_size, seed=3)
+    routes = runtime.checked_router().compile().routes(images)
+    best = {}
+    for name in (*SUPERCLASSES, None):
+        sure = [r.probability if r.superclass == name else -1.0 for r in routes]
+        if name is None:
+            sure = [-r.probability for r in routes]
+        best[name] = images[int(np.argmax(sure))][None]
+    return best
+
+
+def test_the_first_frame_is_answered_by_its_superclass(
+    start: Callable[..., Session], frames: Mapping[str | None, np.ndarray]
+) -> None:
+    session = start("auto")
+    assert session.scene is None
+    (prediction,) = session.predict(frames["tools"])
+    assert session.scene is not None
+    assert session.scene.superclass == prediction.superclass == session.task.name == "tools"
+    (expected,) = session.model.predict(frames["tools"])
+    assert prediction.label == expected.label
+    assert prediction.probability == pytest.approx(session.scene.probability * expected.probability)
+
+
+def test_the_network_follows_the_scene_and_no_answer_is_of_another(
+    start: Callable[..., Session], frames: Mapping[str | None, np.ndarray]
+) -> None:
+    session = start("auto")
+    seen = []
+    for name in ("birds", "tools", "birds"):
+        for _ in range(4):
+            (prediction,) = session.predict(frames[name])
+            assert session.scene is not None
+            assert prediction.superclass == session.scene.superclass
+            assert prediction.label in ("", *SUPERCLASSES[prediction.superclass])
+        session.refresh()  # what was begun in the background is done
+        (prediction,) = session.predict(frames[name])
+        seen.append((prediction.superclass, session.model.task.name, bool(prediction.label)))
+    assert seen == [("birds", "birds", True), ("tools", "tools", True), ("birds", "birds", True)]
+    assert session.counters.predictions == 15
+    assert session.switches[-1].cached
+
+
+def test_a_scene_of_nothing_known_has_no_label_and_keeps_the_network(
+    start: Callable[..., Session], frames: Mapping[str | None, np.ndarray]
+) -> None:
+    session = start("auto")
+    session.predict(frames["tools"])
+    before = session.model
+    for _ in range(12):
+        (prediction,) = session.predict(frames[None])
+    assert (prediction.label, prediction.superclass) == ("", "")
+    session.refresh()
+    assert session.model is before
+
+
+def test_the_budget_pays_for_the_router_too(
+    start: Callable[..., Session], runtime: Runtime, frames: Mapping[str | None, np.ndarray], device: Device
+) -> None:
+    router = runtime.checked_router().cost.madds
+    session = start("auto")
+    session.predict(frames["birds"])
+    assert router + session.model.madds <= session.budget.madds == 2_000_000
+    device.state = LOW
+    session.refresh()
+    assert router + session.model.madds <= session.budget.madds == 1_000_000
+    session.target = "1k"
+    session.refresh()
+    assert session.model.madds == runtime.budget_range("birds")[0]
+    assert session.counters.infeasible == 1
+
+
+def test_a_task_may_be_set_and_taken_back(
+    start: Callable[..., Session], frames: Mapping[str | None, np.ndarray]
+) -> None:
+    session = start("auto")
+    session.predict(frames["tools"])
+    session.task = "birds"
+    session.refresh()
+    assert session.scene is None
+    (prediction,) = session.predict(frames["tools"])
+    assert prediction.label in SUPERCLASSES["birds"]
+    session.task = "auto"
+    (prediction,) = session.predict(frames["tools"])
+    assert (prediction.superclass, session.model.task.name) == ("tools", "tools")
+    with pytest.raises(TaskError):
+        session.task = "fish"
+
+
+def test_bad_frames_leave_the_scene(start: Callable[..., Session], frames: Mapping[str | None, np.ndarray]) -> None:
+    session = start("auto")
+    session.predict(frames["tools"])
+    with pytest.raises(ImageError):
+        session.predict(np.full((1, 32, 32, 3), np.nan))
+    assert session.scene is not None
+    assert session.scene.superclass == "tools"
+    session.close()
+    assert session.predict(frames["tools"])[0].label
+
+
+def test_without_a_router_it_is_refused(
+    start: Callable[..., Session], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    bare = eas_sdk.load(random_bundle(tmp_path_factory.mktemp("bundle"), router=False))
+    with pytest.raises(TaskError, match="needs a router"):
+        start("auto", runtime=bare)
+
+
+def test_logits_of_auto_follow_too(start: Callable[..., Session], frames: Mapping[str | None, np.ndarray]) -> None:
+    session = start("auto")
+    answer = session.answer(frames["insects"])
+    assert answer.model.task.name == "insects"
+    assert answer.logits.shape == (1, 4)

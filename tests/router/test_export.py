@@ -1,0 +1,88 @@
+"""A router and its networks as a folder of files that work together."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from bundles import SPACE, SUPERCLASSES, patches, random_bundle
+
+import eas_sdk
+from eas_sdk import Runtime
+from eas_sdk.errors import InputError
+from eas_sdk.router.export import MANIFEST, export_family
+from eas_sdk.router.network import NONE
+
+IMAGES = patches(12, SPACE.input_size, seed=1)
+
+
+@pytest.fixture(scope="module")
+def runtime(tmp_path_factory: pytest.TempPathFactory) -> Runtime:
+    return eas_sdk.load(random_bundle(tmp_path_factory.mktemp("bundle")))
+
+
+def test_a_phone_that_follows_the_manifest_gets_the_models_answers(runtime: Runtime, tmp_path: Path) -> None:
+    pytest.importorskip("ai_edge_litert")
+    from exporters.tflite.interpreter import Interpreter
+
+    models = {"low": runtime.specialize("auto", "1M"), "high": runtime.specialize("auto", "2.6M")}
+    made = export_family(models, tmp_path / "family")
+    assert made.folder == tmp_path / "family"
+    assert sorted(f.name for f in made.folder.iterdir()) == sorted(
+        [MANIFEST, "router.tflite", *(f"{name}.tflite" for name in SUPERCLASSES)]
+    )
+    assert made.bytes == sum(f.stat().st_size for f in made.folder.glob("*.tflite"))
+    manifest = json.loads((made.folder / MANIFEST).read_text())
+    assert manifest["input"] == {"size": SPACE.input_size, "type": "uint8", "range": [0, 255]}
+    assert manifest["router"]["labels"] == [*SUPERCLASSES, NONE]
+    assert manifest["attributions"] == list(runtime.bundle.attributions)
+
+    def run(file: str, signature: str, image: np.ndarray) -> np.ndarray:
+        return Interpreter(made.folder / file, signature=signature).run(image[None])[0]
+
+    answered = set()
+    for signature, model in models.items():
+        for image, expected in zip(IMAGES, model.predict(IMAGES, 1), strict=True):
+            router = manifest["router"]
+            probabilities = run(router["file"], "serving_default", image)
+            of_superclass = dict(zip(router["labels"], probabilities.tolist(), strict=True))
+            of_superclass.pop(router["none"])
+            best = max(of_superclass, key=lambda name: of_superclass[name])
+            answered.add(expected.superclass)
+            if of_superclass[best] < router["threshold"]:
+                assert expected.label == ""
+                continue
+            behind = manifest["superclasses"][best]
+            found = run(behind["file"], signature, image)
+            assert behind["networks"][signature]["madds"] == model.network(best).madds
+            assert behind["labels"][int(found.argmax())] == expected.label
+            assert of_superclass[best] * found.max() == pytest.approx(expected.probability, abs=1e-4)
+    assert len(answered) >= 3
+
+
+@pytest.mark.parametrize("suffix", [".onnx"])
+def test_other_formats(runtime: Runtime, tmp_path: Path, suffix: str) -> None:
+    pytest.importorskip("onnx")
+    made = runtime.specialize("auto", "1M").export(tmp_path, suffix=suffix, precision="float32", output="logits")
+    assert made.router.path == tmp_path / f"router{suffix}"
+    assert {name: file.path.name for name, file in made.networks.items()} == {n: f"{n}{suffix}" for n in SUPERCLASSES}
+    assert json.loads((tmp_path / MANIFEST).read_text())["output"] == "logits"
+
+
+def test_while_files_change_no_manifest_says_how_they_fit(runtime: Runtime, tmp_path: Path) -> None:
+    (tmp_path / MANIFEST).write_text("{}")
+    model = runtime.specialize("auto", "1M")
+    with pytest.raises(InputError, match="precision"):
+        model.export(tmp_path, precision="int3")
+    assert not (tmp_path / MANIFEST).exists()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_is_refused(runtime: Runtime, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="at least one model"):
+        export_family({}, tmp_path / "new")
+    with pytest.raises(InputError, match="suffix"):
+        runtime.specialize("auto", "1M").export(tmp_path / "new", suffix=".pt")
+    assert not (tmp_path / "new").exists()

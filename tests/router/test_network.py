@@ -1,0 +1,119 @@
+"""The router of a bundle: what it says of images, and what a damaged one is told."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from bundles import SPACE, SUPERCLASSES, patches, random_bundle
+
+import eas_sdk
+from eas_sdk import Runtime
+from eas_sdk.bank.bundle import Bundle
+from eas_sdk.errors import BundleError, ImageError, TaskError
+from eas_sdk.router.network import NONE, Router, load_router, log_softmax
+
+IMAGES = patches(40, SPACE.input_size, seed=1)
+
+
+@pytest.fixture(scope="module")
+def runtime(tmp_path_factory: pytest.TempPathFactory) -> Runtime:
+    return eas_sdk.load(random_bundle(tmp_path_factory.mktemp("bundle")))
+
+
+@pytest.fixture(scope="module")
+def router(runtime: Runtime) -> Router:
+    return runtime.checked_router()
+
+
+def test_probabilities_are_those_of_the_superclasses_and_of_none(router: Router) -> None:
+    assert router.graph.labels == (*SUPERCLASSES, NONE)
+    found = np.exp(router.compile().log_probabilities(IMAGES))
+    assert found.shape == (40, 4)
+    np.testing.assert_allclose(found.sum(1), 1)
+    logits = router.compile().program.run(IMAGES.astype(np.float32) / 255)
+    np.testing.assert_allclose(np.exp(logits) / np.exp(logits).sum(1, keepdims=True), found, rtol=1e-4)
+
+
+def test_an_image_below_the_threshold_shows_none(router: Router) -> None:
+    routes = router.compile().routes(IMAGES)
+    known = [route.superclass for route in routes]
+    assert None in known
+    assert set(known) >= set(SUPERCLASSES)
+    for route in routes:
+        assert [name for name, _ in route.top] != []
+        assert sorted(name for name, _ in route.top) == sorted(SUPERCLASSES)
+        assert [p for _, p in route.top] == sorted((p for _, p in route.top), reverse=True)
+        assert (route.superclass is None) == (route.probability < router.threshold)
+        assert route.superclass in (None, route.top[0][0])
+    strict = dataclasses.replace(router, threshold=1.0).compile()
+    assert all(route.superclass is None for route in strict.routes(IMAGES))
+
+
+def test_frames_of_a_scene_are_one_answer(router: Router) -> None:
+    compiled = router.compile()
+    (alone,) = compiled.routes(IMAGES[:1])
+    together = compiled.scene(IMAGES[:1].repeat(5, 0))
+    assert together.superclass == alone.superclass
+    assert together.probability == pytest.approx(alone.probability)
+    mean = compiled.log_probabilities(IMAGES[:5]).mean(0, keepdims=True)
+    expected = np.exp(log_softmax(mean))[0, :3]
+    assert compiled.scene(IMAGES[:5]).probability == pytest.approx(expected.max())
+    with pytest.raises(ImageError):
+        compiled.routes(np.full((1, *IMAGES.shape[1:]), np.nan))
+
+
+def test_every_engine_says_the_same(router: Router) -> None:
+    pytest.importorskip("ai_edge_litert")
+    one, other = (router.compile(engine).log_probabilities(IMAGES) for engine in ("numpy", "litert"))
+    np.testing.assert_allclose(np.exp(one), np.exp(other), atol=1e-4)
+
+
+def test_a_bundle_may_have_no_router_or_one_without_a_row_for_none(tmp_path: Path, runtime: Runtime) -> None:
+    bare = eas_sdk.load(random_bundle(tmp_path, router=False))
+    assert bare.router is None
+    with pytest.raises(TaskError, match=r"'auto' needs a router.*birds, insects, tools"):
+        bare.specialize("auto", "1M")
+    tensors = dict(runtime.bundle.tensors)
+    for name in ("router/classifier.weight", "router/classifier.bias"):
+        tensors[name] = tensors[name][:3]
+    found = load_router(dataclasses.replace(runtime.bundle, tensors=tensors))
+    assert found is not None
+    assert found.graph.labels == tuple(SUPERCLASSES)
+    np.testing.assert_allclose(np.exp(found.compile().log_probabilities(IMAGES)).sum(1), 1)
+
+
+def damaged(bundle: Bundle, tensor: str = "", value: Any = None, **section: Any) -> Bundle:
+    """A bundle whose router lacks a tensor or has another, or has another section."""
+    tensors = dict(bundle.tensors)
+    if tensor:
+        del tensors[f"router/{tensor}"]
+        if value is not None:
+            tensors[f"router/{tensor}"] = value
+    return dataclasses.replace(bundle, tensors=tensors, router={**bundle.router, **section})
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"threshold": 1.5}, "'threshold' is a number from 0 to 1; got 1.5"),
+        ({"threshold": True}, "'threshold' is a number"),
+        ({"threshold": float("nan")}, "'threshold' is a number"),
+        ({"threshold": None}, "'threshold' is a number"),
+        ({"space": None}, "'space'"),
+        ({"space": dataclasses.replace(SPACE, input_size=64).to_json()}, "32 px; got 64 px"),
+        ({"space": SPACE.to_json()}, "floating point of shape"),
+        ({"tensor": "stem.weight"}, "'router/stem.weight'.*got nothing"),
+        ({"tensor": "stem.bias", "value": np.zeros(3, np.float32)}, r"'router/stem.bias'.*got float32 \(3,\)"),
+        ({"tensor": "head.bias", "value": np.zeros(240, np.int32)}, "'router/head.bias'.*got int32"),
+        ({"tensor": "head.bias", "value": np.full(240, np.inf, np.float32)}, "'router/head.bias' is finite"),
+        ({"tensor": "classifier.bias", "value": np.zeros(9, np.float32)}, "has 3 rows.*got 9"),
+        ({"tensor": "classifier.bias"}, "has 3 rows.*got 0"),
+    ],
+)
+def test_a_malformed_router_is_named(runtime: Runtime, change: dict[str, Any], message: str) -> None:
+    with pytest.raises(BundleError, match=message):
+        load_router(damaged(runtime.bundle, **change))
