@@ -79,7 +79,7 @@ def assemble(
         mean=_triple(net.mean),
         std=_triple(net.std),
         selector=config,
-        router={} if router is None else {"space": router.space.to_json(), "threshold": router.threshold},
+        router=None if router is None else {"space": router.space.to_json(), "threshold": router.threshold},
         tensors=tensors,
         training=dict(training),
         attributions=tuple(attributions),

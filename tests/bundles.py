@@ -72,7 +72,7 @@ def random_bundle(
     if calibration_images:
         shape = (calibration_images, space.input_size, space.input_size, 3)
         tensors[CALIBRATION] = rng.integers(0, 256, shape, np.uint8)
-    section: dict[str, Any] = {}
+    section: dict[str, Any] | None = None
     if router:
         fixed = replace(space, depths=(1,), kernels=(3,), expansions=(2,), largest=Architecture(()))
         section = {"space": fixed.to_json(), "threshold": 0.4}

@@ -45,7 +45,7 @@ def check_probabilities(line: str) -> None:
 
 def test_every_example_is_tested_and_listed() -> None:
     names = {path.name for path in EXAMPLES.glob("*.py")}
-    assert names == {"first_steps.py", "budget_sweep.py", "classify_folder.py", "adaptive.py"}
+    assert names == {"first_steps.py", "budget_sweep.py", "classify_folder.py", "adaptive.py", "auto.py"}
     text = (EXAMPLES / "README.md").read_text(encoding="utf-8")
     assert set(re.findall(r"\]\((\w+\.py)\)", text)) == names
 
@@ -74,6 +74,15 @@ def test_the_adaptive_session_follows_the_battery(bundle: Path) -> None:
     assert len(madds) == 4
     assert madds[-1] == min(madds) < max(madds)
     assert sum(line.startswith("  switch: ") for line in lines) >= 2
+
+
+def test_auto_names_the_superclass_of_each_image_and_of_the_scene(bundle: Path) -> None:
+    lines = run(EXAMPLES / "auto.py", bundle).stdout.splitlines()
+    assert len(lines) == 16
+    known = {*SUPERCLASSES, "none"}
+    assert {line.split()[0] for line in lines[:8]} <= known
+    assert {line.split()[1] for line in lines[8:]} <= known
+    assert all(line.startswith("scene: ") for line in lines[8:])
 
 
 def test_budget_sweep_prints_a_network_within_each_budget(bundle: Path) -> None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import reprlib
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import numpy as np
@@ -43,7 +44,7 @@ class Bundle:
         superclasses: the tasks, and their labels in the order of the classifier's rows.
         mean, std: normalisation of RGB in [0, 1].
         selector: configuration of the selector; "kind" names it.
-        router: configuration of the router; empty where the bundle has none (see eas_sdk/router/network.py).
+        router: configuration of the router; None where the bundle has none (see eas_sdk/router/network.py).
         tensors: "bank/<node>.<suffix>", "statistics/<node>.<suffix>", "selector/<name>", and perhaps
             "router/<node>.<suffix>" and "calibration/images" (docs/bundle-format.md).
         training: recipe and accuracy figures of its own training.
@@ -59,7 +60,7 @@ class Bundle:
     tensors: Mapping[str, np.ndarray]
     training: Mapping[str, Any]
     attributions: tuple[str, ...]
-    router: Mapping[str, Any] = field(default_factory=dict)
+    router: Mapping[str, Any] | None = None
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -84,6 +85,7 @@ class Bundle:
 
     def metadata(self) -> dict[str, Any]:
         """The JSON section of the file."""
+        router = {} if self.router is None else {"router": copy.deepcopy(dict(self.router))}
         return {
             "version": VERSION,
             "name": self.name,
@@ -92,9 +94,9 @@ class Bundle:
             "mean": list(self.mean),
             "std": list(self.std),
             "selector": dict(self.selector),
-            "router": dict(self.router),
             "training": dict(self.training),
             "attributions": list(self.attributions),
+            **router,
         }
 
 
@@ -131,7 +133,7 @@ def _decode(data: object, tensors: Mapping[str, np.ndarray]) -> Bundle:
         tensors=tensors,
         training=_get(data, "training", dict),
         attributions=_texts(data, "attributions"),
-        router=_get(data, "router", dict) if isinstance(data, dict) and "router" in data else {},
+        router=_get(data, "router", dict) if isinstance(data, dict) and "router" in data else None,
     )
 
 

@@ -129,7 +129,7 @@ def load_router(bundle: Bundle) -> Router | None:
         BundleError: its section or tensors are malformed; the message names what.
     """
     config = bundle.router
-    if not config:
+    if config is None:
         return None
     threshold = config.get("threshold")
     if not isinstance(threshold, (int, float)) or isinstance(threshold, bool) or not 0 <= threshold <= 1:

@@ -20,6 +20,7 @@ from eas_sdk.bank import container
 from eas_sdk.bank.bundle import Bundle, tensor_shapes
 from eas_sdk.bank.container_writer import write
 from eas_sdk.errors import BundleError
+from eas_sdk.router.network import load_router
 from eas_sdk.runtime import Runtime
 from eas_sdk.selector.registry import load_selector
 from eas_sdk.space.architecture import Architecture
@@ -89,7 +90,9 @@ def test_labels_and_groups(whole: Bundle) -> None:
     selector = whole.group("selector")
     assert "lstm.bias" in selector
     assert selector["lstm.bias"] is whole.tensors["selector/lstm.bias"]
-    assert {name.partition("/")[0] for name in whole.tensors} == {"bank", "calibration", "statistics", "selector"}
+    assert {name.partition("/")[0] for name in whole.tensors} == {
+        *("bank", "calibration", "router", "selector", "statistics")
+    }
 
 
 def test_a_narrowed_space_comes_back(whole: Bundle, tmp_path: Path) -> None:
@@ -206,7 +209,9 @@ def _needed(bundle: Bundle) -> list[str]:
 
 def test_every_malformed_tensor_is_named(whole: Bundle) -> None:
     names = _needed(whole)
-    assert {name for name in whole.tensors if not name.startswith(("selector/", "calibration/"))} == set(names)
+    assert {name for name in whole.tensors if not name.startswith(("selector/", "router/", "calibration/"))} == set(
+        names
+    )
     for name in names:
         good = whole.tensors[name]
         not_finite = good.copy()
@@ -294,7 +299,7 @@ def test_an_altered_section_is_refused_or_works(
         metadata = altered(metadata, place, data.draw(VALUES | st.just(DELETE)))
     try:
         bundle = rewritten(metadata)
-        selector = load_selector(bundle)
+        selector, router = load_selector(bundle), load_router(bundle)
     except BundleError:
         return
     assert json.loads(json.dumps(bundle.metadata())) == metadata | {"version": 1}
@@ -307,7 +312,9 @@ def test_an_altered_section_is_refused_or_works(
         assert model.madds <= low
         size = bundle.space.input_size
         if size <= 64:
-            assert np.isfinite(model.logits(np.zeros((1, size, size, 3), np.uint8))).all()
+            blank = np.zeros((1, size, size, 3), np.uint8)
+            assert np.isfinite(model.logits(blank)).all()
+            assert router is None or np.isfinite(router.compile().log_probabilities(blank)).all()
 
 
 @settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -39,7 +39,7 @@ PARTS = space_segments(TINY, {*CLASSIFIERS, *map(len, SUPERCLASSES.values())})
 
 @pytest.fixture(scope="module")
 def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return random_bundle(tmp_path_factory.mktemp("bundle"), space=TINY)
+    return random_bundle(tmp_path_factory.mktemp("bundle"), space=TINY, router=False)
 
 
 @pytest.fixture(scope="module")
@@ -88,6 +88,17 @@ def test_a_table_holds_every_block_and_its_conditions(built: Path) -> None:
     assert set(found.timings) == {key(part) for part in PARTS}
     assert found.conditions == conditions("numpy", 1)
     assert os.listdir(built.parent) == ["numpy.json"]
+
+
+def test_the_router_s_blocks_are_measured_too(eas: Eas, tmp_path: Path) -> None:
+    routed = random_bundle(tmp_path, space=TINY)
+    assert eas("lut", "build", "--bundle", routed, "-o", tmp_path / "table.json").exit_code == 0
+    runtime = eas_sdk.load(routed, latency=tmp_path / "table.json")
+    found = read(tmp_path / "table.json")
+    router_ms = found.latency_ms(runtime.checked_router().graph.nodes)
+    model = runtime.specialize("auto", "10s")
+    assert model.latency_ms is not None
+    assert router_ms < model.latency_ms
 
 
 def test_json_tells_what_was_measured(eas: Eas, bundle: Path, table: Path) -> None:

@@ -11,6 +11,7 @@ from bundles import SPACE, SUPERCLASSES, patches, random_bundle
 from PIL import Image
 
 import eas_sdk
+from eas_sdk.cli.images import read_image
 from eas_sdk.router.export import MANIFEST
 from eas_sdk.router.network import NONE
 
@@ -45,11 +46,16 @@ def test_several_names_are_one_task(eas, bundle: Path, task: str, labels: list[s
 
 @pytest.mark.parametrize(
     ("task", "part"),
-    [("birds,birds", "once"), ("birds,owl", "'birds' and"), ("bird", "did you mean 'birds'"), (",", "called ','")],
+    [
+        ("birds,birds", "once"),
+        ("birds,owl", "'owl' and 'birds'"),
+        ("bird", "did you mean 'birds'"),
+        (",", "called ','"),
+    ],
 )
 def test_a_wrong_task_is_told(eas, bundle: Path, task: str, part: str) -> None:
     result = eas("specialize", task, "2M", "--bundle", bundle)
-    assert result.exit_code == 1
+    assert result.exit_code == 2
     assert part in result.stderr
 
 
@@ -87,7 +93,7 @@ def test_predict_finds_the_task_out(eas, bundle: Path, images: list[Path]) -> No
 def test_predict_without_a_router_asks_for_a_task(eas, images: list[Path], tmp_path: Path) -> None:
     bare = random_bundle(tmp_path, router=False)
     result = eas("predict", images[0], "--bundle", bare)
-    assert result.exit_code == 1
+    assert result.exit_code == 2
     assert "or name a task: birds, insects, tools" in result.stderr
     assert "router" in eas("info", "--bundle", bare).stdout
     assert json.loads(eas("info", "--bundle", bare, "--json").stdout)["router"] is None
@@ -113,7 +119,7 @@ def test_evaluate_reports_all_kinds_of_task(eas, bundle: Path, drawings: Path) -
     assert kinds["all"]["levels"][0]["mean_madds"] == runtime.budget_range("all")[0]
     labels = [label for names in SUPERCLASSES.values() for label in names]
     paths = [drawings / name / f"{label}.png" for name, found in SUPERCLASSES.items() for label in found]
-    pixels = np.stack([np.asarray(Image.open(path).resize((32, 32), Image.Resampling.NEAREST)) for path in paths])
+    pixels = np.stack([read_image(path, SPACE.input_size) for path in paths])
     found = runtime.specialize("auto", "0%").predict(pixels)
     right = np.mean([p.label == label for p, label in zip(found, labels, strict=True)])
     assert kinds["auto"]["levels"][0]["top1"] == pytest.approx(right)

@@ -31,6 +31,10 @@ requests = 1
 batch_size = 2
 budgets = 2
 image_size = 16
+[router]
+steps = 2
+batch_size = 4
+statistics_batches = 1
 [bundle]
 samples = 1
 prune_budgets = 2

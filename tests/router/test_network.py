@@ -86,19 +86,22 @@ def test_a_bundle_may_have_no_router_or_one_without_a_row_for_none(tmp_path: Pat
     np.testing.assert_allclose(np.exp(found.compile().log_probabilities(IMAGES)).sum(1), 1)
 
 
-def damaged(bundle: Bundle, tensor: str = "", value: Any = None, **section: Any) -> Bundle:
+def damaged(bundle: Bundle, tensor: str = "", value: Any = None, only: Any = None, **section: Any) -> Bundle:
     """A bundle whose router lacks a tensor or has another, or has another section."""
+    if only is not None:
+        return dataclasses.replace(bundle, router=only)
     tensors = dict(bundle.tensors)
     if tensor:
         del tensors[f"router/{tensor}"]
         if value is not None:
             tensors[f"router/{tensor}"] = value
-    return dataclasses.replace(bundle, tensors=tensors, router={**bundle.router, **section})
+    return dataclasses.replace(bundle, tensors=tensors, router={**(bundle.router or {}), **section})
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
+        ({"only": {}}, "'threshold' is a number from 0 to 1; got None"),
         ({"threshold": 1.5}, "'threshold' is a number from 0 to 1; got 1.5"),
         ({"threshold": True}, "'threshold' is a number"),
         ({"threshold": float("nan")}, "'threshold' is a number"),

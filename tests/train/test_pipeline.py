@@ -62,7 +62,9 @@ RECIPE = Recipe(
     generator=GeneratorRecipe(
         steps=50, requests=2, batch_size=8, budgets=4, embedding=8, hidden=16, learning_rate=0.02, augmentation=GENTLE
     ),
-    router=RouterRecipe(steps=60, warmup_steps=5, batch_size=32, depth=1, statistics_batches=1, checkpoint_every_s=0),
+    router=RouterRecipe(
+        steps=60, warmup_steps=5, batch_size=32, depth=1, expansion=1, statistics_batches=1, checkpoint_every_s=0
+    ),
     bundle=BundleRecipe(samples=16, prune_budgets=20, views=2, budgets=3),
 )
 DATA, OTHERS = splits(), other_splits()
