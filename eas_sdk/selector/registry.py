@@ -11,6 +11,8 @@ from eas_sdk.selector.protocol import Selector
 
 SELECTORS: dict[str, str] = {
     "generator": "eas_sdk.selector.generator:load",
+    "menu": "eas_sdk.selector.menu:load",
+    "random": "eas_sdk.selector.random:load",
 }
 """Kind -> "module:function" of (space, number of superclasses, configuration, tensors) that makes it."""
 
