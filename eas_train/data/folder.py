@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +17,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from eas_sdk.errors import DataError, MissingDependency
+from eas_sdk.errors import DataError, InputError, MissingDependency
+from eas_train.data.class_lists import listed
 from eas_train.data.imageset import ImageSet, Splits, Superclass
 from eas_train.data.labels import NONE
 from eas_train.data.photo import read_square
@@ -29,8 +30,8 @@ BAR_FROM = 400  # images; fewer are read within about two seconds
 
 
 @dataclass(frozen=True)
-class _Found:
-    """An image file and the names of the folders above it."""
+class Found:
+    """An image file, its class and its superclass."""
 
     superclass: str
     class_name: str
@@ -58,22 +59,16 @@ def load_folder(root: str | os.PathLike[str], size: int = 96, seed: int = 0) -> 
     top = Path(root)
     if not top.is_dir():
         raise DataError(f"{top} must be a folder of superclass/class/image, and it is no folder")
-    if _has_splits(top):
+    if has_splits(top):
         found = {split: _scan(top / split) for split in SPLITS}
     else:
-        found = _divide(_scan(top), seed)
+        found = divide(_scan(top), seed)
     superclasses = _superclasses([f for split in SPLITS for f in found[split]])
     trained = {f.class_name for f in found["train"]}
     untrained = sorted({f.class_name for split in SPLITS for f in found[split]} - trained)
     if untrained:
         raise DataError(f"every class must have training images; {top / 'train'} lacks {', '.join(untrained)}")
-    total = sum(len(files) for files in found.values())
-    with _progress(total) as update:
-        done, parts = 0, []
-        for split in SPLITS:
-            parts.append(_read(found[split], superclasses, top, size, done, update))
-            done += len(found[split])
-    return Splits(*parts)
+    return read_splits(found, superclasses, top, size)
 
 
 def load_others(
@@ -107,9 +102,29 @@ def load_others(
     )
 
 
-def _has_splits(top: Path) -> bool:
+def read_splits(
+    found: Mapping[str, Sequence[Found]], superclasses: tuple[Superclass, ...], top: Path, size: int
+) -> Splits:
+    """Read the files of each split, {split: files below `top`}, with a progress bar where there are many.
+
+    Raises:
+        DataError: naming the first image that cannot be read.
+        InputError: where size is not positive.
+        MissingDependency: where Pillow or rich is not installed.
+    """
+    if size < 1:
+        raise InputError(f"size must be at least 1 pixel, got {size}")
+    with reading(sum(len(files) for files in found.values())) as update:
+        done, parts = 0, []
+        for split in SPLITS:
+            parts.append(_read(found[split], superclasses, top, size, done, update))
+            done += len(found[split])
+    return Splits(*parts)
+
+
+def has_splits(top: Path) -> bool:
     """Whether the folders of `top` are splits; one `train` beside other folders is a superclass of trains."""
-    folders = {f.name for f in _entries(top) if f.is_dir()}
+    folders = {f.name for f in entries(top) if f.is_dir()}
     if not set(SPLITS) <= folders and not (folders and folders < set(SPLITS)):
         return False
     if folders != set(SPLITS):
@@ -119,35 +134,45 @@ def _has_splits(top: Path) -> bool:
     return True
 
 
-def _entries(folder: Path) -> list[Path]:
+def entries(folder: Path) -> list[Path]:
+    """What a folder holds, sorted, without names that begin with a dot."""
     return sorted(f for f in folder.iterdir() if not f.name.startswith("."))
 
 
-def _images(folder: Path) -> list[Path]:
-    return [f for f in _entries(folder) if f.suffix.lower() in SUFFIXES and f.is_file()]
+def images_of(folder: Path) -> list[Path]:
+    """The image files of a folder itself, sorted."""
+    return [f for f in entries(folder) if f.suffix.lower() in SUFFIXES and f.is_file()]
 
 
-def _scan(top: Path) -> list[_Found]:
+def class_images(folder: Path) -> list[Path]:
+    """The images of a class folder, sorted.
+
+    Raises:
+        DataError: where it holds a folder, or no image.
+    """
+    if deeper := [f for f in entries(folder) if f.is_dir()]:
+        raise DataError(f"a class folder must hold images, not folders; {deeper[0]} lies one level too deep")
+    if not (images := images_of(folder)):
+        raise DataError(f"class folder {folder} holds no image; allowed are {', '.join(SUFFIXES)}")
+    return images
+
+
+def _scan(top: Path) -> list[Found]:
     """The images of `top/superclass/class/`, sorted by path."""
-    found: list[_Found] = []
-    for superclass in [top, *(f for f in _entries(top) if f.is_dir())]:
-        if misplaced := _images(superclass):
+    found: list[Found] = []
+    for superclass in [top, *(f for f in entries(top) if f.is_dir())]:
+        if misplaced := images_of(superclass):
             raise DataError(f"images must lie in superclass/class/ below {top}, and {misplaced[0]} does not")
-    for superclass in (f for f in _entries(top) if f.is_dir()):
-        for folder in (f for f in _entries(superclass) if f.is_dir()):
-            images = _images(folder)
-            if deeper := [f for f in _entries(folder) if f.is_dir()]:
-                raise DataError(f"a class folder must hold images, not folders; {deeper[0]} lies one level too deep")
-            if not images:
-                raise DataError(f"class folder {folder} holds no image; allowed are {', '.join(SUFFIXES)}")
-            found += [_Found(superclass.name, folder.name, image) for image in images]
+    for superclass in (f for f in entries(top) if f.is_dir()):
+        for folder in (f for f in entries(superclass) if f.is_dir()):
+            found += [Found(superclass.name, folder.name, image) for image in class_images(folder)]
     if not found:
         raise DataError(f"{top} holds no images; they must lie in superclass/class/ and end in {', '.join(SUFFIXES)}")
     return found
 
 
-def _superclasses(found: Sequence[_Found]) -> tuple[Superclass, ...]:
-    first: dict[str, _Found] = {}
+def _superclasses(found: Sequence[Found]) -> tuple[Superclass, ...]:
+    first: dict[str, Found] = {}
     for file in found:
         other = first.setdefault(file.class_name, file)
         if other.superclass != file.superclass:
@@ -159,17 +184,17 @@ def _superclasses(found: Sequence[_Found]) -> tuple[Superclass, ...]:
     return tuple(Superclass(n, tuple(sorted(c for c, f in first.items() if f.superclass == n))) for n in names)
 
 
-def _divide(found: Sequence[_Found], seed: int) -> dict[str, list[_Found]]:
+def divide(found: Sequence[Found], seed: int) -> dict[str, list[Found]]:
     """Divide the images of each class by a draw that depends on (seed, class name) alone."""
-    by_class: dict[tuple[str, str], list[_Found]] = {}
+    by_class: dict[tuple[str, str], list[Found]] = {}
     for file in found:
         by_class.setdefault((file.superclass, file.class_name), []).append(file)
     few = [f"{c} ({len(files)})" for (_, c), files in by_class.items() if len(files) < 3]
     if few:
         raise DataError(f"a class must have at least 3 images, one for each split; too few: {', '.join(few)}")
-    parts: dict[str, list[_Found]] = {split: [] for split in SPLITS}
+    parts: dict[str, list[Found]] = {split: [] for split in SPLITS}
     for (_, name), files in by_class.items():
-        order = np.random.default_rng([seed, zlib.crc32(name.encode())]).permutation(len(files))
+        order = _draw(name, len(files), seed)
         held_out = max(1, round(HELD_OUT * len(files)))
         for split, chosen in zip(
             SPLITS, (order[2 * held_out :], order[:held_out], order[held_out : 2 * held_out]), strict=True
@@ -178,7 +203,50 @@ def _divide(found: Sequence[_Found], seed: int) -> dict[str, list[_Found]]:
     return parts
 
 
-def _progress(total: int) -> AbstractContextManager[Callable[[int, str], None]]:
+def hold_out(class_names: Sequence[str], share: float, seed: int) -> npt.NDArray[np.bool_]:
+    """bool [N]: which of N images validate, a seeded share of each class; all others train.
+
+    Of each class at least one image validates and at least one trains. A class is divided the same way whatever
+    other classes there are.
+
+    Args:
+        class_names: [N], the class of each image.
+        share: between 0 and 1.
+
+    Raises:
+        InputError: where the share is not between 0 and 1.
+        DataError: naming the classes that have one image only.
+    """
+    if not 0 < share < 1:
+        raise InputError(f"the share of validation must lie between 0 and 1, got {share}")
+    members: dict[str, list[int]] = {}
+    for i, name in enumerate(class_names):
+        members.setdefault(name, []).append(i)
+    if few := [name for name, places in members.items() if len(places) < 2]:
+        raise DataError(f"a class must have at least 2 images, to train and to validate; too few: {listed(few)}")
+    held_out = np.zeros(len(class_names), np.bool_)
+    for name, places in members.items():
+        count = min(max(1, round(share * len(places))), len(places) - 1)
+        held_out[np.asarray(places)[_draw(name, len(places), seed)[:count]]] = True
+    return held_out
+
+
+def validated(training: Sequence[Found], share: float, seed: int) -> dict[str, list[Found]]:
+    """{"train": ..., "validation": ...} of the training images; see `hold_out`."""
+    held_out = hold_out([f.class_name for f in training], share, seed)
+    return {
+        "train": [f for f, held in zip(training, held_out, strict=True) if not held],
+        "validation": [f for f, held in zip(training, held_out, strict=True) if held],
+    }
+
+
+def _draw(class_name: str, count: int, seed: int) -> npt.NDArray[np.int64]:
+    """A permutation of `count` images that depends on (seed, class name) alone."""
+    return np.random.default_rng([seed, zlib.crc32(class_name.encode())]).permutation(count)
+
+
+def reading(total: int) -> AbstractContextManager[Callable[[int, str], None]]:
+    """A context of `update(done, note)`, which shows progress where `total` images take more than two seconds."""
     if total < BAR_FROM:
         return nullcontext(lambda done, note: None)
     try:
@@ -191,7 +259,7 @@ def _progress(total: int) -> AbstractContextManager[Callable[[int, str], None]]:
 
 
 def _read(
-    found: Sequence[_Found],
+    found: Sequence[Found],
     superclasses: tuple[Superclass, ...],
     top: Path,
     size: int,

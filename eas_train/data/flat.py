@@ -1,0 +1,73 @@
+"""Images in class folders whose superclasses a class list gives: `root/<class or id>/image.png`.
+
+With `root/train`, `root/validation` and `root/test` all present, each holds such folders and is used as that split;
+without them each class is divided as `folder.load_folder` does.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from eas_sdk.errors import DataError
+from eas_train.data.class_lists import ClassList, listed
+from eas_train.data.folder import (
+    SPLITS,
+    SUFFIXES,
+    Found,
+    class_images,
+    divide,
+    entries,
+    has_splits,
+    images_of,
+    read_splits,
+)
+from eas_train.data.imageset import Splits
+
+
+def load_flat(root: str | os.PathLike[str], classes: ClassList, size: int, seed: int = 0) -> Splits:
+    """Read a folder of class folders as three splits, with classes and superclasses in the order of the list.
+
+    Args:
+        root: the folder; the folders in it bear the name or the id of a class.
+        classes: the list, see `class_lists.read_list`.
+        size: side of the images in pixels.
+        seed: of the division into splits, where the tree has none.
+
+    Raises:
+        DataError: naming the path or class: a folder that is not on the list, a class without a folder (validation
+            and test may lack some), two folders of one class, an image outside of a class folder, an empty folder,
+            an unreadable image, or fewer than three images of a class where they must be divided.
+        InputError: where the size is not positive.
+        MissingDependency: where Pillow or rich is not installed.
+    """
+    top = Path(root)
+    if not top.is_dir():
+        raise DataError(f"{top} must be a folder of class folders, and it is no folder")
+    if has_splits(top):
+        found = {split: _scan(top / split, classes, complete=split == "train") for split in SPLITS}
+    else:
+        found = divide(_scan(top, classes, complete=True), seed)
+    return read_splits(found, classes.superclasses, top, size)
+
+
+def _scan(top: Path, classes: ClassList, *, complete: bool) -> list[Found]:
+    """The images below `top`, by class in the order of the list; with `complete` every class must be there."""
+    if loose := images_of(top):
+        raise DataError(f"images must lie in class folders below {top}, and {loose[0]} does not")
+    folders = {f.name: f for f in entries(top) if f.is_dir()}
+    odd = sorted(set(folders) - {name for c in classes.classes for name in (c.name, c.id)})
+    missing = sorted(c.name for c in classes.classes if complete and not {c.name, c.id} & set(folders))
+    if odd or missing:
+        rule = f"the folders of {top} must bear the names or ids of the classes of {classes.name!r}"
+        wrong = [f"not on the list: {listed(odd)}"] * bool(odd) + [f"missing: {listed(missing)}"] * bool(missing)
+        raise DataError(f"{rule}; {'; '.join(wrong)}")
+    found: list[Found] = []
+    for c in classes.classes:
+        own = [folders[name] for name in dict.fromkeys((c.name, c.id)) if name in folders]
+        if len(own) > 1:
+            raise DataError(f"a class must have one folder; {c.name!r} has {own[0]} and {own[1]}")
+        found += [Found(c.superclass, c.name, image) for folder in own for image in class_images(folder)]
+    if not found:
+        raise DataError(f"{top} holds no images; they must lie in class folders and end in {', '.join(SUFFIXES)}")
+    return found
