@@ -7,8 +7,10 @@ classes within the same budget, on the unseen artist's drawings of all classes:
 
 - one_view: each image by itself; five_views: the views of a drawing together (a scene for the router; for the network
   over all classes, and within the superclass, log probabilities are averaged).
-- auto: a rejected image is a wrong one. auto_without_rejection: the most probable superclass, whatever the threshold.
-- superclass_known: the specialised network of the true superclass, which costs the router nothing to find.
+- auto: router and network together, as the runtime has it; a rejected image is a wrong one. auto_without_rejection:
+  whatever the threshold.
+- router_alone_decides: the network chooses among the labels of the superclass that the router picks.
+- superclass_known: the same for the true superclass, which costs the router nothing to find.
 
 Intervals: 95%, bootstrap over drawings, paired.
 """
@@ -16,7 +18,6 @@ Intervals: 95%, bootstrap over drawings, paired.
 from __future__ import annotations
 
 import argparse
-import dataclasses
 from typing import Any
 
 import numpy as np
@@ -60,7 +61,7 @@ def main() -> None:
         }
         for i, name in enumerate(("one_view", "five_views")):
             row[name] = {way: percent(interval(hits[i])) for way, hits in found.items()}
-            for way in ("auto", "auto_without_rejection"):
+            for way in ("auto", "auto_without_rejection", "router_alone_decides"):
                 row[name][f"{way}_minus_all_classes"] = percent(interval(found[way][i] - found["all_classes"][i]))
         rows.append(row)
     figures = {"split": options.split, "drawings": len(data.targets), "rows": rows}
@@ -75,39 +76,35 @@ def all_hits(model: Model, data: Drawings) -> tuple[Floats, Floats]:
 
 
 def routed_hits(runtime: Runtime, model: RoutedModel, data: Drawings) -> dict[str, tuple[Floats, Floats]]:
-    """The same for the router and the networks behind it, and for these alone."""
-    router = model.router.router
-    probabilities = model.router.log_probabilities(flat(data)).reshape(len(data.targets), VIEWS, -1)
-    within = np.stack([answers(runtime, model, name, data) for name in runtime.tasks], 2)
-    every = np.arange(len(data.targets))
-    hits: dict[str, tuple[Floats, Floats]] = {}
-    for way, threshold in (("auto", router.threshold), ("auto_without_rejection", 0.0)):
-        routing = dataclasses.replace(router, threshold=threshold)
-        one = np.zeros((len(every), VIEWS))
-        five = np.zeros(len(every))
-        for i in every:
-            for v in range(VIEWS):
-                route = routing.route(np.exp(probabilities[i, v, : len(runtime.tasks)]))
-                if route.superclass is not None:
-                    one[i, v] = within[i, v, runtime.tasks.index(route.superclass)] == data.targets[i]
-            together = log_softmax(probabilities[i].mean(0, keepdims=True))[0]
-            route = routing.route(np.exp(together[: len(runtime.tasks)]))
-            if route.superclass is not None:
-                five[i] = within[i, VIEWS, runtime.tasks.index(route.superclass)] == data.targets[i]
-        hits[way] = one.mean(1), five
-    known = within[every[:, None], np.arange(VIEWS)[None], data.superclass[:, None]] == data.targets[:, None]
-    of_all = within[every, VIEWS, data.superclass] == data.targets
-    hits["superclass_known"] = known.mean(1), of_all.astype(float)
-    return hits
-
-
-def answers(runtime: Runtime, model: RoutedModel, superclass: str, data: Drawings) -> npt.NDArray[np.int64]:
-    """[drawings, views + 1]: the class that the network of a superclass names, by each view and by all together."""
-    network = model.network(superclass)
-    found = log_softmax(network.logits(flat(data)).astype(np.float64)).reshape(len(data.targets), VIEWS, -1)
-    picked = np.concatenate([found.argmax(2), found.mean(1).argmax(1)[:, None]], 1)
-    classes: npt.NDArray[np.int64] = np.array(network.task.classes)[picked]
-    return classes
+    """The same for the router and the networks behind it, together and alone."""
+    router, names = model.router.router, runtime.tasks
+    count = len(names)
+    of_class = np.repeat(np.arange(count), [len(superclass.labels) for superclass in runtime.bundle.superclasses])
+    routing = model.router.log_probabilities(flat(data)).reshape(len(data.targets), VIEWS, -1)
+    together = log_softmax(routing.mean(1))[:, None, :]
+    networks = [
+        log_softmax(model.network(name).logits(flat(data)).astype(np.float64)).reshape(len(data.targets), VIEWS, -1)
+        for name in names
+    ]
+    hits: dict[str, list[Floats]] = {}
+    for prior, answers in ((routing, networks), (together, [found.mean(1, keepdims=True) for found in networks])):
+        log_prior = prior[..., :count]
+        picked = log_prior.argmax(2)
+        known = np.exp(log_prior.max(2)) >= router.threshold
+        found = np.choose(picked[..., None], answers)
+        right = data.targets[:, None]
+        joint = (found + log_prior[..., of_class]).argmax(2) == right
+        alone = np.where(of_class == picked[..., None], found, -np.inf).argmax(2) == right
+        own = np.stack(answers)[data.superclass, np.arange(len(data.targets))]
+        told = np.where(of_class == data.superclass[:, None, None], own, -np.inf).argmax(2) == right
+        for way, values in (
+            ("auto", joint & known),
+            ("auto_without_rejection", joint),
+            ("router_alone_decides", alone),
+            ("superclass_known", told),
+        ):
+            hits.setdefault(way, []).append(values.mean(1))
+    return {way: (one, five) for way, (one, five) in hits.items()}
 
 
 def flat(data: Drawings) -> npt.NDArray[np.uint8]:

@@ -109,8 +109,7 @@ def faults(
     over |= budget.memory_bytes is not None and model.memory_bytes > budget.memory_bytes
     network = model
     if isinstance(model, RoutedModel):
-        name = rng.choice(model.superclasses)
-        network, task = model.network(name), name
+        network, task = model.network(rng.choice(model.superclasses)), "all"
         router = model.router.router
         over |= router.cost.madds + network.madds > model.madds
         over |= memory_bytes(router.graph.nodes) + network.memory_bytes > model.memory_bytes

@@ -20,7 +20,7 @@ GRAMMAR = (
     "a budget is a positive number with a unit, or several joined by 'and': multiply-adds '4M' '350k' 4_000_000, "
     "time '12ms', energy '0.5mJ', memory '20MB', or '40%' of the way from the smallest network to the largest"
 )
-_TERM = re.compile(r"\s*([0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]{1,2})?)\s*([a-zµμ%]*(?:\s+madds)?)\s*", re.IGNORECASE)
+_TERM = re.compile(r"\s*([0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]{1,3})?)\s*([a-zµμ%]*(?:\s+madds)?)\s*", re.IGNORECASE)
 _JOINT = re.compile(r"\band\b|[,&]", re.IGNORECASE)
 
 _PREFIXES = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9}

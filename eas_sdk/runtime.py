@@ -31,7 +31,7 @@ from eas_sdk.selector.registry import load_selector
 from eas_sdk.space.architecture import Architecture
 from eas_sdk.space.structure import structure
 from eas_sdk.space.tables import madds_range
-from eas_sdk.task import TaskLike, is_auto, resolve
+from eas_sdk.task import TaskLike, is_auto, resolve, routed
 
 if TYPE_CHECKING:
     from eas_sdk.adaptive.session import Session
@@ -79,8 +79,7 @@ class Runtime:
             TaskError: there is no such task.
         """
         if self._is_auto(task):
-            most = max(len(superclass.labels) for superclass in self.bundle.superclasses)
-            low, high = madds_range(self.bundle.space, most)
+            low, high = madds_range(self.bundle.space, len(self.bundle.labels))
             return self.checked_router().cost.madds + low, self.checked_router().cost.madds + high
         return madds_range(self.bundle.space, len(resolve(task, self.bundle.superclasses).classes))
 
@@ -91,7 +90,7 @@ class Runtime:
         seed: int = 0,
         engine: str = "numpy",
         threads: int = 1,
-        routed: bool = False,
+        after_router: bool = False,
     ) -> list[Architecture]:
         """Architectures for many (task, budget) requests in one forward pass of the selector.
 
@@ -99,7 +98,7 @@ class Runtime:
 
         Args:
             engine, threads: what budgets in time, energy and memory hold for.
-            routed: the budgets pay for the router too.
+            after_router: the budgets pay for the router too.
 
         Raises:
             TaskError, BudgetError, InfeasibleBudget: of the first request that is at fault.
@@ -110,7 +109,7 @@ class Runtime:
         for task, budget in requests:
             resolved, parsed = resolve(task, self.bundle.superclasses), read_budget(budget)
             costs = self.costs(parsed, engine, threads)
-            taken = spent(self.checked_router(), parsed, costs, engine) if routed else {}
+            taken = spent(self.checked_router(), parsed, costs, engine) if after_router else {}
             asked += requests_after(taken, self.bundle.space, [resolved], parsed, costs)
         return self.selector.select(asked, seed=seed)
 
@@ -163,7 +162,7 @@ class Runtime:
     ) -> dict[str, Architecture]:
         """The architecture for each superclass behind the router; the budget covers both. See `specialize`.
 
-        A level is of each network's own range.
+        The networks have rows for every class (see `eas_sdk.task.routed`). A level is of their range.
 
         Raises:
             TaskError: the bundle has no router.
@@ -171,7 +170,7 @@ class Runtime:
         """
         parsed = read_budget(budget)
         costs = self.costs(parsed, engine, threads)
-        tasks = [resolve(name, self.bundle.superclasses) for name in self.tasks]
+        tasks = [routed(t, self.bundle.superclasses) for t in range(len(self.tasks))]
         taken = spent(self.checked_router(), parsed, costs, engine)
         asked = requests_after(taken, self.bundle.space, tasks, parsed, costs)
         return dict(zip(self.tasks, self.selector.select(asked, seed=check_seed(seed)), strict=True))
@@ -192,15 +191,19 @@ class Runtime:
             kept: most networks held at the same time; by default all.
 
         Raises:
-            TaskError: the bundle has no router, or there is no such superclass.
+            TaskError: the bundle has no router.
             ArchitectureError: the bank cannot serve an architecture.
         """
         router, table = self.checked_router(), latency or self.latency
-        networks = [structure(self.bundle.space, found, len(self.labels(name))) for name, found in family.items()]
+        tasks = {
+            superclass.name: routed(t, self.bundle.superclasses)
+            for t, superclass in enumerate(self.bundle.superclasses)
+        }
+        networks = [structure(self.bundle.space, found, len(self.bundle.labels)) for found in family.values()]
         return RoutedModel(
             router.compile(engine, threads),
             family,
-            lambda name: self.build(name, family[name], engine=engine, threads=threads, latency=table),
+            lambda name: self.build(tasks[name], family[name], engine=engine, threads=threads, latency=table),
             madds=router.cost.madds + max(cost(nodes).madds for nodes in networks),
             memory_bytes=memory_bytes(router.graph.nodes, engine) + max(memory_bytes(n, engine) for n in networks),
             latency_ms=None

@@ -45,7 +45,8 @@ class Task:
         name: for people.
         classes: indices of the classifier's rows, in the order of `labels`.
         labels: one name a class.
-        shares: (index of a superclass, how many of the classes are its), ascending: what conditions the selector.
+        shares: (index of a superclass, its weight), ascending: what conditions the selector; by default the weight
+            is how many of the classes are the superclass's.
     """
 
     name: str
@@ -98,6 +99,16 @@ def resolve(task: object, superclasses: Sequence[Superclass]) -> Task:
     return Task(name, classes, tuple(labels[c] for c in classes), _shares(classes, superclasses))
 
 
+def routed(superclass: int, superclasses: Sequence[Superclass]) -> Task:
+    """The task behind a router that has picked a superclass: its network, but rows for every class.
+
+    What the network sees may then overrule the router.
+    """
+    labels = tuple(label for one in superclasses for label in one.labels)
+    picked = superclasses[superclass]
+    return Task(picked.name, tuple(range(len(labels))), labels, ((superclass, len(picked.labels)),))
+
+
 def is_auto(task: object, superclasses: Sequence[Superclass]) -> bool:
     """Whether a router is to pick the superclass."""
     return isinstance(task, str) and task == AUTO and all(superclass.name != AUTO for superclass in superclasses)
@@ -147,5 +158,13 @@ def _check(task: Task, superclasses: Sequence[Superclass]) -> None:
         raise TaskError(f"the classes of a task are indices below {len(labels)}; got {reprlib.repr(task.classes)}")
     if task.labels != tuple(labels[c] for c in task.classes):
         raise TaskError(f"the labels of a task are those of its classes; got {reprlib.repr(task.labels)}")
-    if task.shares != (shares := _shares(task.classes, superclasses)):
-        raise TaskError(f"the shares of a task count its classes by superclass, {shares}; got {task.shares!r}")
+    try:
+        indices = [index for index, weight in task.shares if weight > 0]
+        whole = indices == sorted(set(indices) & set(range(len(superclasses)))) and len(indices) == len(task.shares) > 0
+    except (TypeError, ValueError):
+        whole = False
+    if not whole:
+        raise TaskError(
+            f"the shares of a task are pairs of an index below {len(superclasses)}, ascending, and a positive weight; "
+            f"got {reprlib.repr(task.shares)}"
+        )

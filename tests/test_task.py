@@ -125,8 +125,11 @@ def test_messages_stay_short() -> None:
 @pytest.mark.parametrize(
     ("change", "named"),
     [
-        ({"shares": ((0, 2),)}, "shares of a task"),
-        ({"shares": ((1, 1),)}, "shares of a task"),
+        ({"shares": ()}, "shares of a task"),
+        ({"shares": ((9, 2),)}, "shares of a task"),
+        ({"shares": ((1, 0),)}, "shares of a task"),
+        ({"shares": ((1, 1), (0, 1))}, "shares of a task"),
+        ({"shares": ((1, 1), (1, 1))}, "shares of a task"),
         ({"shares": "birds"}, "shares of a task"),
         ({"classes": (), "labels": ()}, "at least one class"),
         ({"classes": (3, 3), "labels": ("ant", "ant")}, "names none twice"),

@@ -198,7 +198,7 @@ class Controller:
         if engine == "auto" and latency is not None and runtime.latency is None:
             engine = latency.conditions.engine
         infeasible = None
-        options: dict[str, Any] = {"engine": engine, "threads": threads, "routed": self._met.routed}
+        options: dict[str, Any] = {"engine": engine, "threads": threads, "after_router": self._met.routed}
         try:
             (architecture,) = runtime.architectures([(task, budget)], **options)
         except InfeasibleBudget as error:

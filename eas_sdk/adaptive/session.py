@@ -28,10 +28,10 @@ from eas_sdk.device.state import DeviceState, read_state
 from eas_sdk.engine.protocol import Array
 from eas_sdk.errors import InputError
 from eas_sdk.model import Model, Prediction
-from eas_sdk.router.model import behind
+from eas_sdk.router.model import combined
 from eas_sdk.router.network import Route
 from eas_sdk.router.scene import Tracker
-from eas_sdk.task import Task, TaskLike, is_auto, resolve
+from eas_sdk.task import Task, TaskLike, is_auto, resolve, routed
 
 if TYPE_CHECKING:
     from eas_sdk.runtime import Runtime
@@ -89,8 +89,9 @@ class Session:
         self._runtime, self._superclasses = runtime, runtime.bundle.superclasses
         self._engine, self._threads = engine, threads
         self._tracker = self._new_tracker(task)
-        first = self._superclasses[0].name if self._tracker is not None else task
-        wanted = Wanted(resolve(first, self._superclasses), policy, _target(target), self._tracker is not None)
+        auto = self._tracker is not None
+        first = routed(0, self._superclasses) if auto else resolve(task, self._superclasses)
+        wanted = Wanted(first, policy, _target(target), auto)
         settings = Settings(runtime, engine, threads, dwell_s, read_state, clock, on_switch, on_error)
         self._controller = Controller(settings, wanted, int(cache_bytes))
         self._traffic = self._controller.traffic
@@ -101,20 +102,18 @@ class Session:
     def predict(self, images: Images, top_k: int = 3) -> list[Prediction]:
         """`Model.predict` of the active network.
 
-        With the task "auto", the images are the next frames of one scene. There is no label where it shows no
-        superclass, nor where it has changed and the network for it is still being built.
+        With the task "auto", the images are the next frames of one scene, and the router's word counts as well
+        (`eas_sdk.router.model.combined`); there is no label where it shows no superclass. While the network for a new
+        scene is being built, the one before it answers, which knows every class too.
         """
         route = self._look(images)
         if route is None:
             return self._traffic.run(images, lambda model: model.predict(images, top_k))[0]
-        if route.superclass != self.model.task.name:
+        if route.superclass is None:
             self._traffic.predictions.add()
-            return [Prediction((), route.superclass or "")] * len(images)
-        answers, *_ = self._traffic.run(images, lambda model: (model.task.name, model.predict(images, top_k)))
-        task, predictions = answers
-        if task != route.superclass:  # switched since
-            return [Prediction((), route.superclass or "")] * len(images)
-        return [behind(route, prediction) for prediction in predictions]
+            return [Prediction(())] * len(images)
+        answer = Answer(*self._traffic.run(images, lambda model: model.logits(images)))
+        return [combined(route, logits, answer.model, top_k) for logits in answer.logits]
 
     def logits(self, images: Images) -> Array:
         """`Model.logits` of the active network. See `answer` where labels matter and the task may change."""
@@ -146,7 +145,7 @@ class Session:
         if tracker is None:
             self._want(task=resolve(task, self._superclasses), routed=False)
         else:
-            self._want(routed=True)
+            self._want(task=routed(0, self._superclasses), routed=True)
         self._tracker = tracker
 
     @property
@@ -247,13 +246,11 @@ class Session:
         tracker = self._tracker
         if tracker is None:
             return None
-        first = tracker.route is None
         changed = tracker.look(images)
         route = tracker.route
         if changed and route is not None and route.superclass is not None:
-            self._want(task=resolve(route.superclass, self._superclasses))
-            if first and not self._worker.closed:
-                self.refresh()  # else the first answers would have no label
+            names = [superclass.name for superclass in self._superclasses]
+            self._want(task=routed(names.index(route.superclass), self._superclasses))
         return route
 
     def _want(self, **changes: Any) -> None:

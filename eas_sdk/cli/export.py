@@ -110,12 +110,14 @@ def export(
     named = read_task(runtime, task)
     routed = is_auto(named, runtime.bundle.superclasses)
     target = path or Path(AUTO if routed else f"{task.replace(',', '+')}.tflite")
+    if routed and logits:
+        raise InputError("the files of auto end in probabilities, which belong together; leave out --logits")
     if not routed:
         load_exporter(target.suffix)  # a wrong suffix is told before anything is computed
     limits = list(dict.fromkeys(read_budget(budget) for budget in budgets))
     images = None if calibration is None else _images(calibration, runtime.bundle.space.input_size)
     output: OutputKind = "logits" if logits else "probabilities"
-    options: dict[str, Any] = {"precision": precision, "input": pixels, "output": output, "calibration": images}
+    options: dict[str, Any] = {"precision": precision, "input": pixels, "calibration": images}
     if routed:
         families = {
             _signature(limit, len(limits)): runtime.routed(runtime.family(limit, seed=seed, engine=RUNS[suffix]))
@@ -129,7 +131,7 @@ def export(
         _signature(limit, len(limits)): runtime.build(named, architecture)
         for limit, architecture in zip(limits, drawn, strict=True)
     }
-    made = write_export(models, target, **options)
+    made = write_export(models, target, output=output, **options)
     if as_json:
         print_json(_json(made, models))
     else:

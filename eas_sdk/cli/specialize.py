@@ -132,7 +132,7 @@ def _routed(runtime: Runtime, limit: Budget, options: dict[str, Any], as_json: b
     model = runtime.specialize("auto", limit, **options)
     router = model.router.router
     networks = {
-        name: cost(structure(runtime.bundle.space, found, len(runtime.labels(name)))).madds
+        name: cost(structure(runtime.bundle.space, found, len(runtime.bundle.labels))).madds
         for name, found in model.architectures.items()
     }
     if as_json:

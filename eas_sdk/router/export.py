@@ -17,7 +17,7 @@ from eas_sdk.bank.bundle import Bundle
 from eas_sdk.engine.numpy_engine import NumpyEngine
 from eas_sdk.engine.protocol import Array
 from eas_sdk.errors import InputError
-from eas_sdk.export import Export, Images, InputKind, OutputKind, export, load_exporter
+from eas_sdk.export import Export, Images, InputKind, export, load_exporter
 from eas_sdk.graph.nodes import Graph
 from eas_sdk.images import as_float_batch
 from eas_sdk.router.model import RoutedModel
@@ -29,8 +29,9 @@ FORMAT, VERSION = "eas-family", 1
 HOW = (
     "Run the router on the image. Its outputs are probabilities, in the order of its labels. Where none of the "
     "superclasses reaches the threshold, the image shows none of them. Otherwise run the file of the most probable "
-    "superclass on the same image: its outputs are in the order of that superclass's labels, and the probability of a "
-    "label is that of the superclass times its own. A file holds a network for each budget, by signature or function."
+    "superclass on the same image: its outputs are in the order of `labels`, whatever the file. Multiply each by the "
+    "router's probability of the label's superclass (`superclass_of_label`), and divide by their sum: these are the "
+    "probabilities of the labels. A file holds a network for each budget, by signature or function."
 )
 
 
@@ -80,7 +81,6 @@ def export_family(
     suffix: str = ".tflite",
     precision: str = "float32",
     input: InputKind = "uint8",
-    output: OutputKind = "probabilities",
     calibration: Images | None = None,
 ) -> Family:
     """Write the router, a file for each superclass, and `family.json`, which is written last.
@@ -88,8 +88,7 @@ def export_family(
     Args:
         models: signature -> model for the task "auto" of one bundle; a superclass's file holds its network of each.
         folder: is made; files of the same names in it are replaced, others stay.
-        suffix: says the format; it and the rest are those of `eas_sdk.export.export`. The router's file always ends
-            in probabilities.
+        suffix: says the format; it and the rest are those of `eas_sdk.export.export`. All files end in probabilities.
 
     Raises:
         InputError, ImageError, ExportError: see `eas_sdk.export.export`; or there is no model.
@@ -111,10 +110,9 @@ def export_family(
     made = export({"serving_default": _Router(bundle, router.graph)}, target / f"router{suffix}", **options)
     for superclass in first.superclasses:
         networks = {signature: model.network(superclass) for signature, model in models.items()}
-        written[superclass] = export(networks, target / f"{superclass}{suffix}", output=output, **options)
+        written[superclass] = export(networks, target / f"{superclass}{suffix}", **options)
         superclasses[superclass] = {
             "file": written[superclass].path.name,
-            "labels": list(next(iter(networks.values())).labels),
             "networks": {
                 signature: {"architecture": str(network.architecture), "madds": network.madds}
                 for signature, network in networks.items()
@@ -127,7 +125,6 @@ def export_family(
         "how": HOW,
         "input": {"size": first.input_size, "type": input, "range": [0, 255] if input == "uint8" else [0, 1]},
         "precision": precision,
-        "output": output,
         "router": {
             "file": made.path.name,
             "labels": list(router.graph.labels),
@@ -136,6 +133,8 @@ def export_family(
             "madds": router.cost.madds,
         },
         "superclasses": superclasses,
+        "labels": list(bundle.labels),
+        "superclass_of_label": [s.name for s in bundle.superclasses for _ in s.labels],
         "attributions": list(bundle.attributions),
     }
     write_atomically(manifest, [json.dumps(text, indent=1).encode()])

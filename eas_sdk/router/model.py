@@ -1,4 +1,4 @@
-"""A model for the task "auto": the router picks the superclass of each image, and its own network answers."""
+"""A model for the task "auto": the router picks the superclass of each image, and both answer with its network."""
 
 from __future__ import annotations
 
@@ -13,11 +13,14 @@ import numpy.typing as npt
 
 from eas_sdk.export import SIGNATURE
 from eas_sdk.model import Model, Prediction
-from eas_sdk.router.network import CompiledRouter, Route
+from eas_sdk.router.network import CompiledRouter, Route, log_softmax
 from eas_sdk.space.architecture import Architecture
 
 if TYPE_CHECKING:
     from eas_sdk.router.export import Family
+
+LEAST = 1e-12
+"""Probability of a superclass that the router rules out."""
 
 Images = npt.NDArray[np.uint8] | npt.NDArray[np.floating]
 
@@ -64,7 +67,7 @@ class RoutedModel:
         return self.router.router.graph.input_size
 
     def network(self, superclass: str) -> Model:
-        """The network for a superclass.
+        """The network for a superclass; it has rows for every class.
 
         Raises:
             KeyError: there is no such superclass.
@@ -91,7 +94,7 @@ class RoutedModel:
     def predict(self, images: Images, top_k: int = 3, *, scene: bool = False) -> list[Prediction]:
         """Labels with probabilities, one `Prediction` an image; none (`label` is "") where no superclass is known.
 
-        A probability is that of the superclass times that of the label within it.
+        The router picks the network; see `combined` for what the two say together.
 
         Args:
             images: N x S x S x 3, as `Model.logits` takes them.
@@ -105,14 +108,27 @@ class RoutedModel:
         found = [Prediction(()) for _ in routes]
         for superclass in dict.fromkeys(route.superclass for route in routes if route.superclass is not None):
             mine = [i for i, route in enumerate(routes) if route.superclass == superclass]
-            for i, answer in zip(mine, self.network(superclass).predict(images[mine], top_k), strict=True):
-                found[i] = behind(routes[i], answer)
+            model = self.network(superclass)
+            for i, logits in zip(mine, model.logits(images[mine]), strict=True):
+                found[i] = combined(routes[i], logits, model, top_k)
         return found
 
 
-def behind(route: Route, answer: Prediction) -> Prediction:
-    """A network's answer, behind a router that chose the network."""
+def combined(route: Route, logits: npt.NDArray[np.float32], model: Model, top_k: int = 3) -> Prediction:
+    """What a router and a network with rows for every class say together of one image.
+
+    The probability of a class is in proportion to that of its superclass by the router times its own by the network
+    (a product of experts, Hinton 2002): the network may overrule the router where that is unsure, and each makes up
+    for some of the other's mistakes.
+
+    Args:
+        logits: [classes], of `model`.
+    """
     if route.superclass is None:
         return Prediction(())
-    top = tuple((label, route.probability * probability) for label, probability in answer.top)
-    return Prediction(top, route.superclass)
+    prior, superclasses = dict(route.top), model.bundle.superclasses
+    owners = [superclass.name for superclass in superclasses for _ in superclass.labels]
+    of_class = np.log(np.maximum([prior[name] for name in owners], LEAST))
+    probabilities = np.exp(log_softmax((logits.astype(np.float64) + of_class)[None]))[0]
+    best = np.argsort(-probabilities, kind="stable")[: max(top_k, 1)]
+    return Prediction(tuple((model.labels[c], float(probabilities[c])) for c in best), owners[best[0]])

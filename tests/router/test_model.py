@@ -19,7 +19,8 @@ from eas_sdk.latency.local import conditions
 from eas_sdk.latency.meter import Timing
 from eas_sdk.latency.segments import key, segments
 from eas_sdk.latency.table import LatencyTable
-from eas_sdk.router.model import RoutedModel
+from eas_sdk.router.model import RoutedModel, combined
+from eas_sdk.router.network import Route
 
 IMAGES = patches(40, SPACE.input_size, seed=1)
 
@@ -35,27 +36,49 @@ def runtime(tmp_path_factory: pytest.TempPathFactory) -> Runtime:
     )
 
 
-def test_each_image_is_answered_by_the_network_of_its_superclass(runtime: Runtime) -> None:
+def test_router_and_network_answer_together(runtime: Runtime) -> None:
     model = runtime.specialize("auto", "2M")
     assert model.superclasses == tuple(SUPERCLASSES)
     assert model.input_size == SPACE.input_size
-    predictions = model.predict(IMAGES, top_k=2)
+    predictions = model.predict(IMAGES, top_k=3)
     assert {p.superclass for p in predictions} == {*SUPERCLASSES, ""}
+    owner = {label: name for name, labels in SUPERCLASSES.items() for label in labels}
     for i, (route, prediction) in enumerate(zip(model.routes(IMAGES), predictions, strict=True)):
         if route.superclass is None:
             assert (prediction.top, prediction.label, prediction.probability) == ((), "", 0.0)
             continue
-        (alone,) = model.network(route.superclass).predict(IMAGES[i : i + 1], top_k=2)
-        assert prediction.superclass == route.superclass
-        assert prediction.label == alone.label
-        assert prediction.label in SUPERCLASSES[route.superclass]
-        assert prediction.probability == pytest.approx(route.probability * alone.probability, rel=1e-4)
+        network = model.network(route.superclass)
+        (alone,) = network.predict(IMAGES[i : i + 1], top_k=100)
+        prior = dict(route.top)
+        joint = {label: prior[owner[label]] * p for label, p in alone.top}
+        best = sorted(joint, key=lambda label: -joint[label])[:3]
+        assert [label for label, _ in prediction.top] == best
+        assert prediction.superclass == owner[best[0]]
+        assert prediction.probability == pytest.approx(joint[best[0]] / sum(joint.values()), rel=1e-4)
+
+
+def test_a_network_that_is_sure_overrules_a_router_that_is_not(runtime: Runtime) -> None:
+    network = runtime.specialize("auto", "2M").network("birds")
+    logits = np.zeros(12, np.float32)
+    logits[network.labels.index("ant")] = 3
+    unsure = Route((("birds", 0.5), ("insects", 0.4), ("tools", 0.0)), known=True)
+    assert combined(unsure, logits, network).superclass == "insects"
+    assert combined(unsure, logits, network).label == "ant"
+    sure = Route((("birds", 0.99), ("insects", 0.005), ("tools", 0.005)), known=True)
+    assert combined(sure, logits, network, top_k=1).superclass == "birds"
+    assert len(combined(sure, logits, network, top_k=100).top) == 12
+    assert sum(p for _, p in combined(unsure, logits, network, top_k=100).top) == pytest.approx(1)
+    assert combined(Route(unsure.top, known=False), logits, network).top == ()
 
 
 def test_frames_of_a_scene_get_one_superclass(runtime: Runtime) -> None:
     model = runtime.specialize("auto", "2M")
-    found = {p.superclass for p in model.predict(IMAGES, scene=True)}
-    assert found == {model.router.scene(IMAGES).superclass or ""}
+    mine = IMAGES[[i for i, route in enumerate(model.routes(IMAGES)) if route.superclass == "birds"]]
+    route = model.router.scene(mine)
+    assert route.superclass == "birds"
+    network = model.network("birds")
+    expected = [combined(route, logits, network) for logits in network.logits(mine)]
+    assert model.predict(mine, scene=True) == expected
 
 
 @given(
@@ -86,7 +109,8 @@ def check(runtime: Runtime, model: RoutedModel, budget: Budget) -> None:
     router, costs = model.router.router, runtime.costs(budget)
     for name in SUPERCLASSES:
         network = model.network(name)
-        assert network.labels == tuple(SUPERCLASSES[name])
+        assert network.labels == runtime.bundle.labels
+        assert network.task.name == name
         madds = router.cost.madds + network.madds
         latency_ms = costs.latency.latency_ms(router.graph.nodes) + network.latency_ms
         assert madds <= model.madds
@@ -96,7 +120,7 @@ def check(runtime: Runtime, model: RoutedModel, budget: Budget) -> None:
         assert budget.energy_mj is None or costs.mj_per_ms * latency_ms <= budget.energy_mj * (1 + 1e-9)
         assert budget.memory_bytes is None or model.memory_bytes <= budget.memory_bytes
         if budget.level is not None:
-            low, high = runtime.budget_range(name)
+            low, high = runtime.budget_range("all")
             assert network.madds <= low + round(budget.level * (high - low))
 
 
@@ -134,7 +158,9 @@ def test_under_a_bound_on_memory_one_network_is_held_at_a_time(
 ) -> None:
     built = []
     build = Runtime.build
-    monkeypatch.setattr(Runtime, "build", lambda *args, **options: built.append(args[1]) or build(*args, **options))
+    monkeypatch.setattr(
+        Runtime, "build", lambda *args, **options: built.append(args[1].name) or build(*args, **options)
+    )
     names = list(SUPERCLASSES)
     for budget, expected in (("2M", names), ("100MB", [*names, *names])):
         built.clear()
