@@ -112,7 +112,7 @@ def _is_file_name(name: Any) -> bool:
 def _variable(path: Path, name: str) -> npt.NDArray[Any]:
     """A vector of a MATLAB file."""
     try:
-        import scipy.io  # type: ignore[import-untyped,import-not-found,unused-ignore]  # it ships no types
+        import scipy.io
     except ImportError as error:
         raise MissingDependency(
             f"reading MATLAB files needs SciPy ({error}); install the extra `train`: pip install 'eas-sdk[train]'"
