@@ -115,19 +115,20 @@ class RoutedModel:
 
 
 def combined(route: Route, logits: npt.NDArray[np.float32], model: Model, top_k: int = 3) -> Prediction:
-    """What a router and a network with rows for every class say together of one image.
+    """What a router and a network say together of one image, among the classes that the network knows.
 
     The probability of a class is in proportion to that of its superclass by the router times its own by the network
     (a product of experts, Hinton 2002): the network may overrule the router where that is unsure, and each makes up
     for some of the other's mistakes.
 
     Args:
-        logits: [classes], of `model`.
+        logits: [classes], of `model`, which behind a router has rows for every class.
     """
     if route.superclass is None:
         return Prediction(())
     prior, superclasses = dict(route.top), model.bundle.superclasses
-    owners = [superclass.name for superclass in superclasses for _ in superclass.labels]
+    every = [superclass.name for superclass in superclasses for _ in superclass.labels]
+    owners = [every[c] for c in model.task.classes]
     of_class = np.log(np.maximum([prior[name] for name in owners], LEAST))
     probabilities = np.exp(log_softmax((logits.astype(np.float64) + of_class)[None]))[0]
     best = np.argsort(-probabilities, kind="stable")[: max(top_k, 1)]

@@ -69,6 +69,8 @@ def test_a_network_that_is_sure_overrules_a_router_that_is_not(runtime: Runtime)
     assert len(combined(sure, logits, network, top_k=100).top) == 12
     assert sum(p for _, p in combined(unsure, logits, network, top_k=100).top) == pytest.approx(1)
     assert combined(Route(unsure.top, known=False), logits, network).top == ()
+    plain = runtime.specialize("tools", "2M")  # as in a session whose task has just become "auto"
+    assert combined(unsure, logits[:5], plain).superclass == "tools"
 
 
 def test_frames_of_a_scene_get_one_superclass(runtime: Runtime) -> None:
