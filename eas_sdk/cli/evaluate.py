@@ -130,7 +130,8 @@ def mixtures(runtime: Runtime, drawings: Sequence[Drawings]) -> dict[str, list[M
     names, shown = [d.task for d in drawings], list(dict.fromkeys(labels))
 
     def task(named: TaskLike) -> Mixed:
-        mine = [i for i, label in enumerate(labels) if label in set(runtime.labels(named))]
+        wanted = set(runtime.labels(named))
+        mine = [i for i, label in enumerate(labels) if label in wanted]
         return Mixed(named, images[mine], [labels[i] for i in mine])
 
     def drawn(pool: Sequence[str], least: int, most: int) -> list[Mixed]:

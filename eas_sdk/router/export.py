@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from eas_sdk.bank.bundle import Bundle
 from eas_sdk.engine.numpy_engine import NumpyEngine
 from eas_sdk.engine.protocol import Array
 from eas_sdk.errors import InputError
-from eas_sdk.export import Export, Images, InputKind, export, load_exporter
+from eas_sdk.export import SIGNATURE, Export, Images, InputKind, export, load_exporter
 from eas_sdk.graph.nodes import Graph
 from eas_sdk.images import as_float_batch
 from eas_sdk.router.model import RoutedModel
@@ -74,6 +75,20 @@ class _Router:
         return NumpyEngine().compile(self.graph).run(as_float_batch(images, self.input_size))
 
 
+def file_stems(superclasses: Sequence[str]) -> list[str]:
+    """A file name for each superclass, without its suffix: letters, digits, "-" and "_", each once, never the router's.
+
+    Names of folders and of bundles from elsewhere may hold anything; the manifest says which file is whose.
+    """
+    stems: list[str] = []
+    for name in superclasses:
+        stem = re.sub(r"[^\w-]+", "_", name)
+        while stem.casefold() in {"router", *(other.casefold() for other in stems)}:
+            stem += "_"
+        stems.append(stem)
+    return stems
+
+
 def export_family(
     models: Mapping[str, RoutedModel],
     folder: str | os.PathLike[str],
@@ -107,10 +122,10 @@ def export_family(
     written: dict[str, Export] = {}
     superclasses: dict[str, Any] = {}
     bundle = first.network(first.superclasses[0]).bundle
-    made = export({"serving_default": _Router(bundle, router.graph)}, target / f"router{suffix}", **options)
-    for superclass in first.superclasses:
+    made = export({SIGNATURE: _Router(bundle, router.graph)}, target / f"router{suffix}", **options)
+    for superclass, stem in zip(first.superclasses, file_stems(first.superclasses), strict=True):
         networks = {signature: model.network(superclass) for signature, model in models.items()}
-        written[superclass] = export(networks, target / f"{superclass}{suffix}", **options)
+        written[superclass] = export(networks, target / f"{stem}{suffix}", **options)
         superclasses[superclass] = {
             "file": written[superclass].path.name,
             "networks": {

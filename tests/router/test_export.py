@@ -12,7 +12,7 @@ from bundles import SPACE, SUPERCLASSES, patches, random_bundle
 import eas_sdk
 from eas_sdk import Runtime
 from eas_sdk.errors import InputError
-from eas_sdk.router.export import MANIFEST, export_family
+from eas_sdk.router.export import MANIFEST, export_family, file_stems
 from eas_sdk.router.network import NONE
 
 IMAGES = patches(12, SPACE.input_size, seed=1)
@@ -79,6 +79,25 @@ def test_while_files_change_no_manifest_says_how_they_fit(runtime: Runtime, tmp_
         model.export(tmp_path, precision="int3")
     assert not (tmp_path / MANIFEST).exists()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_no_name_of_a_superclass_leads_elsewhere_or_to_another_s_file() -> None:
+    names = ["birds", "../../birds", "router", "Router", "a/b", "a b", "Birds", "..", "été"]
+    stems = file_stems(names)
+    assert stems[0] == "birds"
+    assert stems[-1] == "été"
+    assert len({stem.casefold() for stem in [*stems, "router"]}) == len(names) + 1
+    assert all(Path(stem).name == stem and "." not in stem for stem in stems)
+
+
+def test_a_superclass_may_be_called_router(tmp_path: Path) -> None:
+    pytest.importorskip("ai_edge_litert")
+    runtime = eas_sdk.load(random_bundle(tmp_path, {"router": ("a", "b"), "birds": ("owl", "duck")}))
+    made = runtime.specialize("auto", "100%").export(tmp_path / "family")
+    assert made.router.path.name == "router.tflite"
+    assert made.networks["router"].path.name == "router_.tflite"
+    manifest = json.loads((made.folder / MANIFEST).read_text())
+    assert [s["file"] for s in manifest["superclasses"].values()] == ["router_.tflite", "birds.tflite"]
 
 
 def test_what_is_refused(runtime: Runtime, tmp_path: Path) -> None:
