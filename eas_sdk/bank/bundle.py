@@ -159,12 +159,7 @@ def check(bundle: Bundle) -> None:
         raise BundleError(f"std lies between {1 / NORMALISATION:g} and {NORMALISATION:g}; got {bundle.std}")
     for node in structure(bundle.space, bundle.space.largest, len(bundle.labels)):
         for name, shape in tensor_shapes(bundle.space, node, bundle.statistics_rank).items():
-            tensor = bundle.tensors.get(name)
-            if tensor is None or tensor.shape != shape or tensor.dtype.kind != "f":
-                got = "nothing" if tensor is None else f"{tensor.dtype} {tensor.shape}"
-                raise BundleError(f"the bundle's tensor {name!r} is floating point of shape {shape}; got {got}")
-            if not np.isfinite(tensor).all():
-                raise BundleError(f"the bundle's tensor {name!r} is finite; it is not")
+            check_tensor(f"the bundle's tensor {name!r}", bundle.tensors.get(name), shape)
     images, side = bundle.calibration_images, bundle.space.input_size
     if images is not None and not (
         images.dtype == np.uint8 and images.ndim == 4 and images.shape[1:] == (side, side, 3) and len(images)
@@ -173,6 +168,20 @@ def check(bundle: Bundle) -> None:
             f"the bundle's tensor {CALIBRATION!r} is uint8 of shape (N, {side}, {side}, 3), N >= 1; "
             f"got {images.dtype} {images.shape}"
         )
+
+
+def check_tensor(what: str, tensor: np.ndarray | None, shape: tuple[int, ...]) -> np.ndarray:
+    """A tensor that is there, of floating point, of this shape and finite.
+
+    Raises:
+        BundleError: it is not; `what` names it.
+    """
+    if tensor is None or tensor.shape != shape or tensor.dtype.kind != "f":
+        got = "nothing" if tensor is None else f"{tensor.dtype} {tensor.shape}"
+        raise BundleError(f"{what} is floating point of shape {shape}; got {got}")
+    if not np.isfinite(tensor).all():
+        raise BundleError(f"{what} is finite; it is not")
+    return tensor
 
 
 def tensor_shapes(space: ElasticSpace, node: Node, rank: int) -> dict[str, tuple[int, ...]]:

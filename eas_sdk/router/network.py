@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from eas_sdk.bank.bundle import Bundle
+from eas_sdk.bank.bundle import Bundle, check_tensor
 from eas_sdk.engine.checks import weight_shapes
 from eas_sdk.engine.protocol import Program
 from eas_sdk.engine.registry import load_engine
@@ -160,12 +160,7 @@ def load_router(bundle: Bundle) -> Router | None:
         if isinstance(node, Normalize):
             continue
         for name, shape in weight_shapes(node).items():
-            tensor = tensors.get(name)
-            if tensor is None or tensor.shape != shape or tensor.dtype.kind != "f":
-                got = "nothing" if tensor is None else f"{tensor.dtype} {tensor.shape}"
-                raise BundleError(f"the tensor 'router/{name}' is floating point of shape {shape}; got {got}")
-            if not np.isfinite(tensor).all():
-                raise BundleError(f"the tensor 'router/{name}' is finite; it is not")
+            tensor = check_tensor(f"the tensor 'router/{name}'", tensors.get(name), shape)
             weights[name] = np.ascontiguousarray(tensor, np.float32)
     graph = Graph(nodes, weights, (*superclasses, NONE)[:rows])
     return Router(superclasses, float(threshold), graph, cost(nodes))

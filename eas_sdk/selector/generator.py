@@ -20,6 +20,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from eas_sdk.bank.bundle import check_tensor
 from eas_sdk.errors import BundleError
 from eas_sdk.selector.protocol import Limit, Request
 from eas_sdk.space.architecture import Architecture
@@ -243,12 +244,7 @@ def load(
     for head, gates in (("depth", layout.depth), ("kernel", layout.kernel), ("expansion", layout.expansion)):
         shapes |= {f"{head}.weight": (gates, hidden), f"{head}.bias": (gates,)}
     for name, shape in shapes.items():
-        tensor = tensors.get(name)
-        if tensor is None or tensor.shape != shape or tensor.dtype.kind != "f":
-            got = "nothing" if tensor is None else f"{tensor.dtype} {tensor.shape}"
-            raise BundleError(f"the generator's tensor {name!r} is floating point of shape {shape}; got {got}")
-        if not np.isfinite(tensor).all():
-            raise BundleError(f"the generator's tensor {name!r} is finite; it is not")
+        check_tensor(f"the generator's tensor {name!r}", tensors.get(name), shape)
     weights = {name: np.ascontiguousarray(tensors[name], np.float64) for name in shapes}
     return GeneratorSelector(space, np.asarray(budgets, np.float64), weights, samples, str(cost))
 
