@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +14,7 @@ import torch
 from eas_sdk.bank.bundle import CALIBRATION, Bundle, tensor_shapes
 from eas_sdk.bank.container_writer import write
 from eas_sdk.graph.nodes import Conv2d, DepthwiseConv2d, Node
+from eas_sdk.selector.menu import MenuSelector
 from eas_sdk.selector.protocol import Request
 from eas_sdk.selector.registry import load_selector
 from eas_sdk.space.architecture import Architecture
@@ -22,9 +23,8 @@ from eas_sdk.space.elastic import ElasticSpace
 from eas_sdk.space.structure import structure
 from eas_sdk.space.tables import madds_table
 from eas_sdk.task import Superclass
-from eas_train.generator.model import ArchitectureGenerator
-from eas_train.generator.predictor import Predictor
 from eas_train.router.calibrate import TrainedRouter
+from eas_train.selection import Selection
 from eas_train.statistics.model import StatisticsModel, arrays, from_arrays
 from eas_train.supernet.model import Supernet
 
@@ -33,13 +33,10 @@ def assemble(
     name: str,
     net: Supernet,
     statistics: StatisticsModel,
-    generator: ArchitectureGenerator,
-    predictor: Predictor,
+    selection: Selection,
     superclasses: Sequence[Superclass],
     *,
     router: TrainedRouter | None = None,
-    samples: int,
-    cost: Literal["madds", "latency"] = "madds",
     training: Mapping[str, Any],
     attributions: Sequence[str],
     calibration: npt.NDArray[np.uint8] | None = None,
@@ -47,7 +44,7 @@ def assemble(
     """A whole bundle in float32, nothing left out.
 
     Args:
-        cost: what the generator was trained to keep to.
+        selection: what picks architectures.
         calibration: training images [N, S, S, 3] that integer exports are calibrated on.
     """
     tensors: dict[str, np.ndarray] = {f"statistics/{name}": array for name, array in arrays(statistics).items()}
@@ -64,21 +61,18 @@ def assemble(
                 case _:
                     pass
             tensors[tensor] = np.ascontiguousarray(value)
-    for key, weight in generator.export().items():
-        tensors[f"selector/{key}"] = weight.numpy()
-    tensors["selector/predictor"] = predictor.weights.astype(np.float32)
+    tensors |= {f"selector/{key}": array for key, array in selection.tensors.items()}
     if router is not None:
         tensors |= {f"router/{key}": weight for key, weight in router.tensors.items()}
     if calibration is not None:
         tensors[CALIBRATION] = calibration
-    config = {"kind": "generator", "budgets": generator.budgets.tolist(), "samples": samples, "cost": cost}
     return Bundle(
         name=name,
         space=net.space,
         superclasses=tuple(superclasses),
         mean=_triple(net.mean),
         std=_triple(net.std),
-        selector=config,
+        selector=dict(selection.config),
         router=None if router is None else {"space": router.space.to_json(), "threshold": router.threshold},
         tensors=tensors,
         training=dict(training),
@@ -101,11 +95,13 @@ def half(bundle: Bundle) -> Bundle:
 
 
 def selectable(bundle: Bundle, budgets: int) -> Architecture:
-    """The smallest bound on everything that any superclass selects on a dense grid of budgets."""
+    """The smallest bound on everything that any superclass selects on a dense grid of budgets, and on a whole menu."""
     selector = load_selector(bundle)
     space = bundle.space
     table = madds_table(space)
     gates = gates_of_choices(space, encode(space, [space.smallest]))[0]
+    if isinstance(selector, MenuSelector):
+        gates = gates | gates_of_choices(space, selector.choices).any(0)
     ends = encode(space, [space.smallest, space.largest])
     for t, superclass in enumerate(bundle.superclasses):
         low, high = table.total(space, ends, len(superclass.labels)).tolist()

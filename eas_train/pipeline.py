@@ -1,6 +1,6 @@
-"""All stages of a training, each resumable on its own: supernet, statistics, predictor, generator, router, bundle.
+"""All stages of a training, each resumable on its own: supernet, statistics, predictor, selector, router, bundle.
 
-Each stage keeps its result in one folder and reads those before it; a stage that is done is not done again.
+Each stage keeps its result on disk and reads those before it; a stage that is done is not done again.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
+from pydantic import BaseModel
 from torch import Tensor
 
 from eas_sdk.bank.atomic import write_atomically
@@ -26,30 +27,28 @@ from eas_sdk.errors import DataError, InputError, closest
 from eas_sdk.selector.protocol import Request
 from eas_sdk.selector.registry import load_selector
 from eas_sdk.space.architecture import Architecture
-from eas_sdk.space.choices import encode, gates_of_choices
+from eas_sdk.space.choices import encode
 from eas_sdk.space.sample import random_architecture
 from eas_sdk.space.tables import madds_table
 from eas_sdk.task import Superclass
 from eas_train import bundle as bundles
 from eas_train import checkpoint
 from eas_train.data.augment import augment
-from eas_train.data.imageset import ImageSet, Splits, digest, superclass_of_class
+from eas_train.data.imageset import ImageSet, Splits, superclass_of_class
 from eas_train.data.views import views
-from eas_train.generator import predictor as predictors
 from eas_train.generator.measure import Shown, measure
-from eas_train.generator.model import ArchitectureGenerator
-from eas_train.generator.train import new_generator, train_generator
 from eas_train.recipe import Recipe
 from eas_train.router.calibrate import TrainedRouter, finish
 from eas_train.router.data import RouterData, check_others
 from eas_train.router.network import new_router
 from eas_train.router.train import train_router
+from eas_train.selection import Given, Measured, Selection, select
 from eas_train.statistics.model import StatisticsModel, arrays, fit, from_arrays, observe
 from eas_train.supernet.evaluate import logits_of, within_superclass
 from eas_train.supernet.model import Supernet
 from eas_train.supernet.train import load_supernet, train_supernet
 
-STAGES = ("supernet", "statistics", "predictor", "generator", "router", "bundle")
+STAGES = ("supernet", "statistics", "predictor", "selector", "router", "bundle")
 BUNDLE = "bundle.safetensors"
 REPORT = "report.json"
 
@@ -62,6 +61,8 @@ class Training:
         attributions: whose drawings these are, for the bundle.
         others: drawings of other classes, for the router: of the same superclasses, and of one more for what belongs
             to none. Without them it is trained on the bank's classes alone.
+        shared: whether the folder serves other trainings too. Each stage then has a folder of its own in it, named
+            after all that it depends on, so that trainings which agree up to a stage do it once.
 
     Raises:
         DataError: a superclass has no validation or no test drawings, or `others` has other superclasses.
@@ -73,6 +74,7 @@ class Training:
     device: torch.device
     attributions: tuple[str, ...] = ()
     others: Splits | None = None
+    shared: bool = False
 
     def __post_init__(self) -> None:
         owner = superclass_of_class(self.data.superclasses)
@@ -94,8 +96,8 @@ class Training:
         actions: dict[str, Callable[[], dict[str, Any]]] = {
             "supernet": self.train_supernet,
             "statistics": self.collect_statistics,
-            "predictor": self.fit_predictor,
-            "generator": self.train_generator,
+            "predictor": self.measure_networks,
+            "selector": self.train_selector,
             "router": self.train_router,
             "bundle": self.write_bundle,
         }
@@ -113,32 +115,53 @@ class Training:
         chain = self.recipe.supernet.fingerprint(self.data.train)
         made = {"supernet": chain}
         data = {
-            "predictor": digest(self.data.validation),
-            "bundle": f"{digest(self.data.test)} {self.recipe.name} {self.attributions}",
+            "predictor": self.data.validation.digest,
+            "bundle": f"{self.data.test.digest} {self.recipe.name} {self.attributions}",
         }
         data["router"] = data["predictor"]
         if self.others is not None:
-            data["router"] += f" {digest(self.others.train)} {digest(self.others.validation)}"
+            data["router"] += f" {self.others.train.digest} {self.others.validation.digest}"
         for stage in STAGES[1:]:
-            settings = getattr(self.recipe, stage).model_dump_json(exclude={"checkpoint_every_s"})
+            settings = self._settings(stage)
             if stage == "router":  # depends on the supernet alone, and only the bundle on it
                 text = f"{made['supernet']} {settings} {data[stage]}"
                 made[stage] = hashlib.sha256(text.encode()).hexdigest()
                 data["bundle"] += made[stage]
                 continue
-            if stage == "generator" and self.recipe.generator.latency_table is not None:
-                settings += Path(self.recipe.generator.latency_table).read_text(encoding="utf-8")
             chain = hashlib.sha256(f"{chain} {settings} {data.get(stage, '')}".encode()).hexdigest()
             made[stage] = chain
         return made
 
+    def _settings(self, stage: str) -> str:
+        """All settings that a stage depends on, as text."""
+        recipe = self.recipe
+        if stage != "selector":
+            section: BaseModel = getattr(recipe, stage)
+            return section.model_dump_json(exclude={"checkpoint_every_s"})
+        if recipe.selector == "search":
+            return f"search {recipe.search.model_dump_json()}"
+        if recipe.selector == "generator":
+            table = recipe.generator.latency_table
+            latencies = "" if table is None else Path(table).read_text(encoding="utf-8")
+            return f"generator {recipe.generator.model_dump_json()} {recipe.bundle.samples}{latencies}"
+        return recipe.selector
+
+    def place(self, stage: str) -> Path:
+        """The folder of a stage's files."""
+        return self.folder / f"{stage}-{self.fingerprints[stage][:16]}" if self.shared else self.folder
+
     def train_supernet(self) -> dict[str, Any]:
-        train_supernet(self.recipe.supernet, self.data.train, self.folder, self.device)
-        return {"stage": "supernet", "steps": self.recipe.supernet.total_steps}
+        recipe, teacher = self.recipe.supernet, self.recipe.supernet.teacher()
+        start = None
+        if self.shared and teacher is not None:
+            start = self.folder / f"teacher-{teacher.fingerprint(self.data.train)[:16]}"
+            train_supernet(teacher, self.data.train, start, self.device)
+        train_supernet(recipe, self.data.train, self.place("supernet"), self.device, teacher=start)
+        return {"stage": "supernet", "steps": recipe.total_steps}
 
     @cached_property
     def net(self) -> Supernet:
-        return load_supernet(self.recipe.supernet, self.data.train, self.folder, self.device)
+        return load_supernet(self.recipe.supernet, self.data.train, self.place("supernet"), self.device)
 
     def training_images(self, count: int) -> Callable[[int], Tensor]:
         """A function from a seed to `count` augmented training images, N x 3 x S x S on the device."""
@@ -154,7 +177,7 @@ class Training:
         return draw
 
     def collect_statistics(self) -> dict[str, Any]:
-        path, fingerprint = self.folder / "statistics.pt", self.fingerprints["statistics"]
+        path, fingerprint = self.place("statistics") / "statistics.pt", self.fingerprints["statistics"]
         settings = self.recipe.statistics
         if checkpoint.load(path, recipe=fingerprint) is None:
             space = self.net.space
@@ -163,18 +186,20 @@ class Training:
                 self.training_images(settings.images),
                 lambda rng: random_architecture(space, rng),
                 settings.networks,
-                cache=self.folder / "observations.pt",
+                settings.seed,
+                cache=path.with_name("observations.pt"),
                 fingerprint=fingerprint,
             )
             model = fit(space, observations, rank=settings.rank, own=settings.own, upstream=settings.upstream)
             tensors = {name: torch.from_numpy(array) for name, array in arrays(model).items()}
-            checkpoint.save(path, {"recipe": fingerprint, "tensors": tensors})
+            checkpoint.save(path, {"recipe": fingerprint, "tensors": tensors, "seconds": observations.seconds})
         return {"stage": "statistics", "networks": settings.networks, "rank": settings.rank}
 
     @cached_property
     def statistics(self) -> StatisticsModel:
         self.collect_statistics()
-        state = checkpoint.load(self.folder / "statistics.pt", recipe=self.fingerprints["statistics"])
+        path = self.place("statistics") / "statistics.pt"
+        state = checkpoint.load(path, recipe=self.fingerprints["statistics"])
         assert state is not None
         tensors = {name: tensor.numpy() for name, tensor in state["tensors"].items()}
         return from_arrays(self.net.space, tensors).to(self.device)
@@ -191,24 +216,25 @@ class Training:
         return torch.from_numpy(superclass_of_class(self.data.superclasses)).to(self.device)
 
     @cached_property
-    def predictor(self) -> predictors.Predictor:
+    def measured(self) -> Measured:
+        """Random sub-networks, scored on validation and training drawings."""
         settings = self.recipe.predictor
         rng = random.Random(settings.seed)
         space = self.net.space
         networks = [random_architecture(space, rng) for _ in range(settings.networks)]
         shown, training = self.predictor_images()
-        scores = measure(
+        scores, seconds = measure(
             self.net,
             self.statistics,
             networks,
             shown,
             self.superclass_of,
-            self.folder / "measured.json",
+            self.place("predictor") / "measured.json",
             fingerprint=self.fingerprints["predictor"],
         )
         owner = np.empty(len(training), np.int64)
         owner[shown.drawing.cpu().numpy()] = self.superclass_of[shown.targets].cpu().numpy()
-        return predictors.fit(gates_of_choices(space, encode(space, networks)), scores, owner, training)
+        return Measured(encode(space, networks), scores, owner, training, seconds)
 
     def predictor_images(self) -> tuple[Shown, npt.NDArray[np.bool_]]:
         """What networks are scored on, and whether each drawing was trained on: views of all validation drawings,
@@ -232,30 +258,45 @@ class Training:
             drawing = torch.cat([drawing, validation + torch.arange(more, device=self.device)])
         return Shown(images, targets, drawing), np.arange(validation + more) >= validation
 
-    def fit_predictor(self) -> dict[str, Any]:
-        return {"stage": "predictor", "rank_correlation": self.predictor.rank_correlation}
+    def measure_networks(self) -> dict[str, Any]:
+        return {"stage": "predictor", "networks": len(self.measured.scores)}
 
-    def train_generator(self) -> dict[str, Any]:
-        train_generator(
-            self.recipe.generator,
-            self.net,
-            self.statistics,
-            self.predictor,
-            self.data.validation,
-            self.folder,
-            fingerprint=self.fingerprints["generator"],
-        )
-        return {"stage": "generator", "steps": self.recipe.generator.steps}
+    def train_selector(self) -> dict[str, Any]:
+        return {"stage": "selector", "way": self.recipe.selector, **self.selection.figures}
 
     @cached_property
-    def generator(self) -> ArchitectureGenerator:
-        self.train_generator()
-        state = checkpoint.load(self.folder / "generator.pt", recipe=self.fingerprints["generator"])
-        assert state is not None
-        sizes = [len(s.class_names) for s in self.data.superclasses]
-        generator = new_generator(self.recipe.generator, self.net, sizes)
-        generator.load_state_dict(state["generator"])
-        return generator.eval()
+    def selection(self) -> Selection:
+        """What picks architectures."""
+        fingerprint, folder = self.fingerprints["selector"], self.place("selector")
+        path = folder / "selector.pt"
+        state = checkpoint.load(path, recipe=fingerprint)
+        if state is None:
+            validation = self.data.validation
+            made = select(
+                Given(self.recipe, self.net, self.statistics, lambda: self.measured, validation, folder, fingerprint)
+            )
+            tensors = {name: torch.from_numpy(np.ascontiguousarray(array)) for name, array in made.tensors.items()}
+            facts = {"config": dict(made.config), "figures": dict(made.figures), "seconds": made.seconds}
+            state = {"recipe": fingerprint, "tensors": tensors, **facts}
+            checkpoint.save(path, state)
+        arrays = {name: tensor.numpy() for name, tensor in state["tensors"].items()}
+        return Selection(state["config"], arrays, state["figures"], state["seconds"])
+
+    def seconds(self) -> dict[str, float]:
+        """How long each stage up to the selector took, on the device of the training."""
+        supernet, statistics = (
+            checkpoint.load(self.place(stage) / f"{stage}.pt", recipe=self.fingerprints[stage])
+            for stage in ("supernet", "statistics")
+        )
+        assert supernet is not None
+        assert statistics is not None
+        measuring = 0.0 if self.recipe.selector == "random" else self.measured.seconds
+        return {
+            "supernet": supernet["seconds"],
+            "statistics": statistics["seconds"],
+            "predictor": measuring,
+            "selector": self.selection.seconds,
+        }
 
     def train_router(self) -> dict[str, Any]:
         return {"stage": "router", "steps": self.recipe.router.steps, **self.router.figures}
@@ -270,22 +311,20 @@ class Training:
         net = new_router(self.net, settings, self.superclass_of.tolist(), outputs, self.device)
         strengths = self.recipe.supernet.augmentation
         fingerprint = self.fingerprints["router"]
-        train_router(settings, net, data, strengths, self.folder, outputs=outputs, fingerprint=fingerprint)
+        folder = self.place("router")
+        train_router(settings, net, data, strengths, folder, outputs=outputs, fingerprint=fingerprint)
         strange = None if self.others is None else self.others.validation
         return finish(net, data, known.validation, strange, settings, strengths, outputs)
 
-    def whole_bundle(self) -> Bundle:
+    def whole_bundle(self, *, router: bool = True) -> Bundle:
         """The bundle in float32 with nothing pruned and no accuracy figures."""
         return bundles.assemble(
             self.recipe.name,
             self.net,
             self.statistics,
-            self.generator,
-            self.predictor,
+            self.selection,
             [Superclass(s.name, s.class_names) for s in self.data.superclasses],
-            router=self.router,
-            samples=self.recipe.bundle.samples,
-            cost="madds" if self.recipe.generator.latency_table is None else "latency",
+            router=self.router if router else None,
             training={},
             attributions=self.attributions,
             calibration=self.calibration_images(),
@@ -307,8 +346,9 @@ class Training:
 
     def write_bundle(self) -> dict[str, Any]:
         """Assemble, prune, measure, write; the report says how many bytes each step took off."""
-        path, fingerprint = self.folder / BUNDLE, self.fingerprints["bundle"]
-        done = _read_report(self.folder / REPORT)
+        folder, fingerprint = self.place("bundle"), self.fingerprints["bundle"]
+        path = folder / BUNDLE
+        done = _read_report(folder / REPORT)
         if done.get("fingerprint") == fingerprint and path.is_file():
             return done
         settings = self.recipe.bundle
@@ -329,11 +369,11 @@ class Training:
             "bytes_pruned": sum(t.nbytes for t in pruned.tensors.values()),
             "bytes_file": size,
             "largest": str(pruned.space.largest),
-            "predictor_rank_correlation": self.predictor.rank_correlation,
+            "selector": {"way": self.recipe.selector, **self.selection.figures},
             "accuracy": table,
             "router": router,
         }
-        write_atomically(self.folder / REPORT, [json.dumps(report, indent=1).encode()])
+        write_atomically(folder / REPORT, [json.dumps(report, indent=1).encode()])
         return report
 
     def accuracy_table(self, bundle: Bundle) -> list[dict[str, Any]]:

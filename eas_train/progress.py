@@ -19,12 +19,17 @@ from rich.progress import (
 
 
 @contextmanager
-def progress(title: str, total: int, start: int = 0, every_s: float = 30.0) -> Iterator[Callable[[int, str], None]]:
+def progress(
+    title: str, total: int, start: int = 0, every_s: float = 30.0, *, shown: bool = True
+) -> Iterator[Callable[[int, str], None]]:
     """A context that yields `update(done, note)`.
 
     On a terminal it draws a bar; elsewhere (a log file) it prints a line at most every `every_s` seconds.
-    Both go to standard error, so that standard output stays clean for results.
+    Both go to standard error, so that standard output stays clean for results. Neither is done unless `shown`.
     """
+    if not shown:
+        yield lambda done, note: None
+        return
     console = Console(stderr=True)
     if console.is_terminal:
         columns = (
@@ -39,14 +44,14 @@ def progress(title: str, total: int, start: int = 0, every_s: float = 30.0) -> I
             task = bar.add_task(title, total=total, completed=start, note="")
             yield lambda done, note: bar.update(task, completed=done, note=note)
         return
-    began = shown = time.monotonic()
+    began = told = time.monotonic()
 
     def line(done: int, note: str) -> None:
-        nonlocal shown
+        nonlocal told
         now = time.monotonic()
-        if now - shown < every_s and done < total:
+        if now - told < every_s and done < total:
             return
-        shown = now
+        told = now
         remaining = (now - began) / max(done - start, 1) * (total - done)
         print(f"{title}: {done}/{total}, {remaining:.0f} s left {note}".rstrip(), file=sys.stderr, flush=True)
 

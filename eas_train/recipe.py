@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import sys
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from eas_sdk.errors import TrainingError
 from eas_sdk.space.elastic import PRESETS, ElasticSpace
 from eas_train.data.augment import Augmentation
-from eas_train.data.imageset import ImageSet, digest
+from eas_train.data.imageset import ImageSet
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -21,11 +22,13 @@ else:
     import tomli as tomllib
 
 
-class _Model(BaseModel):
+class Settings(BaseModel):
+    """Frozen settings that know all their fields."""
+
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
-class Phase(_Model):
+class Phase(Settings):
     """A run of optimiser steps that samples sub-networks from the same choices, under one cosine."""
 
     name: str
@@ -67,7 +70,7 @@ class Phase(_Model):
         )
 
 
-class SupernetRecipe(_Model):
+class SupernetRecipe(Settings):
     """How the supernet is trained."""
 
     preset: str = "small"
@@ -114,6 +117,12 @@ class SupernetRecipe(_Model):
     def total_steps(self) -> int:
         return sum(phase.steps for phase in self.phases)
 
+    def teacher(self) -> SupernetRecipe | None:
+        """The first phases alone, as far as they train the largest network and no other; None where none does."""
+        space = self.space()
+        phases = tuple(itertools.takewhile(lambda phase: phase.is_largest_only(space), self.phases))
+        return self.model_copy(update={"phases": phases}) if phases else None
+
     def phase_at(self, step: int) -> tuple[Phase, int]:
         """The phase of a global step, and the step's index inside it."""
         for phase in self.phases:
@@ -128,14 +137,15 @@ class SupernetRecipe(_Model):
             "recipe": self.model_dump(mode="json", exclude={"checkpoint_every_s", "mixed_precision"}),
             "space": self.space().to_json(),
             "classes": list(data.classes),
-            "drawings": digest(data),
+            "drawings": data.digest,
         }
         return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
 
-class StatisticsRecipe(_Model):
+class StatisticsRecipe(Settings):
     """How batch-norm statistics are recorded and fitted."""
 
+    seed: int = Field(default=0, ge=0, lt=2**32)
     networks: int = Field(default=300, gt=0)
     """Sub-networks whose statistics are recorded."""
     images: int = Field(default=128, gt=0)
@@ -148,9 +158,14 @@ class StatisticsRecipe(_Model):
     """Ridge strength for the gates of the blocks before it."""
 
 
-class GeneratorRecipe(_Model):
+class GeneratorRecipe(Settings):
     """How the generator is trained (EAS, section 4: K 10, embeddings 32, lambda 0.01, tau 1, Adam 1e-3)."""
 
+    encoding: Literal["single-path", "multi-path"] = "single-path"
+    """Nested binary gates on one superkernel (EAS, section 3.2), or, the paper's baseline, a probability for each
+    candidate of a block, whose outputs are mixed."""
+    conditioned: bool = True
+    """Whether it is told the superclass. Without, it generates one architecture for all ("EAS-V", EAS, section E)."""
     objective: Literal["cross-entropy", "predictor"] = "cross-entropy"
     """What is small where an architecture is good: its loss on validation drawings (EAS, Eq. 4), or minus the score
     that the accuracy predictor gives it, which has no noise of single batches and takes no forward pass."""
@@ -174,7 +189,7 @@ class GeneratorRecipe(_Model):
     augmentation: Augmentation = Augmentation()
 
 
-class PredictorRecipe(_Model):
+class PredictorRecipe(Settings):
     """How many sub-networks are measured for the accuracy predictor, and on what."""
 
     seed: int = 0
@@ -185,7 +200,38 @@ class PredictorRecipe(_Model):
     """Augmented training images that the networks are scored on as well."""
 
 
-class RouterRecipe(_Model):
+class SearchRecipe(Settings):
+    """Evolutionary search with an accuracy predictor, as once-for-all does it (Cai et al. 2020; EAS, sections 4 and B).
+
+    The default sizes are the papers'.
+    """
+
+    per: Literal["superclass", "all"] = "superclass"
+    """Whether every superclass gets a search of its own ("OFA-T"), or one serves them all ("OFA-V")."""
+    seed: int = Field(default=0, ge=0, lt=2**32)
+    budgets: tuple[Annotated[float, Field(ge=0, le=1)], ...] = Field(
+        default=(0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0), min_length=1
+    )
+    """What is searched for: parts of the way from the smallest to the largest network."""
+    population: int = Field(default=100, ge=4)
+    generations: int = Field(default=500, gt=0)
+    parents: float = Field(default=0.25, gt=0, le=1)
+    """Share of the population that survives and has children."""
+    mutated: float = Field(default=0.5, ge=0, le=1)
+    """Share of the children that are mutated copies of one parent; the others are crossed from two."""
+    mutation: float = Field(default=0.1, gt=0, le=1)
+    """Probability that a mutated child draws a gene anew."""
+    hidden: tuple[Annotated[int, Field(gt=0)], ...] = (400, 400, 400)
+    """Layers of the accuracy predictor."""
+    epochs: int = Field(default=250, gt=0)
+    batch_size: int = Field(default=256, gt=0)
+    learning_rate: float = Field(default=0.1, gt=0)
+    weight_decay: float = Field(default=1e-4, ge=0)
+    training_weight: float = Field(default=0.0, ge=0)
+    """Of the accuracy on training images, against 1 of that on validation images (see `PredictorRecipe`)."""
+
+
+class RouterRecipe(Settings):
     """How the router, which picks the superclass, is built and trained."""
 
     seed: int = Field(default=0, ge=0, lt=2**32)
@@ -219,7 +265,7 @@ class RouterRecipe(_Model):
         return shares
 
 
-class BundleRecipe(_Model):
+class BundleRecipe(Settings):
     """What the bundle holds and which accuracy figures are measured for it."""
 
     samples: int = Field(default=64, ge=1, le=4096)
@@ -234,14 +280,17 @@ class BundleRecipe(_Model):
     """Augmented training images of each superclass that the bundle carries, to calibrate integer exports on."""
 
 
-class Recipe(_Model):
+class Recipe(Settings):
     """A whole training: data to bundle."""
 
     name: str
     supernet: SupernetRecipe
     statistics: StatisticsRecipe = StatisticsRecipe()
     predictor: PredictorRecipe = PredictorRecipe()
+    selector: Literal["generator", "search", "random"] = "generator"
+    """What picks architectures: the generator of EAS, a menu that an evolutionary search leaves, or chance."""
     generator: GeneratorRecipe = GeneratorRecipe()
+    search: SearchRecipe = SearchRecipe()
     router: RouterRecipe = RouterRecipe()
     bundle: BundleRecipe = BundleRecipe()
 
@@ -252,14 +301,45 @@ class Recipe(_Model):
         Raises:
             TrainingError: there is none, the file is no TOML, or a field is unknown or out of range.
         """
-        path = Path(source)
-        shipped = Path(__file__).parent / "recipes"
-        if path.suffix != ".toml":
-            path = shipped / f"{source}.toml"
-        if not path.is_file():
-            names = sorted(p.stem for p in shipped.glob("*.toml"))
-            raise TrainingError(f"a recipe is a .toml file or one of {names}; got {str(source)!r}")
-        try:
-            return cls.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError, ValidationError) as error:
-            raise TrainingError(f"{path} is not a recipe: {error}") from error
+        return read_toml(cls, source, Path(__file__).parent / "recipes", "recipe")
+
+    def dry(self) -> Recipe:
+        """The same with next to nothing of everything: all code runs, at the full image size; nothing is learned."""
+        phases = tuple(p.model_copy(update={"steps": 2, "warmup_steps": 0}) for p in self.supernet.phases)
+        changes: dict[str, Any] = {"name": f"{self.name}-dry-run"}
+        for section, counts in DRY.items():
+            changes[section] = getattr(self, section).model_copy(update=counts)
+        changes["supernet"] = changes["supernet"].model_copy(update={"phases": phases})
+        return self.model_copy(update=changes)
+
+
+DRY: dict[str, dict[str, Any]] = {
+    "supernet": {"batch_size": 4},
+    "statistics": {"networks": 3, "images": 4},
+    "predictor": {"networks": 11, "views": 1, "training_images": 0},
+    "generator": {"steps": 2, "requests": 1, "batch_size": 2},
+    "search": {"budgets": (0.5,), "population": 4, "generations": 2, "epochs": 2},
+    "router": {"steps": 2, "batch_size": 4, "warmup_steps": 0, "statistics_batches": 1},
+    "bundle": {"prune_budgets": 4, "views": 1, "budgets": 2, "calibration_images": 1},
+}
+"""What is left of every count in a dry run."""
+
+AnySettings = TypeVar("AnySettings", bound=Settings)
+
+
+def read_toml(kind: type[AnySettings], source: str | Path, shipped: Path, noun: str) -> AnySettings:
+    """Settings from a TOML file, or from one of the folder `shipped` by its name without suffix.
+
+    Raises:
+        TrainingError: there is none, the file is no TOML, or a field is unknown or out of range.
+    """
+    path = Path(source)
+    if path.suffix != ".toml":
+        path = shipped / f"{source}.toml"
+    if not path.is_file():
+        names = sorted(p.stem for p in shipped.glob("*.toml"))
+        raise TrainingError(f"a {noun} is a .toml file or one of {names}; got {str(source)!r}")
+    try:
+        return kind.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, ValidationError) as error:
+        raise TrainingError(f"{path} is not a {noun}: {error}") from error

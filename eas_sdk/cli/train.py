@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -16,11 +17,19 @@ from eas_sdk.errors import InputError, MissingDependency
 if TYPE_CHECKING:
     import torch
 
-    from eas_train.data.imageset import Splits
+    from eas_train.data.source import Source
 
-STAGES = ("supernet", "statistics", "predictor", "generator", "router", "bundle")
-DETAIL = 1.5
-"""Side of the training images over that of the network's input: augmentation turns and enlarges them."""
+STAGES = ("supernet", "statistics", "predictor", "selector", "router", "bundle")
+MARGIN = 32
+"""Pixels by which training images are larger than the network's input: augmentation turns and enlarges them."""
+
+device_option = click.option(
+    "--device",
+    default="auto",
+    show_default=True,
+    type=click.Choice(["auto", "cpu", "cuda"]),
+    help="Where to train; auto takes CUDA where there is any.",
+)
 
 cache_option = click.option(
     "--cache",
@@ -28,6 +37,37 @@ cache_option = click.option(
     metavar="DIR",
     help="Where the emoji drawings are kept.  [default: EAS_CACHE, or the user's cache folder]",
 )
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+def data_options(command: Command) -> Command:
+    """The options that say which images: --data, --classes, --layout, --cache."""
+    options = (
+        click.option(
+            "--data",
+            "folder",
+            type=click.Path(path_type=Path, file_okay=False),
+            metavar="DIR",
+            help="Images in superclass/class/ folders, or as --layout says.  [default: the emoji of `eas data`]",
+        ),
+        click.option(
+            "--classes",
+            metavar="NAME|FILE.json",
+            help="Which classes, in which superclasses: imagenet-10, imagenet-12, car-20, cifar-100, or your list. "
+            "With --data.",
+        ),
+        click.option(
+            "--layout",
+            type=click.Choice(["tree", "flat", "imagenet", "cars", "cifar"]),
+            help="How --data lies in its folder: superclass/class/, class/, or a public data set as it is unpacked.  "
+            "[default: what goes with --classes]",
+        ),
+        cache_option,
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command
 
 
 @click.command()
@@ -59,13 +99,7 @@ def data(cache: Path | None, as_json: bool) -> None:
     metavar="NAME|FILE.toml",
     help="All settings of a training.",
 )
-@click.option(
-    "--data",
-    "folder",
-    type=click.Path(path_type=Path, file_okay=False),
-    metavar="DIR",
-    help="Images in superclass/class/ folders.  [default: the emoji of `eas data`]",
-)
+@data_options
 @click.option(
     "--others",
     type=click.Path(path_type=Path, file_okay=False),
@@ -73,7 +107,6 @@ def data(cache: Path | None, as_json: bool) -> None:
     help="Images of other things, for the router: in superclass/class/, and in none/class/ what belongs to no "
     "superclass. With --data.",
 )
-@cache_option
 @click.option(
     "--name",
     metavar="NAME",
@@ -100,28 +133,30 @@ def data(cache: Path | None, as_json: bool) -> None:
     help="Only this stage; may be repeated.  [default: all]",
 )
 @click.option(
-    "--device",
-    default="auto",
-    show_default=True,
-    type=click.Choice(["auto", "cpu", "cuda"]),
-    help="Where to train; auto takes CUDA where there is any.",
+    "--dry-run",
+    is_flag=True,
+    help="Two steps of everything on two images of each class, at the full image size, into a folder of its own.",
 )
+@device_option
 @json_option
 def train(
     recipe: str,
     folder: Path | None,
     others: Path | None,
     cache: Path | None,
+    classes: str | None,
+    layout: str | None,
     name: str | None,
     credits: tuple[str, ...],
     out: Path | None,
     stages: tuple[str, ...],
+    dry_run: bool,
     device: str,
     as_json: bool,
 ) -> None:
     """Train a bundle.
 
-    Six stages: supernet, batch-norm statistics, accuracy predictor, architecture generator, router, bundle. The same
+    Six stages: supernet, batch-norm statistics, measured sub-networks, architecture selector, router, bundle. The same
     command goes on from the last checkpoint of a training that was stopped. The result, bundle.safetensors in
     the output folder, is what --bundle of the other commands takes.
 
@@ -130,15 +165,16 @@ def train(
       eas data && eas train                                the shipped bundle (hours on a CPU)
       eas train --data photos --attribution "Photos by me, CC0"
       eas train --recipe mine.toml --data photos --out runs/mine
+      eas train --recipe imagenet-10 --data ILSVRC2012 --classes imagenet-10 --device cuda
+      torchrun --nproc-per-node 8 -m eas_sdk.cli train ...     the supernet on eight GPUs
       eas train --stage bundle                             only the last stage again
+      eas train --recipe mine.toml --dry-run               two steps of everything, to see that it works
     """
-    if folder is not None and cache is not None:
-        raise InputError("images come from --data or from the emoji --cache; got both")
-    if folder is None and others is not None:
-        raise InputError("--others is for images of --data; the emoji bring their own")
+    source = read_source(folder, others, cache, classes, layout)
     if folder is None and credits:
         raise InputError("--attribution is for images of --data; the emoji carry their own")
     with training_packages():
+        from eas_train.distributed import is_first, joined
         from eas_train.pipeline import Training
         from eas_train.recipe import Recipe
     plan = Recipe.read(recipe)
@@ -146,18 +182,29 @@ def train(
         name = folder.resolve().name
     if name is not None:
         plan = plan.model_copy(update={"name": name})
+    if dry_run:
+        plan = plan.dry()
     target = out or Path("runs") / plan.name
-    chosen = _device(device)
-    side = round(DETAIL * plan.supernet.space().input_size)
-    splits, strange, attributions = _load(folder, others, cache, side)
-    click.echo(
-        f"training {plan.name!r} on {len(splits.train)} images of {len(splits.classes)} classes, "
-        f"on {chosen}, into {target}",
-        err=True,
-    )
+    chosen = torch_device(device)
+    side = plan.supernet.space().input_size + MARGIN
+    with training_packages():
+        from eas_train.data.imageset import first_of_each
+
+        splits, strange, attributions = source.load(side)
+    if dry_run:
+        splits, strange = first_of_each(splits, 2), None
     target.mkdir(parents=True, exist_ok=True)  # where that is not allowed, it is told before the training
     training = Training(plan, splits, target, chosen, credits or attributions, strange)
-    reports = [training.run((stage,)) for stage in STAGES if not stages or stage in stages]
+    wanted = [stage for stage in STAGES if not stages or stage in stages]
+    if is_first():
+        facts = f"{len(splits.train)} images of {len(splits.classes)} classes"
+        click.echo(f"training {plan.name!r} on {facts}, on {chosen}, into {target}", err=True)
+    if "supernet" in wanted:  # the one stage that several processes share
+        with joined(chosen) as own:
+            replace(training, device=own).train_supernet()
+    if not is_first():
+        return
+    reports = [training.run((stage,)) for stage in wanted]
     if as_json:
         print_json({"folder": str(target), "stages": reports})
     else:
@@ -181,7 +228,12 @@ def training_packages() -> Iterator[None]:
         ) from error
 
 
-def _device(name: str) -> torch.device:
+def torch_device(name: str) -> torch.device:
+    """The device of an option `--device`.
+
+    Raises:
+        InputError: CUDA is asked for, and there is none.
+    """
     import torch
 
     cuda = torch.cuda.is_available()
@@ -190,18 +242,17 @@ def _device(name: str) -> torch.device:
     return torch.device("cuda" if cuda and name != "cpu" else "cpu")
 
 
-def _load(
-    folder: Path | None, others: Path | None, cache: Path | None, side: int
-) -> tuple[Splits, Splits | None, tuple[str, ...]]:
-    """The images, those of other things, and whose work they are."""
+def read_source(
+    folder: Path | None, others: Path | None, cache: Path | None, classes: str | None, layout: str | None
+) -> Source:
+    """Where the images come from.
+
+    Raises:
+        InputError: options that exclude each other.
+    """
     with training_packages():
-        from eas_train.data.emoji import OTHERS, load_emoji
-        from eas_train.data.folder import load_folder, load_others
-        from eas_train.data.styles import STYLES
-    if folder is not None:
-        splits = load_folder(folder, side)
-        return splits, None if others is None else load_others(others, splits.superclasses, side), ()
-    return load_emoji(cache), load_emoji(cache, kind=OTHERS), tuple(style.attribution for style in STYLES)
+        from eas_train.data.source import Source
+    return Source(folder, others, cache, classes, layout)
 
 
 def _print(reports: Sequence[dict[str, Any]]) -> None:
@@ -212,7 +263,7 @@ def _print(reports: Sequence[dict[str, Any]]) -> None:
 
 def _lines(report: dict[str, Any]) -> Iterator[str]:
     for name, value in report.items():
-        if name in ("stage", "fingerprint", "accuracy", "router"):
+        if name in ("stage", "fingerprint", "accuracy", "router", "selector"):
             continue
         if name.startswith("bytes_"):
             value = size(value)

@@ -46,6 +46,8 @@ UNUSED = 0.05
 
 COSTS = ("madds", "latency")
 
+ENCODINGS = ("single-path", "multi-path")
+
 LEVELS = 16
 """Budgets in multiply-adds, between the smallest network and the most that is allowed, that are tried where time,
 energy or memory are bounded: what fits is seen afterwards."""
@@ -67,6 +69,8 @@ class GeneratorSelector:
             [T, gates]: what each gate adds to the expected score of a superclass.
         samples: gate vectors drawn for each request.
         cost: what the budgets stand for: "madds", or the "latency" of a device on the scale of multiply-adds.
+        encoding: what the heads put out: "single-path", a logit for each nested gate (EAS, section 3.2), or
+            "multi-path", a logit for each option, of which a softmax makes probabilities; d is one more for each head.
     """
 
     space: ElasticSpace
@@ -74,6 +78,7 @@ class GeneratorSelector:
     weights: Mapping[str, FloatArray]
     samples: int = 64
     cost: str = "madds"
+    encoding: str = "single-path"
 
     def select(self, requests: Sequence[Request], *, seed: int = 0) -> list[Architecture]:
         """See `Selector.select`; the noise of a seed is the same for every request."""
@@ -163,8 +168,9 @@ class GeneratorSelector:
         steps = np.stack(states, 1)
         deepest = layout.slots // layout.units
         heads = (("depth", steps[:, ::deepest]), ("kernel", steps), ("expansion", steps))
-        z = [(s @ w[f"{name}.weight"].T + w[f"{name}.bias"]).reshape(len(x), -1) for name, s in heads]
-        return _sigmoid(np.concatenate(z, 1))
+        z = [s @ w[f"{name}.weight"].T + w[f"{name}.bias"] for name, s in heads]
+        p = [_sigmoid(logits) if self.encoding == "single-path" else _gate_probabilities(logits) for logits in z]
+        return np.concatenate([gates.reshape(len(x), -1) for gates in p], 1)
 
     def _budget_embedding(self, madds: IntArray) -> FloatArray:
         """Linear interpolation between the embeddings of the two nearest budgets; flat outside the range."""
@@ -203,6 +209,14 @@ def _sigmoid(x: FloatArray) -> FloatArray:
     return 0.5 * (1 + np.tanh(0.5 * x))
 
 
+def _gate_probabilities(logits: FloatArray) -> FloatArray:
+    """Options' logits [..., n] to nested gates' probabilities [..., n - 1]: sampled gate by gate, they give the options
+    that their softmax gives."""
+    p = np.exp(logits - logits.max(-1, keepdims=True))
+    at_least = p[..., ::-1].cumsum(-1)[..., ::-1]
+    return np.asarray(at_least[..., 1:] / np.maximum(at_least[..., :-1], np.finfo(np.float64).tiny))
+
+
 def load(
     space: ElasticSpace, superclasses: int, config: Mapping[str, object], tensors: Mapping[str, np.ndarray]
 ) -> GeneratorSelector:
@@ -210,7 +224,7 @@ def load(
 
     Args:
         config: the bundle's "selector" section: {"kind": "generator", "budgets": [K numbers], "samples": n}, and
-            "cost" where it is not "madds".
+            "cost" where it is not "madds", "encoding" where it is not "single-path".
         tensors: arrays named as in `GeneratorSelector.weights`, of any floating-point type.
 
     Raises:
@@ -232,6 +246,9 @@ def load(
     cost = config.get("cost", "madds")
     if cost not in COSTS:
         raise BundleError(f"a generator's 'cost' is one of {COSTS}; got {reprlib.repr(cost)}")
+    encoding = config.get("encoding", ENCODINGS[0])
+    if encoding not in ENCODINGS:
+        raise BundleError(f"a generator's 'encoding' is one of {ENCODINGS}; got {reprlib.repr(encoding)}")
     depth, hidden = (_columns(tensors, name) for name in ("superclass_embedding", "lstm.hidden"))
     shapes = {
         "superclass_embedding": (superclasses, depth),
@@ -242,11 +259,12 @@ def load(
         "predictor": (superclasses, layout.gates),
     }
     for head, gates in (("depth", layout.depth), ("kernel", layout.kernel), ("expansion", layout.expansion)):
-        shapes |= {f"{head}.weight": (gates, hidden), f"{head}.bias": (gates,)}
+        outputs = gates + (encoding == "multi-path")
+        shapes |= {f"{head}.weight": (outputs, hidden), f"{head}.bias": (outputs,)}
     for name, shape in shapes.items():
         check_tensor(f"the generator's tensor {name!r}", tensors.get(name), shape)
     weights = {name: np.ascontiguousarray(tensors[name], np.float64) for name in shapes}
-    return GeneratorSelector(space, np.asarray(budgets, np.float64), weights, samples, str(cost))
+    return GeneratorSelector(space, np.asarray(budgets, np.float64), weights, samples, str(cost), str(encoding))
 
 
 def _columns(tensors: Mapping[str, np.ndarray], name: str) -> int:

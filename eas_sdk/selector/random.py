@@ -10,16 +10,9 @@ import numpy.typing as npt
 
 from eas_sdk.selector.protocol import Request
 from eas_sdk.space.architecture import Architecture
-from eas_sdk.space.choices import (
-    GateLayout,
-    IntArray,
-    choices_of_gates,
-    decode,
-    effective_gates,
-    encode,
-    gates_of_choices,
-)
+from eas_sdk.space.choices import GateLayout, IntArray, decode, encode
 from eas_sdk.space.elastic import ElasticSpace
+from eas_sdk.space.sample import random_choices
 from eas_sdk.space.tables import madds_range, madds_table
 
 DRAWN = 512
@@ -54,14 +47,12 @@ class RandomSelector:
         return picked
 
     def _drawn(self, seed: tuple[int, ...]) -> IntArray:
-        """[DRAWN + 1, U + 2S]: each has gates that are on with a probability of its own, so that all costs occur."""
+        """[DRAWN + 1, U + 2S], the smallest last."""
         gates = GateLayout.of(self.space).gates
         # Raw words of PCG64 are the same in every numpy release; Generator's methods need not be.
         raw = np.random.PCG64(seed).random_raw(DRAWN * (gates + 1))
         uniform: npt.NDArray[np.float64] = ((raw >> np.uint64(40)) * 2.0**-24).reshape(DRAWN, gates + 1)
-        available = gates_of_choices(self.space, encode(self.space, [self.space.largest]))[0]
-        drawn = choices_of_gates(self.space, effective_gates(self.space, (uniform[:, 1:] < uniform[:, :1]) & available))
-        return np.concatenate([drawn, encode(self.space, [self.space.smallest])])
+        return np.concatenate([random_choices(self.space, uniform), encode(self.space, [self.space.smallest])])
 
 
 def load(

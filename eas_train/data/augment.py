@@ -14,6 +14,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from eas_train.distributed import Share
+
+WHOLE = Share()
+
 
 @dataclass(frozen=True)
 class Augmentation:
@@ -48,18 +52,21 @@ class Augmentation:
                 raise ValueError(f"{field.name} lies between 0 and {most:g}; got {value}")
 
 
-def augment(drawings: Tensor, size: int, settings: Augmentation, generator: torch.Generator) -> Tensor:
+def augment(
+    drawings: Tensor, size: int, settings: Augmentation, generator: torch.Generator, share: Share = WHOLE
+) -> Tensor:
     """Random views of drawings, each composed on a random background.
 
     Args:
         drawings: N x 4 x S x S float32 in [0, 1], RGBA with straight alpha.
         size: side of the result.
         generator: source of all randomness, on the drawings' device.
+        share: which part of a batch these drawings are; they get what they would get in the whole.
 
     Returns:
         N x 3 x size x size in [0, 1].
     """
-    rng = _Rng(generator, drawings.device)
+    rng = _Rng(generator, drawings.device, share)
     alpha = drawings[:, 3:]
     premultiplied = torch.cat([drawings[:, :3] * alpha, alpha], 1)
     premultiplied = _geometry(premultiplied, size, settings, rng)
@@ -70,16 +77,19 @@ def augment(drawings: Tensor, size: int, settings: Augmentation, generator: torc
     return _damage(image, settings, rng).clamp_(0, 1)
 
 
-def blend_partners(drawings: Tensor, partners: Tensor, share: float, generator: torch.Generator) -> Tensor:
+def blend_partners(
+    drawings: Tensor, partners: Tensor, probability: float, generator: torch.Generator, share: Share = WHOLE
+) -> Tensor:
     """Some drawings mixed with another drawing of the same class: an artist between two artists.
 
     Args:
         drawings, partners: N x 4 x S x S RGBA in [0, 1]; `partners[i]` shows the same class as `drawings[i]`.
-        share: probability of a mixture.
+        probability: of a mixture.
+        share: which part of a batch these are.
     """
-    rng = _Rng(generator, drawings.device)
+    rng = _Rng(generator, drawings.device, share)
     n = len(drawings)
-    weight = rng.uniform(n, 1, 1, 1) * rng.chance(share, n)
+    weight = rng.uniform(n, 1, 1, 1) * rng.chance(probability, n)
     alpha, other = drawings[:, 3:], partners[:, 3:]
     mixed_alpha = torch.lerp(alpha, other, weight)
     mixed = torch.lerp(drawings[:, :3] * alpha, partners[:, :3] * other, weight) / mixed_alpha.clamp(min=1e-4)
@@ -87,17 +97,19 @@ def blend_partners(drawings: Tensor, partners: Tensor, share: float, generator: 
 
 
 class _Rng:
-    """Uniform draws on one device from one generator."""
+    """Uniform draws on one device from one generator; the first axis of every shape is that of the batch."""
 
-    def __init__(self, generator: torch.Generator, device: torch.device) -> None:
+    def __init__(self, generator: torch.Generator, device: torch.device, share: Share) -> None:
         self.generator = generator
         self.device = device
+        self.share = share
 
-    def uniform(self, *shape: int) -> Tensor:
-        return torch.rand(*shape, generator=self.generator, device=self.device)
+    def uniform(self, n: int, *shape: int) -> Tensor:
+        whole = torch.rand(n * self.share.size, *shape, generator=self.generator, device=self.device)
+        return self.share.of(whole)
 
-    def around_zero(self, magnitude: float, *shape: int) -> Tensor:
-        return (self.uniform(*shape) * 2 - 1) * magnitude
+    def around_zero(self, magnitude: float, n: int, *shape: int) -> Tensor:
+        return (self.uniform(n, *shape) * 2 - 1) * magnitude
 
     def chance(self, probability: float, n: int) -> Tensor:
         """[n, 1, 1, 1] of zeros and ones."""

@@ -10,6 +10,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -83,6 +84,15 @@ class ImageSet:
         """Side of the images in pixels."""
         return int(self.images.shape[1])
 
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of pixels and labels, in hex."""
+        total = hashlib.sha256()
+        for image in self.images:  # one by one: they may lie on disk
+            total.update(np.ascontiguousarray(image).data)
+        total.update(self.targets.tobytes())
+        return total.hexdigest()
+
 
 @dataclass(frozen=True)
 class Splits:
@@ -116,13 +126,6 @@ def superclass_of_class(superclasses: Sequence[Superclass]) -> npt.NDArray[np.in
     return np.repeat(np.arange(len(sizes), dtype=np.int64), sizes)
 
 
-def digest(images: ImageSet) -> str:
-    """SHA-256 of pixels and labels, in hex."""
-    total = hashlib.sha256(np.ascontiguousarray(images.images).data)
-    total.update(images.targets.tobytes())
-    return total.hexdigest()
-
-
 def subset(images: ImageSet, mask: npt.NDArray[np.bool_]) -> ImageSet:
     """The images where `mask` (bool [N]) is true, over the same classes.
 
@@ -141,6 +144,17 @@ def subset(images: ImageSet, mask: npt.NDArray[np.bool_]) -> ImageSet:
         tuple(images.sources[i] for i in chosen),
         tuple(images.names[i] for i in chosen),
     )
+
+
+def first_of_each(splits: Splits, count: int) -> Splits:
+    """At most `count` images of each class in each split: enough to see that a training runs."""
+    parts = []
+    for part in (splits.train, splits.validation, splits.test):
+        kept = np.zeros(len(part), np.bool_)
+        for target in range(len(part.classes)):
+            kept[np.flatnonzero(part.targets == target)[:count]] = True
+        parts.append(subset(part, kept))
+    return Splits(*parts)
 
 
 def concatenate(parts: Sequence[ImageSet]) -> ImageSet:

@@ -8,7 +8,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from eas_sdk.bank.bundle import EPSILON
 from eas_sdk.graph.nodes import INPUT, Add, Conv2d, DepthwiseConv2d, GlobalMean, Linear, Multiply, Normalize
 from eas_sdk.space.choices import GateLayout
 from eas_sdk.space.elastic import ElasticSpace
@@ -16,6 +15,7 @@ from eas_sdk.space.structure import squeeze_width
 from eas_sdk.space.tables import SumTable
 from eas_train.statistics.model import StatisticsModel
 from eas_train.supernet.model import Supernet, activate
+from eas_train.supernet.norm import normalised
 
 
 def sample_gates(logits: Tensor, temperature: float, generator: torch.Generator | None = None) -> Tensor:
@@ -54,17 +54,21 @@ class Shells:
         """From one gate vector [gates]."""
         layout = GateLayout.of(space)
         a, b = layout.units * layout.depth, layout.units * layout.depth + layout.slots * layout.kernel
-        depth = _one_hot(gates[:a].view(layout.units, layout.depth))
+        return cls.of_choices(
+            space,
+            _one_hot(gates[:a].view(layout.units, layout.depth)),
+            _one_hot(gates[a:b].view(layout.slots, layout.kernel)),
+            _one_hot(gates[b:].view(layout.slots, layout.expansion)),
+        )
+
+    @classmethod
+    def of_choices(cls, space: ElasticSpace, depth: Tensor, kernel: Tensor, expansion: Tensor) -> Shells:
+        """From choices, one-hot or (multi-path) shares that sum to 1: [U, depths], [S, kernels], [S, expansions]."""
         # deep[u, i] is 1 when unit u has at least depths[i] blocks.
         deep = torch.cat([torch.ones_like(depth[:, :1]), _reached(depth)], 1)
         rank = [sum(d <= block for d in space.depths) for block in range(space.depths[-1])]
         present = torch.stack([deep[:, r] for r in rank], 1)
-        return cls(
-            depth,
-            _one_hot(gates[a:b].view(layout.slots, layout.kernel)),
-            _one_hot(gates[b:].view(layout.slots, layout.expansion)),
-            present.flatten(),
-        )
+        return cls(depth, kernel, expansion, present.flatten())
 
 
 def _one_hot(gates: Tensor) -> Tensor:
@@ -103,7 +107,7 @@ def gated_forward(net: Supernet, images: Tensor, shells: Shells, statistics: Sta
     for i, node in enumerate(nodes):
         x = made[node.inputs[0]]
         prefix, _, layer = node.name.rpartition(".")
-        slot = _slot(prefix, deepest)
+        slot = slot_of(prefix, deepest)
         gates = present_gates if slot is None else shells.effective_gates(slot)
         if slot is not None and layer == "expand":
             entered[prefix] = x
@@ -141,7 +145,7 @@ def gated_forward(net: Supernet, images: Tensor, shells: Shells, statistics: Sta
     return made[nodes[-1].name]
 
 
-def _slot(prefix: str, deepest: int) -> int | None:
+def slot_of(prefix: str, deepest: int) -> int | None:
     """Slot of an elastic block's nodes ("unit2.block1" -> 2 x deepest + 1), None for fixed layers."""
     if not prefix.startswith("unit"):
         return None
@@ -176,6 +180,4 @@ def _channel_mask(space: ElasticSpace, shells: Shells, slot: int, *, squeezed: b
 def _normalise(net: Supernet, name: str, y: Tensor, statistics: StatisticsModel, gates: Tensor) -> Tensor:
     # With hard gates these are the sub-network's statistics; the gradient sees how another gate would change them.
     mean, variance = statistics.layers[name].at(gates).unbind()
-    scale = net.tensor(f"{name}.gamma") * torch.rsqrt(variance + EPSILON)
-    shift = net.tensor(f"{name}.beta") - mean * scale
-    return y * scale.view(1, -1, 1, 1) + shift.view(1, -1, 1, 1)
+    return normalised(y, mean, variance, net.tensor(f"{name}.gamma"), net.tensor(f"{name}.beta"))

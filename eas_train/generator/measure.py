@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -59,30 +60,34 @@ def measure(
     cache: Path,
     *,
     fingerprint: str,
-) -> npt.NDArray[np.float64]:
-    """Scores [N, D] of sub-networks (see `drawing_scores`); `cache` keeps what was measured.
+) -> tuple[npt.NDArray[np.float64], float]:
+    """Scores [N, D] of sub-networks (see `drawing_scores`), and the seconds that took; `cache` keeps what was measured.
 
     Raises:
         TrainingError: the cache is damaged or belongs to another training.
     """
-    known = _read(cache, fingerprint) if cache.exists() else {}
+    cache.parent.mkdir(parents=True, exist_ok=True)
+    known, before = _read(cache, fingerprint) if cache.exists() else ({}, 0.0)
+    began = time.perf_counter() - before
     missing = [a for a in dict.fromkeys(architectures) if str(a) not in known]
     with progress("measuring sub-networks", len(missing)) as update:
         for i, architecture in enumerate(missing, 1):
             logits = logits_of(net, architecture, shown.images, statistics.norm(architecture))
             known[str(architecture)] = [round(v, 4) for v in drawing_scores(logits, shown, superclass_of)]
             if i % 20 == 0 or i == len(missing):
-                write_atomically(cache, [json.dumps({"fingerprint": fingerprint, "scores": known}).encode()])
+                before = time.perf_counter() - began
+                state = {"fingerprint": fingerprint, "seconds": before, "scores": known}
+                write_atomically(cache, [json.dumps(state).encode()])
             update(i, "")
-    return np.array([known[str(a)] for a in architectures])
+    return np.array([known[str(a)] for a in architectures]), before
 
 
-def _read(cache: Path, fingerprint: str) -> dict[str, list[float]]:
+def _read(cache: Path, fingerprint: str) -> tuple[dict[str, list[float]], float]:
     try:
         data = json.loads(cache.read_bytes())
-        owner, scores = data["fingerprint"], data["scores"]
+        owner, scores, seconds = data["fingerprint"], data["scores"], data["seconds"]
     except (ValueError, KeyError, TypeError) as error:
         raise TrainingError(f"{cache} is damaged ({error!r}); delete it to measure afresh") from error
     if owner != fingerprint:
         raise TrainingError(f"{cache} belongs to another training; delete it to measure afresh")
-    return dict(scores)
+    return dict(scores), float(seconds)

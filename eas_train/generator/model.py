@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import torch
 from torch import Tensor, nn
 
@@ -13,38 +15,49 @@ class ArchitectureGenerator(nn.Module):
     """An LSTM over the block slots with a fully connected head each for depth, kernel and expansion.
 
     Args:
-        superclasses: how many have an embedding.
+        superclasses: how many have an embedding; with one, all share it.
         budgets: [K] multiply-adds, ascending, evenly spaced over [B_L, B_H]: each has an embedding.
         embedding: length of either embedding (32 in the paper).
         hidden: state of the LSTM.
+        encoding: what is put out: a logit for each nested gate ("single-path"), or for each option ("multi-path").
     """
 
     budgets: Tensor
 
     def __init__(
-        self, space: ElasticSpace, superclasses: int, budgets: Tensor, embedding: int = 32, hidden: int = 64
+        self,
+        space: ElasticSpace,
+        superclasses: int,
+        budgets: Tensor,
+        embedding: int = 32,
+        hidden: int = 64,
+        encoding: Literal["single-path", "multi-path"] = "single-path",
     ) -> None:
         super().__init__()
-        self.layout = GateLayout.of(space)
+        self.layout = layout = GateLayout.of(space)
+        self.encoding = encoding
         self.register_buffer("budgets", budgets.double())
         self.superclass_embedding = nn.Embedding(superclasses, embedding)
         self.budget_embedding = nn.Embedding(len(budgets), embedding)
         self.lstm = nn.LSTM(2 * embedding, hidden, batch_first=True)
-        self.depth = nn.Linear(hidden, self.layout.depth)
-        self.kernel = nn.Linear(hidden, self.layout.kernel)
-        self.expansion = nn.Linear(hidden, self.layout.expansion)
+        more = encoding == "multi-path"
+        self.depth = nn.Linear(hidden, layout.depth + more)
+        self.kernel = nn.Linear(hidden, layout.kernel + more)
+        self.expansion = nn.Linear(hidden, layout.expansion + more)
 
     def forward(self, superclasses: Tensor, madds: Tensor) -> Tensor:
-        """Logits z of the gates (before the sigmoid of Eq. 8).
+        """Logits z of the gates (before the sigmoid of Eq. 8), or of the options (before a softmax).
 
         Args:
             superclasses: [M] int64.
             madds: [M] budgets in multiply-adds.
 
         Returns:
-            [M, gates], laid out as `eas_sdk.space.choices` says.
+            [M, gates], laid out as `eas_sdk.space.choices` says, each choice one longer where there are options.
         """
-        x = torch.cat([self.superclass_embedding(superclasses), self._interpolated(madds)], 1)
+        shared = self.superclass_embedding.num_embeddings == 1
+        known = self.superclass_embedding(torch.zeros_like(superclasses) if shared else superclasses)
+        x = torch.cat([known, self._interpolated(madds)], 1)
         steps, _ = self.lstm(x.unsqueeze(1).expand(-1, self.layout.slots, -1))
         firsts = steps[:, :: self.layout.slots // self.layout.units]
         heads = (self.depth(firsts), self.kernel(steps), self.expansion(steps))
@@ -58,10 +71,10 @@ class ArchitectureGenerator(nn.Module):
         t = (clamped - budgets[high - 1]) / (budgets[high] - budgets[high - 1])
         return torch.lerp(self.budget_embedding(high - 1), self.budget_embedding(high), t.float().unsqueeze(1))
 
-    def export(self) -> dict[str, Tensor]:
-        """Weights by the names that the runtime reads (`eas_sdk.selector.generator`)."""
+    def export(self, superclasses: int) -> dict[str, Tensor]:
+        """Weights by the names that the runtime reads (`eas_sdk.selector.generator`), for so many superclasses."""
         made: dict[str, Tensor] = {
-            "superclass_embedding": self.superclass_embedding.weight,
+            "superclass_embedding": self.superclass_embedding.weight.expand(superclasses, -1),
             "budget_embedding": self.budget_embedding.weight,
             "lstm.input": self.lstm.get_parameter("weight_ih_l0"),
             "lstm.hidden": self.lstm.get_parameter("weight_hh_l0"),
@@ -69,4 +82,4 @@ class ArchitectureGenerator(nn.Module):
         }
         for name, head in (("depth", self.depth), ("kernel", self.kernel), ("expansion", self.expansion)):
             made |= {f"{name}.weight": head.weight, f"{name}.bias": head.bias}
-        return {name: tensor.detach().float().cpu() for name, tensor in made.items()}
+        return {name: tensor.detach().float().cpu().contiguous() for name, tensor in made.items()}

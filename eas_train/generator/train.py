@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import json
 import math
+import time
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -23,7 +26,7 @@ from eas_train.data.imageset import ImageSet, superclass_of_class
 from eas_train.generator.cost import cost_table
 from eas_train.generator.gates import Shells, expected_cost, gated_forward, sample_gates
 from eas_train.generator.model import ArchitectureGenerator
-from eas_train.generator.predictor import Predictor
+from eas_train.generator.paths import mixed_forward, sample_paths
 from eas_train.progress import progress
 from eas_train.recipe import GeneratorRecipe
 from eas_train.statistics.model import StatisticsModel
@@ -43,25 +46,32 @@ def new_generator(recipe: GeneratorRecipe, net: Supernet, superclass_sizes: list
     low, high = madds_table(space).total(space, encode(space, [space.smallest, space.largest]), classes).tolist()
     torch.manual_seed(recipe.seed)
     budgets = torch.linspace(low, high, recipe.budgets, dtype=torch.float64)
-    return ArchitectureGenerator(space, len(superclass_sizes), budgets, recipe.embedding, recipe.hidden)
+    embeddings = len(superclass_sizes) if recipe.conditioned else 1
+    return ArchitectureGenerator(space, embeddings, budgets, recipe.embedding, recipe.hidden, recipe.encoding)
 
 
 def train_generator(
     recipe: GeneratorRecipe,
     net: Supernet,
     statistics: StatisticsModel,
-    predictor: Predictor,
+    worth: npt.NDArray[np.float64],
     data: ImageSet,
     folder: Path,
     *,
     fingerprint: str,
-) -> ArchitectureGenerator:
+) -> tuple[ArchitectureGenerator, float]:
     """Train, or go on training, the generator; the checkpoint and a log are kept in `folder`.
 
     Each step draws superclasses and budgets, samples one architecture for each, and follows Eq. 4: the
     cross-entropy over the superclass's own classes plus lambda times the squared distance from the budget,
     the latter in units in which the range of budgets is 400, as in the paper. The learning rate falls to zero
     along a cosine.
+
+    Args:
+        worth: [T, gates], what each gate adds to the score of a superclass, where that is the objective.
+
+    Returns:
+        The generator, and the seconds that its steps took.
 
     Raises:
         TrainingError: the checkpoint belongs to another training, or the loss is no longer finite.
@@ -75,30 +85,33 @@ def train_generator(
     generator = new_generator(recipe, net, sizes).to(device)
     optimizer = torch.optim.Adam(generator.parameters(), lr=recipe.learning_rate)
     state = checkpoint.load(folder / CHECKPOINT, recipe=fingerprint)
-    step = 0
+    step, before = 0, 0.0
     if state is not None:
         generator.load_state_dict(state["generator"])
         optimizer.load_state_dict(state["optimizer"])
-        step = state["step"]
+        step, before = state["step"], state["seconds"]
+    began = time.perf_counter() - before
     images = torch.from_numpy(data.images.copy()).permute(0, 3, 1, 2).to(device)
     targets = torch.from_numpy(data.targets).to(device)
     superclass_of = torch.from_numpy(superclass_of_class(data.superclasses)).to(device)
     members = [torch.nonzero(superclass_of[targets] == t).flatten() for t in range(len(sizes))]
-    worth = torch.from_numpy(predictor.weights).float().to(device)
+    scores = torch.from_numpy(worth.astype(np.float32)).to(device)
 
     def request_loss(rng: torch.Generator) -> tuple[Tensor, Tensor]:
         """The loss and the signed distance from the budget (in the paper's units) of one random request."""
         t = int(torch.randint(len(sizes), (), generator=rng, device=device))
         shells, miss = _draw(recipe, generator, net, t, costs[t], sizes[t], rng)
         if recipe.objective == "predictor":
-            return -recipe.score_weight * (worth[t] @ shells.effective_gates()), miss
+            return -recipe.score_weight * (scores[t] @ shells.effective_gates()), miss
         picked = members[t][torch.randint(len(members[t]), (recipe.batch_size,), generator=rng, device=device)]
         batch = augment(
             images[picked].float().div_(255), recipe.image_size or net.space.input_size, recipe.augmentation, rng
         )
-        out = gated_forward(net, batch.contiguous(memory_format=torch.channels_last), shells, statistics)
+        forward = gated_forward if recipe.encoding == "single-path" else mixed_forward
+        out = forward(net, batch.contiguous(memory_format=torch.channels_last), shells, statistics)
         return cross_entropy(out, targets[picked], (superclass_of == t).expand(len(picked), -1)), miss
 
+    start = step
     with progress("generator", recipe.steps, step) as update:
         while step < recipe.steps:
             for group in optimizer.param_groups:
@@ -133,10 +146,11 @@ def train_generator(
                         "generator": generator.state_dict(),
                         "optimizer": optimizer.state_dict(),
                         "step": step,
+                        "seconds": time.perf_counter() - began,
                     },
                 )
             update(step, f"{recipe.objective} {total:.3f}, {distance:.1f} from the budget")
-    return generator.eval()
+    return generator.eval(), before if step == start else time.perf_counter() - began
 
 
 def _draw(
@@ -153,5 +167,8 @@ def _draw(
     low, high = float(generator.budgets[0]), float(generator.budgets[-1])
     budget = low + (high - low) * torch.rand(1, generator=rng, device=device).double()
     logits = generator(torch.tensor([superclass], device=device), budget)[0]
-    shells = Shells.of(net.space, sample_gates(logits, recipe.temperature, rng))
+    if recipe.encoding == "single-path":
+        shells = Shells.of(net.space, sample_gates(logits, recipe.temperature, rng))
+    else:
+        shells = sample_paths(net.space, logits, recipe.temperature, rng)
     return shells, (expected_cost(cost, shells, classes) - budget[0].float()) * (PAPER_RANGE / (high - low))

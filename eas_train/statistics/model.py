@@ -85,10 +85,12 @@ class Observations:
     Attributes:
         gates: [N, gates] effective gates of each sub-network.
         layers: node name -> [N, 2, C] mean and variance; NaN where a sub-network lacks the channel.
+        seconds: how long the recording took.
     """
 
     gates: Tensor
     layers: Mapping[str, Tensor]
+    seconds: float = 0.0
 
 
 def observe(
@@ -114,8 +116,8 @@ def observe(
     rng = random.Random(seed)
     architectures = [net.space.largest, *(draw_architecture(rng) for _ in range(networks - 1))]
     state = checkpoint.load(cache, recipe=fingerprint) if cache else None
-    done, layers = (state["done"], state["layers"]) if state else (0, {})
-    saved = time.monotonic()
+    done, layers, before = (state["done"], state["layers"], state["seconds"]) if state else (0, {}, 0.0)
+    began = saved = time.monotonic()
     with progress("statistics", networks, done) as update:
         for i in range(done, networks):
             for name, row in calibrate(net, architectures[i], draw_images(seed * 100_003 + i)).items():
@@ -123,13 +125,14 @@ def observe(
                     layers[name] = torch.full((networks, *row.shape), torch.nan)
                 layers[name][i, :, : row.shape[1]] = row.cpu()
             if cache and time.monotonic() - saved >= SAVE_EVERY_S:
-                checkpoint.save(cache, {"recipe": fingerprint, "done": i + 1, "layers": layers})
+                elapsed = before + time.monotonic() - began
+                checkpoint.save(cache, {"recipe": fingerprint, "done": i + 1, "layers": layers, "seconds": elapsed})
                 saved = time.monotonic()
             update(i + 1, "")
     if cache:
         cache.unlink(missing_ok=True)
     gates = gates_of_choices(net.space, encode(net.space, architectures))
-    return Observations(torch.from_numpy(gates).float(), layers)
+    return Observations(torch.from_numpy(gates).float(), layers, before + time.monotonic() - began)
 
 
 def fit(

@@ -91,10 +91,11 @@ class Supernet(nn.Module):
         nodes = self.nodes(architecture)
         made: dict[str, Tensor] = {INPUT: images}
         for node in nodes:
-            made[node.name] = self._evaluate(node, [made[name] for name in node.inputs], norm)
+            made[node.name] = self.evaluate(node, [made[name] for name in node.inputs], norm)
         return made[nodes[-1].name]
 
-    def _evaluate(self, node: Node, inputs: list[Tensor], norm: Norm) -> Tensor:
+    def evaluate(self, node: Node, inputs: list[Tensor], norm: Norm) -> Tensor:
+        """The output of one node of `nodes`."""
         x = inputs[0]
         match node:
             case Normalize():

@@ -51,6 +51,12 @@ class Recorder:
         return {name: (total / self.seen[name]).float() for name, total in self.sums.items()}
 
 
+def normalised(x: Tensor, mean: Tensor, variance: Tensor, gamma: Tensor, beta: Tensor) -> Tensor:
+    """Batch-norm with given statistics [C], as `FixedStatistics`, and differentiable in them."""
+    scale = gamma * torch.rsqrt(variance + EPSILON)
+    return x * scale.view(1, -1, 1, 1) + (beta - mean * scale).view(1, -1, 1, 1)
+
+
 @dataclass(frozen=True)
 class FixedStatistics:
     """Normalises with given statistics: `lookup(name)` -> [2, C] (mean, variance), of which a prefix is used."""

@@ -11,11 +11,15 @@ import json
 import math
 import random
 import time
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
+from torch.nn.parallel import DistributedDataParallel
 
 from eas_sdk.errors import TrainingError
 from eas_sdk.space.architecture import Architecture, Block
@@ -23,6 +27,7 @@ from eas_sdk.space.elastic import ElasticSpace
 from eas_train import checkpoint
 from eas_train.data.augment import augment, blend_partners
 from eas_train.data.imageset import ImageSet, superclass_of_class
+from eas_train.distributed import Share, WholeBatchStatistics, share
 from eas_train.progress import progress
 from eas_train.recipe import Phase, SupernetRecipe
 from eas_train.supernet.loss import cross_entropy, distillation, superclass_mask
@@ -35,10 +40,10 @@ LOG = "supernet.jsonl"
 
 @dataclass(frozen=True)
 class TrainingData:
-    """The training drawings on the training device, and the class structure."""
+    """The training drawings, which stay where they are, and the class structure on the training device."""
 
-    images: Tensor
-    """N x 4 x S x S uint8."""
+    images: npt.NDArray[np.uint8]
+    """N x S x S x 4; may be a memmap."""
     targets: Tensor
     """N, class indices."""
     superclass_of: Tensor
@@ -46,36 +51,62 @@ class TrainingData:
 
     @classmethod
     def from_set(cls, data: ImageSet, device: torch.device) -> TrainingData:
-        images = torch.from_numpy(data.images.copy()).permute(0, 3, 1, 2).contiguous()
         return cls(
-            images.to(device),
+            data.images,
             torch.from_numpy(data.targets).to(device),
             torch.from_numpy(superclass_of_class(data.superclasses)).to(device),
         )
 
+    def drawings(self, index: Tensor) -> Tensor:
+        """n x 4 x S x S in [0, 1] on the device."""
+        chosen = torch.from_numpy(self.images[index.cpu().numpy()]).to(self.targets.device)
+        return chosen.permute(0, 3, 1, 2).float().div_(255)
 
-def train_supernet(recipe: SupernetRecipe, data: ImageSet, folder: Path, device: torch.device) -> Supernet:
+
+def train_supernet(
+    recipe: SupernetRecipe, data: ImageSet, folder: Path, device: torch.device, *, teacher: Path | None = None
+) -> Supernet:
     """Train, or go on training, the supernet of `recipe`; checkpoints and a log are kept in `folder`.
 
+    Processes that joined (see distributed.py) share every batch; the first of them writes.
+
+    Args:
+        teacher: the folder of a finished training of `recipe.teacher()`, whose result this one begins with.
+
     Raises:
-        TrainingError: the checkpoint belongs to another recipe or data set, or the loss is no longer finite.
+        TrainingError: the checkpoint belongs to another recipe or data set, the loss is no longer finite, or a batch
+            cannot be shared evenly.
     """
+    part = share()
+    if recipe.batch_size % part.size:
+        raise TrainingError(
+            f"batch_size must be a multiple of the {part.size} processes that share it; got {recipe.batch_size}"
+        )
     torch.manual_seed(recipe.seed)
     net = _new_supernet(recipe, data, device)
     optimizer = sgd(net, momentum=recipe.momentum, weight_decay=recipe.weight_decay)
     fingerprint = recipe.fingerprint(data)
     state = checkpoint.load(folder / CHECKPOINT, recipe=fingerprint)
-    step = 0
+    first = recipe.teacher()
+    if state is None and teacher is not None and first is not None:
+        state = checkpoint.load(teacher / CHECKPOINT, recipe=first.fingerprint(data))
+    step, before = 0, 0.0
     if state is not None:
         net.load_state_dict(state["net"])
         optimizer.load_state_dict(state["optimizer"])
-        step = state["step"]
+        step, before = state["step"], state["seconds"]
     training = TrainingData.from_set(data, device)
     total = recipe.total_steps
-    saved = time.monotonic()
+    began = saved = time.monotonic()
     net.train()
+    # Sub-networks leave weights unused; what several of them accumulate is reduced with the last one's gradients.
+    model: Supernet | DistributedDataParallel = net
+    if part.size > 1:
+        model = DistributedDataParallel(net, find_unused_parameters=True, broadcast_buffers=False)
 
     def save() -> None:
+        if part.rank > 0:
+            return
         checkpoint.save(
             folder / CHECKPOINT,
             {
@@ -83,10 +114,11 @@ def train_supernet(recipe: SupernetRecipe, data: ImageSet, folder: Path, device:
                 "net": net.state_dict(),
                 "optimizer": optimizer.state_dict(),
                 "step": step,
+                "seconds": before + time.monotonic() - began,
             },
         )
 
-    with progress("supernet", total, step) as update:
+    with progress("supernet", total, step, shown=part.rank == 0) as update:
         while step < total:
             phase, at = recipe.phase_at(step)
             if at == 0 and phase.sort_channels:
@@ -94,9 +126,9 @@ def train_supernet(recipe: SupernetRecipe, data: ImageSet, folder: Path, device:
                 optimizer.state.clear()
             for group in optimizer.param_groups:
                 group["lr"] = learning_rate(phase, at)
-            losses = _step(net, optimizer, phase, training, recipe, step)
+            losses = _step(model, net.space, optimizer, phase, training, recipe, step, part)
             step += 1
-            if step % 20 == 0:
+            if step % 20 == 0 and part.rank == 0:
                 _log(folder / LOG, step, phase.name, losses)
             if time.monotonic() - saved >= recipe.checkpoint_every_s or step == total:
                 save()
@@ -158,57 +190,64 @@ def phase_architectures(space: ElasticSpace, phase: Phase, rng: random.Random) -
 
 
 def _step(
-    net: Supernet,
+    model: Supernet | DistributedDataParallel,
+    space: ElasticSpace,
     optimizer: torch.optim.Optimizer,
     phase: Phase,
     data: TrainingData,
     recipe: SupernetRecipe,
     step: int,
+    part: Share,
 ) -> list[float]:
     """One optimiser step; the losses of its sub-networks, in order.
 
     Raises:
         TrainingError: a loss or the gradient is not finite; the weights are left as they were.
     """
-    device = data.images.device
+    device = data.targets.device
     seed = recipe.seed * 1_000_003 + step
     rng = random.Random(seed)
-    torch.manual_seed(seed)
+    torch.manual_seed(seed + part.rank * 2**40)  # of the dropout before the classifier alone
     generator = torch.Generator(device).manual_seed(seed)
     index = _batch(len(data.targets), recipe.batch_size, recipe.seed, step).to(device)
-    drawings = data.images[index].float().div_(255)
     targets = data.targets[index]
-    partners = data.images[same_kind(data.targets, targets, generator)].float().div_(255)
-    drawings = blend_partners(drawings, partners, recipe.augmentation.p_blend, generator)
-    images = augment(drawings, phase.image_size or net.space.input_size, recipe.augmentation, generator)
+    drawings = data.drawings(part.of(index))
+    if recipe.augmentation.p_blend:
+        partners = data.drawings(part.of(same_kind(data.targets, targets, generator)))
+        drawings = blend_partners(drawings, partners, recipe.augmentation.p_blend, generator, part)
+    images = augment(drawings, phase.image_size or space.input_size, recipe.augmentation, generator, part)
     images = images.contiguous(memory_format=torch.channels_last)
-    mask = superclass_mask(targets, data.superclass_of, phase.superclass_dropout, generator)
+    mask = part.of(superclass_mask(targets, data.superclass_of, phase.superclass_dropout, generator))
+    targets = part.of(targets)
+    norm = None if part.size == 1 else WholeBatchStatistics()
 
     def forward(architecture: Architecture) -> Tensor:
         mixed = recipe.mixed_precision and device.type == "cuda"
         with torch.autocast(device.type, torch.bfloat16, enabled=mixed):
-            logits: Tensor = net(images, architecture)
+            logits: Tensor = model(images, architecture, norm)
         return logits
 
-    architectures = phase_architectures(net.space, phase, rng)
+    architectures = phase_architectures(space, phase, rng)
     teacher: Tensor | None = None
-    if phase.distillation and architectures[0] != net.space.largest:
+    if phase.distillation and architectures[0] != space.largest:
         with torch.no_grad():
-            teacher = forward(net.space.largest)
+            teacher = forward(space.largest)
     losses = []
-    for architecture in architectures:
-        logits = forward(architecture)
-        loss = cross_entropy(logits, targets, mask, smoothing=recipe.label_smoothing)
-        if architecture == net.space.largest:
-            teacher = logits.detach()
-        elif phase.distillation and teacher is not None:
-            loss = torch.lerp(loss, distillation(logits, teacher, mask), phase.distillation)
-        loss.backward()
-        losses.append(float(loss.detach()))
-    norm = float(torch.nn.utils.clip_grad_norm_(net.parameters(), recipe.clip_norm))
-    if not math.isfinite(sum(losses) + norm):
+    for i, architecture in enumerate(architectures):
+        last = i == len(architectures) - 1
+        with model.no_sync() if isinstance(model, DistributedDataParallel) and not last else nullcontext():
+            logits = forward(architecture)
+            loss = cross_entropy(logits, targets, mask, smoothing=recipe.label_smoothing)
+            if architecture == space.largest:
+                teacher = logits.detach()
+            elif phase.distillation and teacher is not None:
+                loss = torch.lerp(loss, distillation(logits, teacher, mask), phase.distillation)
+            loss.backward()
+        losses.append(part.mean(float(loss.detach())))
+    gradient = float(torch.nn.utils.clip_grad_norm_(model.parameters(), recipe.clip_norm))
+    if not math.isfinite(sum(losses) + gradient):
         raise TrainingError(
-            f"losses {losses} and gradient norm {norm} must stay finite; they do not at step {step}. Lower "
+            f"losses {losses} and gradient norm {gradient} must stay finite; they do not at step {step}. Lower "
             f"the learning rate of phase {phase.name!r} ({phase.learning_rate}); the last checkpoint is kept"
         )
     optimizer.step()

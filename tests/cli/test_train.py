@@ -92,6 +92,8 @@ def test_train_makes_a_bundle_that_the_other_commands_take(eas, recipe: Path, tr
         (["--recipe", "{tmp}/missing.toml"], ["missing.toml"]),
         (["--data", "{tmp}/missing"], ["missing", "folder"]),
         (["--data", "{tmp}", "--cache", "{tmp}"], ["--data", "--cache"]),
+        (["--classes", "car-20"], ["--classes", "--data"]),
+        (["--data", "{tmp}", "--classes", "car-20"], ["cars_meta.mat", "missing"]),
         (["--attribution", "me"], ["--attribution", "--data"]),
         (["--cache", "{tmp}/empty"], ["empty", "`eas data`"]),
     ],
@@ -112,6 +114,30 @@ def test_a_recipe_with_a_wrong_field_is_told_in_one_line(eas, recipe: Path, tmp_
     assert result.exit_code == 2
     assert len(result.stderr.splitlines()) == 1
     assert "batch_sise" in result.stderr
+
+
+def test_the_papers_recipe_runs_dry_on_a_folder_of_imagenets_layout(eas, tmp_path: Path) -> None:
+    from eas_train.data.class_lists import read_list
+
+    rng = np.random.default_rng(0)
+    for listed in read_list("imagenet-10").classes:
+        for split, count in (("train", 3), ("val", 1)):
+            folder = tmp_path / "ILSVRC2012" / split / listed.id
+            folder.mkdir(parents=True)
+            for i in range(count):
+                image = Image.fromarray(rng.integers(0, 256, (24, 32, 3), dtype=np.uint8))
+                image.save(folder / f"{listed.id}_{i}.JPEG", "JPEG")
+    out = tmp_path / "out"
+    arguments = ("--recipe", "imagenet-10", "--classes", "imagenet-10", "--data", tmp_path / "ILSVRC2012")
+    result = eas("train", *arguments, "--dry-run", "--out", out, "--device", "cpu", "--json")
+    assert result.exit_code == 0, result.output
+    runtime = eas_sdk.load(out / "bundle.safetensors")
+    assert runtime.bundle.name == "imagenet-10-dry-run"
+    assert runtime.tasks == ("Dog", "Bird", "Insect", "Monkey", "Car", "Cat", "Truck", "Fruit", "Fungus", "Boat")
+    assert runtime.bundle.space.input_size == 224
+    assert runtime.labels("Cat") == ("Leopard", "Snow leopard", "Jaguar", "Lion", "Cougar", "Lynx")
+    report = json.loads(result.stdout)["stages"]
+    assert report[0] == {"stage": "supernet", "steps": 12}  # two of the teacher and of each of five phases
 
 
 def test_cuda_must_be_there(eas, tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ def test_probabilities_equal_those_of_the_torch_module(space: ElasticSpace) -> N
     with torch.no_grad():
         for parameter in made.parameters():
             parameter.mul_(4)  # away from the initial state, in which all probabilities are near one half
-    tensors = {name: tensor.numpy() for name, tensor in made.export().items()}
+    tensors = {name: tensor.numpy() for name, tensor in made.export(4).items()}
     tensors["predictor"] = np.zeros((4, GateLayout.of(space).gates), np.float32)
     selector = load(space, 4, {"budgets": made.budgets.tolist(), "samples": 1}, tensors)
     knots = made.budgets.numpy()

@@ -39,7 +39,6 @@ from eas_sdk.space.tables import madds_table  # noqa: E402
 from eas_train.generator.cost import cost_table  # noqa: E402
 from eas_train.generator.gates import Shells, expected_cost  # noqa: E402
 from eas_train.generator.model import ArchitectureGenerator  # noqa: E402
-from eas_train.generator.predictor import Predictor  # noqa: E402
 from eas_train.generator.train import new_generator, train_generator  # noqa: E402
 from eas_train.recipe import GeneratorRecipe  # noqa: E402
 from eas_train.statistics.model import StatisticsModel  # noqa: E402
@@ -62,7 +61,7 @@ def random_generator(space: ElasticSpace, superclasses: int = 3) -> Architecture
 def test_torch_and_numpy_give_the_same_probabilities(name: str) -> None:
     space = SPACES[name]
     generator = random_generator(space)
-    tensors = {key: tensor.numpy() for key, tensor in generator.export().items()}
+    tensors = {key: tensor.numpy() for key, tensor in generator.export(3).items()}
     tensors["predictor"] = np.zeros((3, generator.layout.gates), np.float32)
     twin = load(space, 3, {"budgets": generator.budgets.tolist(), "samples": 4}, tensors)
     superclasses = np.arange(40) % 3
@@ -128,7 +127,7 @@ RECIPE = GeneratorRecipe(
 )
 
 
-FLAT = Predictor(np.zeros((2, GateLayout.of(TINY).gates)), np.zeros(2), 0.0, 0.0, 1.0, 1.0)
+FLAT = np.zeros((2, GateLayout.of(TINY).gates))
 """No preference."""
 
 
@@ -145,7 +144,7 @@ def statistics(net: Supernet) -> StatisticsModel:
 @pytest.fixture(scope="module")
 def train(net: Supernet, statistics: StatisticsModel) -> Callable[..., ArchitectureGenerator]:
     def run(folder: Path, recipe: GeneratorRecipe = RECIPE, fingerprint: str = "a") -> ArchitectureGenerator:
-        return train_generator(recipe, net, statistics, FLAT, drawings(4, 1), folder, fingerprint=fingerprint)
+        return train_generator(recipe, net, statistics, FLAT, drawings(4, 1), folder, fingerprint=fingerprint)[0]
 
     return run
 
@@ -204,9 +203,9 @@ def test_it_learns_what_the_predictor_prefers(net: Supernet, statistics: Statist
     for t, sign in ((0, 1.0), (1, -1.0)):
         weights[t, kernel], weights[t, expansion] = sign, -sign
     recipe = RECIPE.model_copy(update={"steps": 150, "learning_rate": 0.03, "objective": "predictor"})
-    predictor = Predictor(weights, np.zeros(2), 0.0, 0.0, 1.0, 1.0)
     data = drawings(4, 1)
-    generator = train_generator(recipe, net, statistics, predictor, data, tmp_path, fingerprint="a")
+    generator, seconds = train_generator(recipe, net, statistics, weights, data, tmp_path, fingerprint="a")
+    assert seconds > 0
     budget = generator.budgets.mean().repeat(2)
     with torch.no_grad():
         on = torch.sigmoid(generator(torch.tensor([0, 1]), budget)).numpy()

@@ -41,6 +41,7 @@ from eas_train.recipe import (  # noqa: E402
     PredictorRecipe,
     Recipe,
     RouterRecipe,
+    SearchRecipe,
     StatisticsRecipe,
 )
 
@@ -138,7 +139,8 @@ def test_the_report_has_the_accuracies_of_every_budget(folder: Path, report: dic
         assert row["test_top1"] == pytest.approx(np.mean(list(by_superclass.values())), abs=1e-3)
         assert 0 <= row["validation_top1"] <= 1
     assert table[-1]["test_top1"] > 0.7
-    assert -1 <= report["predictor_rank_correlation"] <= 1
+    assert report["selector"]["way"] == "generator"
+    assert -1 <= report["selector"]["predictor_rank_correlation"] <= 1
     assert report["bytes_float32"] > report["bytes_float16"] >= report["bytes_pruned"]
     assert report["bytes_file"] == (folder / BUNDLE).stat().st_size
 
@@ -219,7 +221,9 @@ def test_each_stage_depends_on_its_data_and_settings_and_all_before(tmp_path: Pa
     assert differing(recipe=recipe(router=RouterRecipe())) == STAGES[4:]
     assert differing(data=dataclasses.replace(DATA, validation=drawings(8, 7))) == STAGES[2:]
     assert differing(data=dataclasses.replace(DATA, train=drawings(30, 7))) == STAGES
-    assert differing(recipe=recipe(generator=GeneratorRecipe())) == ("generator", "bundle")
+    assert differing(recipe=recipe(generator=GeneratorRecipe())) == ("selector", "bundle")
+    assert differing(recipe=recipe(selector="random")) == ("selector", "bundle")
+    assert differing(recipe=recipe(search=SearchRecipe(seed=1))) == ()  # a generator does not search
     assert differing(recipe=recipe(statistics=StatisticsRecipe())) == tuple(s for s in STAGES[1:] if s != "router")
 
 

@@ -20,8 +20,8 @@ from eas_train.bundle import assemble
 from eas_train.data.augment import Augmentation
 from eas_train.data.imageset import ImageSet, Splits, Superclass
 from eas_train.generator.model import ArchitectureGenerator
-from eas_train.generator.predictor import Predictor
 from eas_train.recipe import Phase, SupernetRecipe
+from eas_train.selection import Selection
 from eas_train.statistics.model import Context, StatisticsModel, fit, observe
 from eas_train.supernet.model import Supernet
 from eas_train.supernet.train import train_supernet
@@ -236,15 +236,15 @@ def random_bundle(space: ElasticSpace = TINY, seed: int = 0, sharpness: float = 
             head.weight.normal_(0, sharpness)
         generator.kernel.bias[-1] = -1000.0
     rng = np.random.default_rng(seed)
-    predictor = Predictor(rng.normal(0.1, 0.1, (2, generator.layout.gates)), np.zeros(2), 0.0, 0.0, 1.0, 1.0)
+    tensors = {name: tensor.numpy() for name, tensor in generator.export(2).items()}
+    tensors["predictor"] = rng.normal(0.1, 0.1, (2, generator.layout.gates)).astype(np.float32)
+    config = {"kind": "generator", "budgets": generator.budgets.tolist(), "samples": 16}
     return assemble(
         "tiny",
         net,
         collected(net),
-        generator,
-        predictor,
+        Selection(config, tensors),
         [Task(s.name, s.class_names) for s in SUPERCLASSES],
-        samples=16,
         training={},
         attributions=("numpy",),
     )
@@ -266,7 +266,7 @@ def interrupted_after(
     """A progress that does something, by default press Ctrl-C, once `step` steps are done."""
 
     @contextmanager
-    def progress(*_: object) -> Iterator[Callable[[int, str], None]]:
+    def progress(*_: object, **__: object) -> Iterator[Callable[[int, str], None]]:
         yield lambda done, _: action() if done == step else None
 
     return progress

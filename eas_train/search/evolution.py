@@ -1,0 +1,98 @@
+"""Once-for-all's evolutionary search under a hard budget (Cai et al. 2020), run by pymoo.
+
+The best quarter of the population survives and has children: half of them are mutated copies of one parent, half are
+crossed gene by gene from two, and children over the budget are drawn again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from pymoo.algorithms.soo.nonconvex.ga import GA, FitnessSurvival
+from pymoo.core.infill import InfillCriterion
+from pymoo.core.population import Population
+from pymoo.core.problem import Problem
+from pymoo.optimize import minimize
+
+from eas_sdk.space.choices import BoolArray, GateLayout, IntArray, encode
+from eas_sdk.space.elastic import ElasticSpace
+from eas_sdk.space.sample import random_choices
+from eas_train.recipe import SearchRecipe
+
+Score = Callable[[IntArray], npt.NDArray[np.float64]]
+"""From choices [N, U + 2S] to [N]; higher is better."""
+Fits = Callable[[IntArray], BoolArray]
+"""From choices [N, U + 2S] to [N]; true for the smallest member."""
+
+TRIES = 100
+"""How often a generation's missing children, or the first population's members, are drawn again."""
+
+
+def evolve(space: ElasticSpace, score: Score, fits: Fits, recipe: SearchRecipe, seed: int) -> IntArray:
+    """The best choices [U + 2S] that were found; those of blocks that are absent mean nothing."""
+    rng = np.random.default_rng(seed)
+    found = minimize(
+        _Best(space, score),
+        GA(
+            pop_size=max(2, round(recipe.parents * recipe.population)),
+            n_offsprings=recipe.population,
+            sampling=_first(space, fits, recipe.population, rng),
+            mating=_Mating(space, fits, recipe, rng),
+            survival=FitnessSurvival(),
+            eliminate_duplicates=False,
+        ),
+        ("n_gen", recipe.generations + 1),  # pymoo counts the first population
+        seed=seed,
+    )
+    best: IntArray = np.asarray(found.X).reshape(-1, _options(space).size)[0].astype(np.int8)
+    return best
+
+
+class _Best(Problem):  # type: ignore[misc]  # pymoo has no types
+    """Choices as integer variables, and the score to be maximised."""
+
+    def __init__(self, space: ElasticSpace, score: Score) -> None:
+        options = _options(space)
+        super().__init__(n_var=len(options), n_obj=1, xl=0, xu=options - 1, vtype=int)
+        self.score = score
+
+    def _evaluate(self, x: npt.NDArray[Any], out: dict[str, Any], *args: Any, **kwargs: Any) -> None:
+        out["F"] = -self.score(x.astype(np.int8))[:, None]
+
+
+class _Mating(InfillCriterion):  # type: ignore[misc]
+    """Children of parents that are drawn evenly; only those within the budget."""
+
+    def __init__(self, space: ElasticSpace, fits: Fits, recipe: SearchRecipe, rng: np.random.Generator) -> None:
+        super().__init__(n_max_iterations=TRIES)
+        self.options, self.fits, self.recipe, self.rng = _options(space), fits, recipe, rng
+
+    def _do(self, problem: Problem, pop: Population, n_offsprings: int, **kwargs: Any) -> Population:
+        rng, parents = self.rng, pop.get("X").astype(np.int8)
+        one, other = parents[rng.integers(len(parents), size=(2, n_offsprings))]
+        crossed = np.where(rng.random(one.shape) < 0.5, one, other)
+        anew = rng.integers(self.options, size=one.shape, dtype=np.int8)
+        changed = np.where(rng.random(one.shape) < self.recipe.mutation, anew, one)
+        children = np.where(rng.random((n_offsprings, 1)) < self.recipe.mutated, changed, crossed)
+        return Population.new(X=children[self.fits(children)])
+
+
+def _first(space: ElasticSpace, fits: Fits, count: int, rng: np.random.Generator) -> IntArray:
+    """The first population, [count, U + 2S]: random members within the budget; the smallest where too few are found."""
+    found = [encode(space, [space.smallest])[:0]]
+    for _ in range(TRIES):
+        drawn = random_choices(space, rng.random((count, 1 + GateLayout.of(space).gates)))
+        found.append(drawn[fits(drawn)])
+        if sum(map(len, found)) >= count:
+            break
+    rows = np.concatenate(found)[:count]
+    return np.concatenate([rows, np.repeat(encode(space, [space.smallest]), count - len(rows), 0)])
+
+
+def _options(space: ElasticSpace) -> IntArray:
+    """[U + 2S]: how many options each choice has."""
+    units, slots = len(space.stages), space.slots
+    return np.repeat([len(space.depths), len(space.kernels), len(space.expansions)], [units, slots, slots])

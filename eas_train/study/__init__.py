@@ -1,0 +1,1 @@
+"""Studies: methods x seeds x budgets from one configuration, with intervals, costs, tables, figures and a report."""

@@ -1,0 +1,110 @@
+"""A study as data: supernets, methods, seeds and budgets, read from TOML and checked by pydantic."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, ValidationError, model_validator
+
+from eas_sdk.errors import TrainingError
+from eas_train.recipe import Recipe, Settings, SupernetRecipe, read_toml
+
+SHIPPED = Path(__file__).parent / "studies"
+
+
+class SupernetVariant(Settings):
+    """How one supernet differs from the recipe's."""
+
+    superclass_dropout: float | None = Field(default=None, ge=0, le=1)
+    """q of every phase that trains smaller networks; the teacher is trained without (EAS, section B)."""
+    recipe: str | None = None
+    """Another recipe, whose supernet section is taken."""
+
+
+class Method(Settings):
+    """One row of the table: a way of picking architectures, on one of the supernets."""
+
+    name: str = Field(min_length=1)
+    supernet: str | None = None
+    """Name of a variant; the first where it is missing."""
+    settings: dict[str, Any] = Field(default_factory=dict)
+    """What differs from the recipe, by section: {"selector": "search", "search": {"per": "all"}}."""
+    statistics: Literal["bundle", "recalibrated"] = "bundle"
+    """Whether networks run on the statistics that the bundle carries, or on some recalibrated for each of them."""
+
+
+class Study(Settings):
+    """A whole study."""
+
+    name: str = Field(min_length=1)
+    recipe: str
+    """What all methods share, by name or file."""
+    budgets: tuple[Annotated[float, Field(ge=0, le=1)], ...] = Field(default=(0.2, 0.4, 0.6, 0.8), min_length=1)
+    """Parts of the way from each task's smallest to its largest network."""
+    supernet_seeds: tuple[int, ...] = Field(default=(0, 1), min_length=1)
+    seeds: tuple[int, ...] = Field(default=(0, 1, 2), min_length=1)
+    """Of everything after the supernet: statistics, measured networks, predictor, generator, search."""
+    views: int = Field(default=8, gt=0)
+    """Fixed views of each test drawing."""
+    recalibration_images: int = Field(default=2000, gt=0)
+    """Training images for each network that is recalibrated (OFA: 2,000)."""
+    supernets: dict[str, SupernetVariant] = Field(default={"supernet": SupernetVariant()}, min_length=1)
+    methods: tuple[Method, ...] = Field(min_length=1)
+    reference: str
+    """The method that all others are compared with."""
+
+    @model_validator(mode="after")
+    def _check_names(self) -> Study:
+        names = [method.name for method in self.methods]
+        if len(set(names)) != len(names):
+            raise ValueError(f"every method has a name of its own; got {names}")
+        if self.reference not in names:
+            raise ValueError(f"reference is one of the methods {names}; got {self.reference!r}")
+        for method in self.methods:
+            if method.supernet is not None and method.supernet not in self.supernets:
+                raise ValueError(
+                    f"supernet of method {method.name!r} is one of {list(self.supernets)}; got {method.supernet!r}"
+                )
+        return self
+
+    @classmethod
+    def read(cls, source: str | Path) -> Study:
+        """A study from a TOML file, or one that ships with the package, by name ("emoji").
+
+        Raises:
+            TrainingError: there is none, the file is no TOML, or a field is unknown or out of range.
+        """
+        return read_toml(cls, source, SHIPPED, "study")
+
+    def training_recipe(self, method: Method, supernet_seed: int, seed: int) -> Recipe:
+        """The recipe of one run.
+
+        Raises:
+            TrainingError: a method's settings are no settings of a recipe.
+        """
+        base = Recipe.read(self.recipe)
+        variant = self.supernets[method.supernet or next(iter(self.supernets))]
+        tree = base.model_dump(mode="json", exclude_unset=True)
+        tree["supernet"] = _supernet(variant, base).model_dump(mode="json") | {"seed": supernet_seed}
+        for section in ("statistics", "predictor", "generator", "search"):
+            tree[section] = tree.get(section, {}) | {"seed": seed}
+        for name, value in method.settings.items():
+            tree[name] = tree.get(name, {}) | value if isinstance(value, dict) else value
+        if "search" not in method.settings or "budgets" not in method.settings["search"]:
+            tree["search"] = tree["search"] | {"budgets": self.budgets}
+        try:
+            return Recipe.model_validate(tree)
+        except ValidationError as error:
+            raise TrainingError(
+                f"method {method.name!r} of study {self.name!r} has no valid recipe: {error}"
+            ) from error
+
+
+def _supernet(variant: SupernetVariant, base: Recipe) -> SupernetRecipe:
+    recipe = (base if variant.recipe is None else Recipe.read(variant.recipe)).supernet
+    if variant.superclass_dropout is None:
+        return recipe
+    space, rate = recipe.space(), {"superclass_dropout": variant.superclass_dropout}
+    phases = tuple(p if p.is_largest_only(space) else p.model_copy(update=rate) for p in recipe.phases)
+    return recipe.model_copy(update={"phases": phases})

@@ -1,0 +1,125 @@
+"""The figures of a study, after the paper's: accuracy and similarity against MAdds, and drawings of architectures."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from eas_sdk.space.architecture import Architecture
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+KERNEL_COLOURS = {3: "#c6dbef", 5: "#6baed6", 7: "#2171b5"}
+SHOWN = 4
+"""Superclasses whose architectures are drawn side by side (EAS, Figure D)."""
+
+
+def draw_all(figures: Mapping[str, Any]) -> dict[str, tuple[str, bytes]]:
+    """Name -> (title, PNG).
+
+    Raises:
+        ImportError: matplotlib is not installed.
+    """
+    import matplotlib
+
+    matplotlib.use("Agg")
+    reference, names = figures["reference"], figures["superclasses"]
+    budgets = [row["budget"] for row in figures["rows"] if row["method"] == reference]
+    by_budget = figures["architectures"][reference]
+    middle = len(budgets) // 2
+    across = [(f"{budget:.0%}", row[0]) for budget, row in zip(budgets, by_budget, strict=True)]
+    beside = list(zip(names, by_budget[middle], strict=True))[:SHOWN]
+    return {
+        "accuracy": ("Accuracy against multiply-adds", png(accuracy(figures))),
+        "similarity": ("How alike the architectures of superclasses are", png(similarity(figures))),
+        "budgets": (f"Architectures of {reference} for {names[0]}, by budget", png(architectures(across))),
+        "superclasses": (
+            f"Architectures of {reference} at {budgets[middle]:.0%} of the range, by superclass",
+            png(architectures(beside)),
+        ),
+    }
+
+
+def accuracy(figures: Mapping[str, Any]) -> Figure:
+    """Mean top-1 of each method against its mean MAdds; the band is the reference's interval."""
+    figure, axes = _new(6.8, 4.2)
+    for name, rows in _by_method(figures).items():
+        madds = [row["mean_madds"] / 1e6 for row in rows]
+        mean, low, high = ([100 * row["top1"][i] for row in rows] for i in range(3))
+        (line,) = axes.plot(
+            madds, mean, "o-", markersize=4, linewidth=2 if name == figures["reference"] else 1, label=name
+        )
+        if name == figures["reference"]:
+            axes.fill_between(madds, low, high, color=line.get_color(), alpha=0.12, linewidth=0)
+    axes.set_xlabel("multiply-adds of one image (millions)")
+    axes.set_ylabel("top-1 within the superclass (%)")
+    axes.grid(alpha=0.3)
+    axes.legend(frameon=False, fontsize=8, ncols=2)
+    return figure
+
+
+def similarity(figures: Mapping[str, Any]) -> Figure:
+    """Mean cosine similarity of the one-hot codes of all pairs of superclasses (EAS, Figure B)."""
+    figure, axes = _new(6.8, 3.6)
+    for name, rows in _by_method(figures).items():
+        axes.plot([row["mean_madds"] / 1e6 for row in rows], [row["similarity"] for row in rows], "o-", label=name)
+    axes.set_xlabel("multiply-adds of one image (millions)")
+    axes.set_ylabel("mean cosine similarity")
+    axes.grid(alpha=0.3)
+    axes.legend(frameon=False, fontsize=8, ncols=2)
+    return figure
+
+
+def architectures(shown: Sequence[tuple[str, str]]) -> Figure:
+    """One row for each architecture: a box for each block, as tall as its expansion ratio, coloured by its kernel."""
+    from matplotlib.patches import Patch
+
+    figure, axes = _new(8.2, 0.8 + 0.85 * len(shown))
+    for row, (title, text) in enumerate(shown):
+        _draw_one(axes, Architecture.parse(text), -row)
+        axes.text(-0.6, -row + 0.3, title, ha="right", va="center", fontsize=9)
+    axes.set_xlim(-5, 24)
+    axes.set_ylim(-len(shown) + 0.9, 1.0)
+    axes.axis("off")
+    patches = [Patch(color=colour, label=f"kernel {kernel}") for kernel, colour in KERNEL_COLOURS.items()]
+    axes.legend(handles=patches, loc="upper right", frameon=False, fontsize=8, bbox_to_anchor=(1.0, 1.12), ncols=3)
+    return figure
+
+
+def _draw_one(axes: Axes, architecture: Architecture, y: float) -> None:
+    from matplotlib.patches import Rectangle
+
+    x = 0.0
+    deepest = max(len(unit) for unit in architecture.units)
+    widest = max(block.expansion for unit in architecture.units for block in unit)
+    for unit in architecture.units:
+        for i, block in enumerate(unit):
+            height = 0.65 * block.expansion / max(widest, 6)
+            colour = KERNEL_COLOURS.get(block.kernel, "#999999")
+            axes.add_patch(Rectangle((x + i, y), 0.85, height, facecolor=colour, edgecolor="#08306b", linewidth=0.6))
+            axes.text(x + i + 0.42, y + height / 2, str(block.expansion), ha="center", va="center", fontsize=7)
+        x += max(deepest, 4) + 0.6
+
+
+def _by_method(figures: Mapping[str, Any]) -> dict[str, list[Mapping[str, Any]]]:
+    found: dict[str, list[Mapping[str, Any]]] = {}
+    for row in figures["rows"]:
+        found.setdefault(row["method"], []).append(row)
+    return found
+
+
+def _new(width: float, height: float) -> tuple[Figure, Axes]:
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), dpi=120, layout="constrained")
+    return figure, figure.subplots()
+
+
+def png(figure: Figure) -> bytes:
+    """A figure as a PNG file."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png")
+    return buffer.getvalue()

@@ -1,0 +1,143 @@
+"""What a study leaves for people: tables in the paper's form, its figures, and one HTML page with all of it."""
+
+from __future__ import annotations
+
+import base64
+import html
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from eas_sdk.bank.atomic import write_atomically
+from eas_sdk.errors import MissingDependency
+from eas_train.study import plots
+
+Row = Mapping[str, Any]
+Table = tuple[Sequence[str], Sequence[Sequence[str]]]
+"""Columns and cells."""
+
+
+def write_report(figures: Mapping[str, Any], folder: Path) -> Path:
+    """Write tables.md, the figures as PNG, and report.html, which needs no other file; its path.
+
+    Raises:
+        MissingDependency: matplotlib is not installed.
+    """
+    try:
+        pictures = plots.draw_all(figures)
+    except ImportError as error:
+        raise MissingDependency(
+            f"the report's figures need matplotlib ({error}); install the extra `bench`: pip install 'eas-sdk[bench]'"
+        ) from None
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, (_, png) in pictures.items():
+        write_atomically(folder / f"{name}.png", [png])
+    named = tables(figures)
+    text = "\n\n".join(f"## {title}\n\n{markdown(table)}" for title, table in named.items())
+    write_atomically(folder / "tables.md", [f"# Study {figures['study']}\n\n{note(figures)}\n\n{text}\n".encode()])
+    path = folder / "report.html"
+    write_atomically(path, [page(figures, named, pictures).encode()])
+    return path
+
+
+def note(figures: Mapping[str, Any]) -> str:
+    """What the figures are means over."""
+    return (
+        f"Top-1 within the known superclass on {figures['test_drawings']} test images, {figures['views']} views each; "
+        f"{len(figures['supernet_seeds'])} supernets x {len(figures['seeds'])} seeds. {figures['intervals']}. "
+        f"Differences are to {figures['reference']}, paired."
+    )
+
+
+def tables(figures: Mapping[str, Any]) -> dict[str, Table]:
+    """Title to table."""
+    names = figures["superclasses"]
+    full = ["budget", "method", *(f"T-{t + 1}" for t in range(len(names))), "Avg. Acc. (%)", "Avg. #MAdds (M)"]
+    cells = [
+        [
+            f"{row['budget']:.0%}",
+            row["method"],
+            *(f"{100 * value:.1f}" for value in row["by_superclass"]),
+            f"{100 * row['top1'][0]:.1f}",
+            f"{row['mean_madds'] / 1e6:.2f}",
+        ]
+        for row in figures["rows"]
+    ]
+    return {
+        "Averages over budgets": summary(figures),
+        "By budget": (
+            ["budget", "method", "MAdds (M)", "top-1 (95% interval)", f"minus {figures['reference']} (points)"],
+            [
+                [f"{row['budget']:.0%}", row["method"], f"{row['mean_madds'] / 1e6:.2f}", percent(row), points(row)]
+                for row in figures["rows"]
+            ],
+        ),
+        "By superclass (" + ", ".join(f"T-{t + 1} {name}" for t, name in enumerate(names)) + ")": (full, cells),
+        "Cost of one run": costs(figures),
+    }
+
+
+def summary(figures: Mapping[str, Any]) -> Table:
+    """One line a method: accuracy over all budgets, and the difference."""
+    columns = ["method", "top-1 (95% interval)", f"minus {figures['reference']} (points)"]
+    return columns, [[row["method"], percent(row), points(row)] for row in figures["overall"]]
+
+
+def costs(figures: Mapping[str, Any]) -> Table:
+    """Seconds by stage."""
+    stages = list(figures["costs"][0]["seconds"])
+    columns = ["method", *(f"{stage} (s)" for stage in stages), "networks measured", "requests"]
+    return columns, [
+        [
+            row["method"],
+            *(f"{row['seconds'][stage]:.{1 if stage != 'pick' else 3}f}" for stage in stages),
+            str(row["networks_measured"]),
+            str(row["requests"]),
+        ]
+        for row in figures["costs"]
+    ]
+
+
+def percent(row: Row) -> str:
+    """A mean with its interval, in percent."""
+    mean, low, high = (100 * value for value in row["top1"])
+    return f"{mean:.1f}% ({low:.1f} to {high:.1f})"
+
+
+def points(row: Row) -> str:
+    """A paired difference with its interval, in points; nothing for the reference itself."""
+    if "minus_reference" not in row:
+        return ""
+    mean, low, high = (100 * value for value in row["minus_reference"])
+    return f"{mean:+.2f} ({low:+.2f} to {high:+.2f})"
+
+
+def markdown(table: Table) -> str:
+    """A table in Markdown."""
+    columns, rows = table
+    lines = [columns, ["---"] * len(columns), *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def page(figures: Mapping[str, Any], named: Mapping[str, Table], pictures: Mapping[str, tuple[str, bytes]]) -> str:
+    """One page with everything inside."""
+    parts = [f"<h1>Study {html.escape(figures['study'])}</h1>", f"<p>{html.escape(note(figures))}</p>"]
+    for title, png in pictures.values():
+        source = base64.b64encode(png).decode()
+        parts.append(
+            f"<h2>{html.escape(title)}</h2><img alt='{html.escape(title)}' src='data:image/png;base64,{source}'>"
+        )
+    for title, (columns, rows) in named.items():
+        head = "".join(f"<th>{html.escape(name)}</th>" for name in columns)
+        body = "".join("<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
+        parts.append(f"<h2>{html.escape(title)}</h2><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>")
+    style = (
+        "body{font:15px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:72rem;padding:0 1rem}"
+        "table{border-collapse:collapse;display:block;overflow-x:auto}"
+        "td,th{padding:.2rem .6rem;border-bottom:1px solid #ddd;text-align:right;white-space:nowrap}"
+        "td:first-child,th:first-child,td:nth-child(2),th:nth-child(2){text-align:left}img{max-width:100%}"
+    )
+    return (
+        f"<!doctype html><html lang='en'><head><meta charset='utf-8'><title>{html.escape(figures['study'])}</title>"
+        f"<style>{style}</style></head><body>{''.join(parts)}</body></html>\n"
+    )

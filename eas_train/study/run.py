@@ -1,0 +1,199 @@
+"""Running a study: every method x supernet seed x seed ends in one file, and a file that is there is not made again."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import sys
+import time
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor, wait
+from contextlib import redirect_stderr
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from eas_sdk.bank.atomic import write_atomically
+from eas_sdk.errors import TrainingError
+from eas_sdk.selector.protocol import Request
+from eas_sdk.selector.registry import load_selector
+from eas_sdk.space.architecture import Architecture
+from eas_sdk.space.choices import encode
+from eas_sdk.space.tables import madds_range, madds_table
+from eas_train.data.imageset import superclass_of_class
+from eas_train.data.source import Source
+from eas_train.generator.measure import Shown, drawing_scores
+from eas_train.pipeline import Training
+from eas_train.progress import progress
+from eas_train.study.config import Method, Study
+from eas_train.supernet.evaluate import logits_of, recalibrated
+
+POLL_S = 2.0
+STAGES, RUNS = "stages", "runs"
+
+
+@dataclass(frozen=True)
+class Run:
+    """One method on one supernet with one seed.
+
+    Attributes:
+        architectures: [B][T], what was picked for each budget and superclass; madds: [B][T].
+        scores: [B][D], the share of each test drawing's views that the network of its superclass recognises among
+            the classes of that superclass.
+        seconds: training, measuring and searching by stage, and "pick": answering all requests.
+        measured: how many sub-networks were measured.
+    """
+
+    method: str
+    supernet_seed: int
+    seed: int
+    architectures: list[list[str]]
+    madds: list[list[int]]
+    scores: list[list[float]]
+    seconds: dict[str, float]
+    measured: int
+
+
+def run_study(
+    study: Study, source: Source, folder: Path, device: str = "cpu", *, jobs: int = 1, margin: int = 32
+) -> list[Run]:
+    """All runs of a study, in the order methods, supernet seeds, seeds.
+
+    Args:
+        folder: keeps stages (shared by the methods) and runs; a study that was stopped goes on from there.
+        jobs: processes, each of which takes supernet seeds; the processor's threads are divided among them.
+        margin: pixels by which images are larger than the network's input.
+
+    Raises:
+        TrainingError, DataError: as the stages do, or a method's settings are wrong.
+    """
+    for method in study.methods:  # wrong settings are told before anything is trained
+        study.training_recipe(method, 0, 0)
+    folder.mkdir(parents=True, exist_ok=True)
+    total = len(study.methods) * len(study.supernet_seeds) * len(study.seeds)
+    arguments = [(study, source, folder, device, margin, seed) for seed in study.supernet_seeds]
+    if jobs == 1:
+        runs = [run for each in arguments for run in _runs_of_seed(*each)]
+    else:
+        threads = max(1, (os.cpu_count() or 1) // jobs)
+        with (
+            ProcessPoolExecutor(jobs, get_context("spawn"), torch.set_num_threads, (threads,)) as pool,
+            progress(f"study {study.name}", total) as update,
+        ):
+            pending = {pool.submit(_logged, *each) for each in arguments}
+            running = set(pending)
+            while running:
+                done, running = wait(running, POLL_S, "FIRST_EXCEPTION")
+                for future in done:
+                    future.result()  # raises what was raised there
+                update(len(list((folder / RUNS).glob("*.json"))), f"details: {folder}/supernet-seed-*.log")
+            runs = [run for future in pending for run in future.result()]
+    order = {method.name: i for i, method in enumerate(study.methods)}
+    return sorted(runs, key=lambda run: (order[run.method], run.supernet_seed, run.seed))
+
+
+def _logged(study: Study, source: Source, folder: Path, device: str, margin: int, supernet_seed: int) -> list[Run]:
+    with (folder / f"supernet-seed-{supernet_seed}.log").open("a", buffering=1) as log, redirect_stderr(log):
+        return _runs_of_seed(study, source, folder, device, margin, supernet_seed)
+
+
+def _runs_of_seed(
+    study: Study, source: Source, folder: Path, device: str, margin: int, supernet_seed: int
+) -> list[Run]:
+    size = study.training_recipe(study.methods[0], 0, 0).supernet.space().input_size
+    data, _, _ = source.load(size + margin)
+    runs = []
+    for seed in study.seeds:
+        for method in study.methods:
+            recipe = study.training_recipe(method, supernet_seed, seed)
+            print(f"{method.name}: supernet seed {supernet_seed}, seed {seed}", file=sys.stderr)
+            training = Training(recipe, data, folder / STAGES, torch.device(device), shared=True)
+            runs.append(_run(study, method, training, folder))
+    return runs
+
+
+def _run(study: Study, method: Method, training: Training, folder: Path) -> Run:
+    stages = (training.fingerprints["selector"], training.data.test.digest)
+    facts = (method.name, *stages, study.budgets, study.views, method.statistics, study.recalibration_images)
+    fingerprint = hashlib.sha256(json.dumps(facts).encode()).hexdigest()
+    path = folder / RUNS / f"{fingerprint[:16]}.json"
+    if path.exists():
+        return _read(path)
+    training.train_supernet()
+    requests = _requests(study, training)
+    bundle = training.whole_bundle(router=False)
+    selector = load_selector(bundle)
+    began = time.perf_counter()
+    picked = selector.select(requests, seed=training.recipe.generator.seed)
+    pick = time.perf_counter() - began
+    table, count = madds_table(bundle.space), len(bundle.superclasses)
+    classes = np.array([request.classes for request in requests])
+    madds = table.total(bundle.space, encode(bundle.space, picked), classes).astype(np.int64).reshape(-1, count)
+    recipe = training.recipe
+    made = Run(
+        method.name,
+        recipe.supernet.seed,
+        recipe.generator.seed,
+        [[str(a) for a in picked[i : i + count]] for i in range(0, len(picked), count)],
+        madds.tolist(),
+        _scores(study, method, training, picked),
+        {**training.seconds(), "pick": pick},
+        0 if recipe.selector == "random" else len(training.measured.scores),
+    )
+    path.parent.mkdir(exist_ok=True)
+    write_atomically(path, [json.dumps(vars(made)).encode()])
+    return made
+
+
+def _read(path: Path) -> Run:
+    try:
+        return Run(**json.loads(path.read_bytes()))
+    except (ValueError, TypeError) as error:
+        raise TrainingError(f"{path} is damaged ({error!r}); delete it to run afresh") from error
+
+
+def _requests(study: Study, training: Training) -> list[Request]:
+    """Budget-major, one for each superclass."""
+    space = training.net.space
+    requests = []
+    for budget in study.budgets:
+        for t, superclass in enumerate(training.data.superclasses):
+            classes = len(superclass.class_names)
+            low, high = madds_range(space, classes)
+            requests.append(Request(((t, 1),), classes, int(low + budget * (high - low))))
+    return requests
+
+
+def _scores(study: Study, method: Method, training: Training, picked: list[Architecture]) -> list[list[float]]:
+    """[B][D], see `Run`."""
+    data, net = training.data.test, training.net
+    images, targets = training.eval_images(data, study.views)
+    owner = training.superclass_of[targets]
+    drawing = torch.arange(len(targets), device=targets.device) // study.views
+    of_drawing = superclass_of_class(data.superclasses)[data.targets]
+    count = len(data.superclasses)
+    norm = _norm(study, method, training)
+    scores = np.zeros((len(study.budgets), len(data)))
+    with progress(f"testing {method.name}", len(picked)) as update:
+        for i, architecture in enumerate(picked):
+            budget, t = divmod(i, count)
+            mine = owner == t
+            _, shown = torch.unique(drawing[mine], return_inverse=True)
+            logits = logits_of(net, architecture, images[mine], norm(architecture))
+            seen = Shown(images[mine], targets[mine], shown)
+            scores[budget, of_drawing == t] = drawing_scores(logits, seen, training.superclass_of)
+            update(i + 1, "")
+    return [[round(v, 4) for v in row] for row in scores.tolist()]
+
+
+def _norm(study: Study, method: Method, training: Training) -> Callable[[Architecture], Any]:
+    """How a network normalises when it is tested."""
+    if method.statistics == "bundle":
+        return training.statistics.norm
+    images = training.training_images(study.recalibration_images)(0)
+    return lambda architecture: recalibrated(training.net, architecture, images)

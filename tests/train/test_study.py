@@ -1,0 +1,249 @@
+"""Studies: what a configuration says, what is shared between methods, resuming, intervals, tables and figures."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("matplotlib")
+
+from train.tiny import CPU  # noqa: E402
+
+from eas_sdk.errors import TrainingError  # noqa: E402
+from eas_sdk.space.elastic import SMALL  # noqa: E402
+from eas_train.data.source import Source  # noqa: E402
+from eas_train.study.command import study as run_command  # noqa: E402
+from eas_train.study.compare import interval, similarity  # noqa: E402
+from eas_train.study.config import SHIPPED, Study  # noqa: E402
+from eas_train.study.run import run_study  # noqa: E402
+
+RECIPE = """
+name = "tiny"
+[supernet]
+preset = "small"
+batch_size = 4
+phases = [
+  { name = "teacher", steps = 1, learning_rate = 0.01, image_size = 16, depths = [4], kernels = [7], expansions = [6] },
+  { name = "sandwich", steps = 1, learning_rate = 0.01, image_size = 16, networks = 2, sandwich = true },
+]
+[statistics]
+networks = 2
+images = 4
+[predictor]
+networks = 11
+views = 1
+[generator]
+objective = "predictor"
+steps = 2
+budgets = 2
+[search]
+population = 4
+generations = 2
+epochs = 2
+hidden = [8]
+[bundle]
+samples = 2
+"""
+STUDY = """
+name = "tiny"
+recipe = "{recipe}"
+budgets = [0.2, 0.8]
+supernet_seeds = [0, 1]
+seeds = [0, 1]
+views = 1
+recalibration_images = 4
+reference = "EAS"
+[supernets.dropout]
+superclass_dropout = 0.5
+[supernets.none]
+[[methods]]
+name = "EAS"
+[[methods]]
+name = "OFA-T"
+settings = {{ selector = "search" }}
+[[methods]]
+name = "Random"
+settings = {{ selector = "random" }}
+[[methods]]
+name = "EAS, q = 0, recalibrated"
+supernet = "none"
+statistics = "recalibrated"
+"""
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A recipe, a study, and superclass/class/ folders of four images each."""
+    made = tmp_path_factory.mktemp("study")
+    (made / "recipe.toml").write_text(RECIPE)
+    (made / "study.toml").write_text(STUDY.format(recipe=(made / "recipe.toml").as_posix()))
+    rng = np.random.default_rng(0)
+    for folder in ("birds/duck", "birds/owl", "tools/axe", "tools/saw"):
+        (made / "images" / folder).mkdir(parents=True)
+        for name in "abcd":
+            pixels = rng.integers(0, 256, (20, 20, 3), dtype=np.uint8)
+            Image.fromarray(pixels).save(made / "images" / folder / f"{name}.png")
+    return made
+
+
+@pytest.fixture(scope="module")
+def figures(root: Path) -> dict[str, Any]:
+    """Of the finished study."""
+    return run_command(str(root / "study.toml"), Source(root / "images"), root / "out", "cpu", jobs=1, margin=0)
+
+
+def times(folder: Path) -> dict[str, int]:
+    return {str(p.relative_to(folder)): p.stat().st_mtime_ns for p in folder.rglob("*") if p.is_file()}
+
+
+def test_every_method_and_budget_has_a_row_with_intervals(figures: dict[str, Any]) -> None:
+    names = ["EAS", "OFA-T", "Random", "EAS, q = 0, recalibrated"]
+    assert [(row["budget"], row["method"]) for row in figures["rows"]] == [(b, n) for b in (0.2, 0.8) for n in names]
+    for row in figures["rows"]:
+        mean, low, high = row["top1"]
+        assert 0 <= low <= mean <= high <= 1
+        assert mean == pytest.approx(np.mean(row["by_superclass"]), abs=1e-3)
+        assert ("minus_reference" in row) == (row["method"] != "EAS")
+        assert -1 <= row["similarity"] <= 1.0001
+    spent = {(row["method"], row["budget"]): row["mean_madds"] for row in figures["rows"]}
+    for name in ("EAS", "Random"):  # a menu may know of nothing better that costs more
+        assert spent[name, 0.2] < spent[name, 0.8]
+    for cost in figures["costs"]:
+        assert set(cost["seconds"]) == {"supernet", "statistics", "predictor", "selector", "pick"}
+        assert cost["seconds"]["supernet"] > 0
+        assert (cost["networks_measured"] > 0) == (cost["method"] != "Random")
+    json.dumps(figures, allow_nan=False)
+
+
+def test_stages_are_done_once_for_all_methods_that_share_them(root: Path, figures: dict[str, Any]) -> None:
+    counts: dict[str, int] = {}
+    for path in (root / "out" / "stages").iterdir():
+        stage = path.name.rpartition("-")[0]
+        counts[stage] = counts.get(stage, 0) + 1
+    # Two supernets x two seeds of the teacher; two seeds after each; EAS twice, a search, and chance.
+    assert counts == {"teacher": 2, "supernet": 4, "statistics": 8, "predictor": 8, "selector": 16}
+    assert len(list((root / "out" / "runs").iterdir())) == 16
+
+
+def test_a_finished_study_does_nothing_and_a_lost_run_is_made_again_alike(root: Path, figures: dict[str, Any]) -> None:
+    stages = times(root / "out" / "stages")
+    runs = sorted((root / "out" / "runs").iterdir())
+    kept, lost = json.loads(runs[0].read_text()), times(root / "out" / "runs")
+    arguments = (str(root / "study.toml"), Source(root / "images"), root / "out", "cpu")
+    assert run_command(*arguments, jobs=1, margin=0) == figures
+    assert times(root / "out" / "runs") == lost
+    runs[0].unlink()
+    run_command(*arguments, jobs=1, margin=0)
+    again = json.loads(runs[0].read_text())
+    assert {**again, "seconds": 0} == {**kept, "seconds": 0}
+    assert times(root / "out" / "stages") == stages
+    runs[0].write_text("{")
+    with pytest.raises(TrainingError, match=r"damaged.*delete"):
+        run_command(*arguments, jobs=1, margin=0)
+    runs[0].write_text(json.dumps(kept))
+
+
+def test_processes_find_what_one_finds(root: Path, figures: dict[str, Any], tmp_path: Path) -> None:
+    plan = Study.read(root / "study.toml").model_copy(update={"seeds": (0,)})
+    plan = plan.model_copy(update={"methods": plan.methods[:1]})
+    source = Source(root / "images")
+    alone = run_study(plan, source, root / "out", jobs=1, margin=0)
+    together = run_study(plan, source, tmp_path, jobs=2, margin=0)
+    assert [(r.supernet_seed, r.architectures, r.scores) for r in together] == [
+        (r.supernet_seed, r.architectures, r.scores) for r in alone
+    ]
+    assert (tmp_path / "supernet-seed-1.log").read_text().startswith("EAS: supernet seed 1, seed 0")
+
+
+def test_the_report_shows_all_tables_and_figures_in_one_file(root: Path, figures: dict[str, Any]) -> None:
+    page = (root / "out" / "report.html").read_text()
+    assert page.count("data:image/png;base64,") == 4
+    assert not re.search(r"""(src|href)=['"]?http""", page)
+    for text in ("T-1 birds", "Avg. #MAdds (M)", "EAS, q = 0, recalibrated", "Cost of one run"):
+        assert text in page
+    tables = (root / "out" / "tables.md").read_text()
+    row = figures["rows"][1]
+    assert f"{100 * row['top1'][0]:.1f}% (" in tables
+    stored = json.loads((root / "out" / "results.json").read_text())
+    assert {**stored, "costs": 0} == {**json.loads(json.dumps(figures)), "costs": 0}
+    for name in ("accuracy", "similarity", "budgets", "superclasses"):
+        with Image.open(root / "out" / f"{name}.png") as picture:
+            assert picture.width > 400
+
+
+def test_an_interval_covers_drawings_supernets_and_seeds() -> None:
+    rng = np.random.default_rng(0)
+    owner = np.repeat([0, 1], [40, 10])
+    alike = np.broadcast_to((rng.random(50) < 0.7).astype(float), (2, 3, 50))
+    mean, low, high = interval(alike, owner)
+    assert mean == pytest.approx((alike[0, 0, :40].mean() + alike[0, 0, 40:].mean()) / 2, abs=1e-3)
+    assert 0.1 < high - low < 0.4
+    constant = np.full((2, 3, 50), 0.5)
+    assert interval(constant, owner) == (0.5, 0.5, 0.5)
+    supernets = constant + np.array([-0.1, 0.1])[:, None, None]
+    assert interval(supernets, owner) == (0.5, 0.4, 0.6)
+    seeds = constant + np.array([-0.1, 0.0, 0.1])[:, None]
+    _, low, high = interval(seeds, owner)
+    assert 0.4 < low < 0.46
+    assert 0.54 < high < 0.6
+
+
+def test_alike_architectures_have_similarity_one() -> None:
+    small, large = str(SMALL.smallest), str(SMALL.largest)
+    assert similarity(SMALL, [small, small, small]) == pytest.approx(1)
+    assert similarity(SMALL, [small]) == 1
+    assert similarity(SMALL, [small, large]) == pytest.approx(0)  # no kernel and no ratio in common
+
+
+def test_the_shipped_studies_can_be_read_and_all_their_recipes_made() -> None:
+    for path in SHIPPED.glob("*.toml"):
+        plan = Study.read(path.stem)
+        recipes = {m.name: plan.training_recipe(m, 5, 7) for m in plan.methods}
+        for recipe in recipes.values():
+            assert recipe.supernet.seed == 5
+            assert {recipe.statistics.seed, recipe.predictor.seed, recipe.generator.seed, recipe.search.seed} == {7}
+            assert recipe.search.budgets == plan.budgets
+    plan = Study.read("emoji")
+    dropped = {m.name: plan.training_recipe(m, 0, 0).supernet.phases for m in plan.methods}
+    assert {p.superclass_dropout for p in dropped["EAS, q = 1"][1:]} == {1.0}
+    assert dropped["EAS, q = 1"][0] == dropped["EAS"][0]  # one teacher for all
+    assert dropped["EAS, q = 1"][0].superclass_dropout == 0
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ('reference = "EAS"', 'reference = "EASY"', "reference is one of"),
+        ('name = "Random"', 'name = "EAS"', "a name of its own"),
+        ('supernet = "none"', 'supernet = "nobody"', "supernet of method"),
+        ("views = 1", "view = 1", "view"),
+        ("seeds = [0, 1]", "seeds = []", "seeds"),
+        ("budgets = [0.2, 0.8]", "budgets = [20, 80]", "budgets"),
+    ],
+)
+def test_a_wrong_study_is_refused_with_the_reason(old: str, new: str, message: str, tmp_path: Path) -> None:
+    path = tmp_path / "study.toml"
+    assert old in STUDY
+    path.write_text(STUDY.format(recipe="emoji").replace(old, new))
+    with pytest.raises(TrainingError, match=message):
+        Study.read(path)
+
+
+def test_wrong_settings_of_a_method_are_told_before_anything_is_trained(root: Path, tmp_path: Path) -> None:
+    text = (root / "study.toml").read_text().replace('selector = "random"', 'selector = "oracle"')
+    (tmp_path / "study.toml").write_text(text)
+    with pytest.raises(TrainingError, match=r"'Random'(.|\n)*oracle"):
+        run_study(Study.read(tmp_path / "study.toml"), Source(root / "images"), tmp_path / "out", str(CPU))
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_unknown_study_names_those_that_there_are() -> None:
+    with pytest.raises(TrainingError, match=r"a study is a \.toml file or one of \['emoji"):
+        Study.read("emojis")
