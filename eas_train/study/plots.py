@@ -82,8 +82,9 @@ def architectures(shown: Sequence[tuple[str, str]]) -> Figure:
         _draw_one(axes, Architecture.parse(text), -row)
         axes.text(-0.6, -row + 0.3, title, ha="right", va="center", fontsize=9)
     axes.set_xlim(-5, 24)
-    axes.set_ylim(-len(shown) + 0.9, 1.0)
+    axes.set_ylim(-len(shown) + 0.75, 1.0)
     axes.axis("off")
+    axes.text(-5, -len(shown) + 0.95, "height and number: expansion ratio; five units from left to right", fontsize=8)
     patches = [Patch(color=colour, label=f"kernel {kernel}") for kernel, colour in KERNEL_COLOURS.items()]
     axes.legend(handles=patches, loc="upper right", frameon=False, fontsize=8, bbox_to_anchor=(1.0, 1.12), ncols=3)
     return figure

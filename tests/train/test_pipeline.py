@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -176,6 +177,28 @@ def test_the_reports_accuracies_are_those_of_the_bundle_on_the_device(
             found = float((model.logits(images).argmax(1) == targets).mean())
             # torch and the engine sum in another order: one image on the edge may fall to the other side.
             assert found == pytest.approx(row["test_top1_by_superclass"][superclass.name], abs=1.1 / len(images))
+
+
+@pytest.mark.parametrize(("selector", "kind"), [("search", "menu"), ("random", "random")])
+def test_other_selectors_end_in_a_bundle_like_any_other(
+    folder: Path, report: dict[str, Any], selector: str, kind: str, tmp_path: Path
+) -> None:
+    for name in ("supernet.pt", "statistics.pt", "measured.json", "router.pt"):
+        shutil.copy(folder / name, tmp_path / name)
+    search = SearchRecipe(budgets=(0.3, 0.8), population=10, generations=5, epochs=20, hidden=(16,))
+    recipe = RECIPE.model_copy(update={"selector": selector, "search": search})
+    made = dataclasses.replace(training(tmp_path), recipe=recipe).run()
+    assert made["selector"] == ({"way": "search", "searches": 4} if selector == "search" else {"way": "random"})
+    runtime = eas_sdk.load(tmp_path / BUNDLE)
+    assert runtime.bundle.selector == {"kind": kind}
+    unseen = drawings(10, seed=99)
+    images = views(unseen.images, 1, TINY.input_size, seed=1)[:, 0]
+    for superclass in SUPERCLASSES:
+        for share in (0, 30, 80, 100):
+            model = runtime.specialize(superclass.name, f"{share}%")
+            low, high = runtime.budget_range(superclass.name)
+            assert model.madds <= low + share / 100 * (high - low)
+            assert model.predict(images)[0].label in superclass.class_names
 
 
 def contents(folder: Path) -> dict[str, tuple[int, bytes]]:
