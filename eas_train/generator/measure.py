@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ from torch import Tensor
 from eas_sdk.bank.atomic import write_atomically
 from eas_sdk.errors import TrainingError
 from eas_sdk.space.architecture import Architecture
+from eas_train.clock import clock
 from eas_train.progress import progress
 from eas_train.statistics.model import StatisticsModel
 from eas_train.supernet.evaluate import logits_of, within_superclass
@@ -68,14 +68,15 @@ def measure(
     """
     cache.parent.mkdir(parents=True, exist_ok=True)
     known, before = _read(cache, fingerprint) if cache.exists() else ({}, 0.0)
-    began = time.perf_counter() - before
+    now = clock(shown.images.device)
+    began = now() - before
     missing = [a for a in dict.fromkeys(architectures) if str(a) not in known]
     with progress("measuring sub-networks", len(missing)) as update:
         for i, architecture in enumerate(missing, 1):
             logits = logits_of(net, architecture, shown.images, statistics.norm(architecture))
             known[str(architecture)] = [round(v, 4) for v in drawing_scores(logits, shown, superclass_of)]
             if i % 20 == 0 or i == len(missing):
-                before = time.perf_counter() - began
+                before = now() - began
                 state = {"fingerprint": fingerprint, "seconds": before, "scores": known}
                 write_atomically(cache, [json.dumps(state).encode()])
             update(i, "")

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import math
-import time
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +20,7 @@ from eas_sdk.latency.table import read as read_latency_table
 from eas_sdk.space.choices import encode
 from eas_sdk.space.tables import SumTable, madds_table
 from eas_train import checkpoint
+from eas_train.clock import clock
 from eas_train.data.augment import augment
 from eas_train.data.imageset import ImageSet, superclass_of_class
 from eas_train.generator.cost import cost_table
@@ -90,7 +90,8 @@ def train_generator(
         generator.load_state_dict(state["generator"])
         optimizer.load_state_dict(state["optimizer"])
         step, before = state["step"], state["seconds"]
-    began = time.perf_counter() - before
+    now = clock(device)
+    began = now() - before
     images = torch.from_numpy(data.images.copy()).permute(0, 3, 1, 2).to(device)
     targets = torch.from_numpy(data.targets).to(device)
     superclass_of = torch.from_numpy(superclass_of_class(data.superclasses)).to(device)
@@ -146,11 +147,11 @@ def train_generator(
                         "generator": generator.state_dict(),
                         "optimizer": optimizer.state_dict(),
                         "step": step,
-                        "seconds": time.perf_counter() - began,
+                        "seconds": now() - began,
                     },
                 )
             update(step, f"{recipe.objective} {total:.3f}, {distance:.1f} from the budget")
-    return generator.eval(), before if step == start else time.perf_counter() - began
+    return generator.eval(), before if step == start else now() - began
 
 
 def _draw(

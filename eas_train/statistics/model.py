@@ -26,6 +26,7 @@ from eas_sdk.space.architecture import Architecture
 from eas_sdk.space.choices import GateLayout, encode, gates_of_choices
 from eas_sdk.space.elastic import ElasticSpace
 from eas_train import checkpoint
+from eas_train.clock import clock
 from eas_train.progress import progress
 from eas_train.supernet.evaluate import calibrate
 from eas_train.supernet.model import Supernet
@@ -117,7 +118,8 @@ def observe(
     architectures = [net.space.largest, *(draw_architecture(rng) for _ in range(networks - 1))]
     state = checkpoint.load(cache, recipe=fingerprint) if cache else None
     done, layers, before = (state["done"], state["layers"], state["seconds"]) if state else (0, {}, 0.0)
-    began = saved = time.monotonic()
+    now = clock(next(net.parameters()).device)
+    began, saved = now(), time.monotonic()
     with progress("statistics", networks, done) as update:
         for i in range(done, networks):
             for name, row in calibrate(net, architectures[i], draw_images(seed * 100_003 + i)).items():
@@ -125,14 +127,14 @@ def observe(
                     layers[name] = torch.full((networks, *row.shape), torch.nan)
                 layers[name][i, :, : row.shape[1]] = row.cpu()
             if cache and time.monotonic() - saved >= SAVE_EVERY_S:
-                elapsed = before + time.monotonic() - began
+                elapsed = before + now() - began
                 checkpoint.save(cache, {"recipe": fingerprint, "done": i + 1, "layers": layers, "seconds": elapsed})
                 saved = time.monotonic()
             update(i + 1, "")
     if cache:
         cache.unlink(missing_ok=True)
     gates = gates_of_choices(net.space, encode(net.space, architectures))
-    return Observations(torch.from_numpy(gates).float(), layers, before + time.monotonic() - began)
+    return Observations(torch.from_numpy(gates).float(), layers, before + now() - began)
 
 
 def fit(

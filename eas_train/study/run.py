@@ -45,7 +45,7 @@ class Run:
         architectures: [B][T], what was picked for each budget and superclass; madds: [B][T].
         scores: [B][D], the share of each test drawing's views that the network of its superclass recognises among
             the classes of that superclass.
-        seconds: training, measuring and searching by stage, and "pick": answering all requests.
+        seconds: training, measuring and searching by stage (see clock.py), and "pick": answering all requests.
         measured: how many sub-networks were measured.
     """
 
@@ -128,9 +128,9 @@ def _run(study: Study, method: Method, training: Training, folder: Path) -> Run:
     requests = _requests(study, training)
     bundle = training.whole_bundle(router=False)
     selector = load_selector(bundle)
-    began = time.perf_counter()
+    began = time.process_time()
     picked = selector.select(requests, seed=training.recipe.generator.seed)
-    pick = time.perf_counter() - began
+    pick = time.process_time() - began
     table, count = madds_table(bundle.space), len(bundle.superclasses)
     classes = np.array([request.classes for request in requests])
     madds = table.total(bundle.space, encode(bundle.space, picked), classes).astype(np.int64).reshape(-1, count)

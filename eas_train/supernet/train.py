@@ -25,6 +25,7 @@ from eas_sdk.errors import TrainingError
 from eas_sdk.space.architecture import Architecture, Block
 from eas_sdk.space.elastic import ElasticSpace
 from eas_train import checkpoint
+from eas_train.clock import clock
 from eas_train.data.augment import augment, blend_partners
 from eas_train.data.imageset import ImageSet, superclass_of_class
 from eas_train.distributed import Share, WholeBatchStatistics, share
@@ -97,7 +98,8 @@ def train_supernet(
         step, before = state["step"], state["seconds"]
     training = TrainingData.from_set(data, device)
     total = recipe.total_steps
-    began = saved = time.monotonic()
+    now = clock(device)
+    began, saved = now(), time.monotonic()
     net.train()
     # Sub-networks leave weights unused; what several of them accumulate is reduced with the last one's gradients.
     model: Supernet | DistributedDataParallel = net
@@ -114,7 +116,7 @@ def train_supernet(
                 "net": net.state_dict(),
                 "optimizer": optimizer.state_dict(),
                 "step": step,
-                "seconds": before + time.monotonic() - began,
+                "seconds": before + now() - began,
             },
         )
 
