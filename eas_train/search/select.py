@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from eas_sdk.errors import TrainingError
-from eas_sdk.space.choices import BoolArray, IntArray, active_slots, encode
+from eas_sdk.space.choices import BoolArray, IntArray, decode, encode
 from eas_sdk.space.elastic import ElasticSpace
 from eas_sdk.space.tables import madds_range, madds_table
 from eas_train import checkpoint
@@ -82,12 +82,8 @@ def menu(
     Args:
         predictors: one for each superclass, or one for all.
     """
-    units, slots = len(space.stages), space.slots
-    active = active_slots(space, found[:, :units])
-    kept = np.concatenate([np.ones((len(found), units), bool), active, active], 1)
-    assert kept.shape[1] == units + 2 * slots
-    rows = np.concatenate([encode(space, [space.smallest]), np.where(kept, found, 0).astype(np.int8)])
-    choices = np.unique(rows, axis=0)
+    architectures = {space.smallest, *(decode(space, row) for row in found)}
+    choices = np.unique(encode(space, list(architectures)), axis=0)
     scores = np.stack([predictor(choices) for predictor in predictors])
     if not np.isfinite(scores).all():
         raise TrainingError("the accuracy predictor's scores must be finite; lower search.learning_rate")

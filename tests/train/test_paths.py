@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,7 @@ from eas_train.generator.model import ArchitectureGenerator  # noqa: E402
 from eas_train.generator.paths import mixed_forward, sample_paths  # noqa: E402
 from eas_train.generator.train import train_generator  # noqa: E402
 from eas_train.recipe import GeneratorRecipe  # noqa: E402
+from eas_train.statistics.model import LayerStatistics  # noqa: E402
 
 OUTPUTS = 3 * (3 + 2 * 9)  # of the tiny space: three options for each of 3 units, 9 kernels and 9 ratios
 RECIPE = GeneratorRecipe(
@@ -53,6 +55,34 @@ def test_a_mixture_lies_between_its_paths_and_has_a_gradient() -> None:
     mixed_forward(net, images, shells, table).square().sum().backward()
     assert logits.grad is not None
     assert (logits.grad != 0).all()
+
+
+class Spied(LayerStatistics):
+    """Notes the gates that it is asked for."""
+
+    def at(self, gates: torch.Tensor) -> torch.Tensor:
+        asked.append(gates.detach())
+        return super().at(gates)
+
+
+asked: list[torch.Tensor] = []
+
+
+def test_each_path_is_normalised_for_its_own_kernel_and_ratio_and_what_is_mixed_before_it() -> None:
+    net, images = random_net(TINY), random_images(TINY, 2)
+    table = collected(net)
+    name = "unit1.block1.project"
+    layers = {**table.layers, name: Spied(*vars(table.layers[name]).values())}
+    shells = sample_paths(TINY, torch.zeros(OUTPUTS), 1.0, torch.Generator().manual_seed(0))
+    asked.clear()
+    with torch.no_grad():
+        mixed_forward(net, images, shells, dataclasses.replace(table, layers=layers))
+    _, kernel, expansion = GateLayout.of(TINY).split(np.arange(GateLayout.of(TINY).gates))
+    own, before = [*kernel[4], *expansion[4]], [*kernel[3], *expansion[3]]  # slot 4 is block 1 of unit 1
+    assert len({tuple(gates[own].tolist()) for gates in asked}) == len(asked) == 9
+    for gates in asked:
+        assert set(gates[own].tolist()) <= {0.0, 1.0}
+        assert ((gates[before] > 0) & (gates[before] < 1)).all()
 
 
 def test_draws_follow_the_softmax_of_the_logits() -> None:

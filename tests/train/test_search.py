@@ -11,7 +11,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from train.tiny import TINY, architectures, collected, drawings, interrupted_after, random_net, tiny_recipe  # noqa: E402
+from train.tiny import TINY, collected, drawings, interrupted_after, random_net, tiny_recipe  # noqa: E402
 
 from eas_sdk.selector.menu import MenuSelector, load  # noqa: E402
 from eas_sdk.selector.protocol import Request  # noqa: E402
@@ -140,8 +140,8 @@ def test_training_drawings_count_as_much_as_is_said() -> None:
 
 
 def test_absent_blocks_leave_no_trace_in_a_menu(tmp_path: Path) -> None:
-    selector = menu(tmp_path)
-    rebuilt = encode(TINY, list(selector.architectures))
-    assert len(set(selector.architectures)) == len(selector.architectures)
-    np.testing.assert_array_equal(choices_of_gates(TINY, gates_of_choices(TINY, rebuilt)), selector.choices)
-    assert set(architectures(TINY, 2)[:1]) <= set(selector.architectures)
+    choices = select(given(tmp_path)).tensors["choices"]
+    np.testing.assert_array_equal(choices_of_gates(TINY, gates_of_choices(TINY, choices)), choices)
+    found = [decode(TINY, row) for row in choices]
+    assert len(set(found)) == len(found)
+    assert TINY.smallest in found
