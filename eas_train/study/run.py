@@ -8,7 +8,6 @@ import os
 import sys
 import time
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor, wait
 from contextlib import redirect_stderr
 from dataclasses import dataclass
 from multiprocessing import get_context
@@ -33,7 +32,7 @@ from eas_train.progress import progress
 from eas_train.study.config import Method, Study
 from eas_train.supernet.evaluate import logits_of, recalibrated
 
-POLL_S = 2.0
+POLL_S = 1.0
 STAGES, RUNS = "stages", "runs"
 
 
@@ -82,17 +81,18 @@ def run_study(
     else:
         threads = max(1, (os.cpu_count() or 1) // jobs)
         with (
-            ProcessPoolExecutor(jobs, get_context("spawn"), torch.set_num_threads, (threads,)) as pool,
+            get_context("spawn").Pool(jobs, torch.set_num_threads, (threads,)) as pool,
             progress(f"study {study.name}", total) as update,
-        ):
-            pending = {pool.submit(_logged, *each) for each in arguments}
-            running = set(pending)
-            while running:
-                done, running = wait(running, POLL_S, "FIRST_EXCEPTION")
-                for future in done:
-                    future.result()  # raises what was raised there
-                update(len(list((folder / RUNS).glob("*.json"))), f"details: {folder}/supernet-seed-*.log")
-            runs = [run for future in pending for run in future.result()]
+        ):  # where one fails the others are stopped, and what they finished is kept
+            results = [pool.apply_async(_logged, each) for each in arguments]
+            while not all(result.ready() for result in results):
+                time.sleep(POLL_S)
+                for result in results:
+                    if result.ready():
+                        result.get()  # raises what was raised there
+                found = len(list((folder / RUNS).glob("*.json")))
+                update(min(found, total), f"details: {folder}/supernet-seed-*.log")
+            runs = [run for result in results for run in result.get()]
     order = {method.name: i for i, method in enumerate(study.methods)}
     return sorted(runs, key=lambda run: (order[run.method], run.supernet_seed, run.seed))
 
@@ -177,21 +177,21 @@ def _scores(study: Study, method: Method, training: Training, picked: list[Archi
     drawing = torch.arange(len(targets), device=targets.device) // study.views
     of_drawing = superclass_of_class(data.superclasses)[data.targets]
     count = len(data.superclasses)
-    norm = _norm(study, method, training)
+    normalise = norm(study, method, training)
     scores = np.zeros((len(study.budgets), len(data)))
     with progress(f"testing {method.name}", len(picked)) as update:
         for i, architecture in enumerate(picked):
             budget, t = divmod(i, count)
             mine = owner == t
             _, shown = torch.unique(drawing[mine], return_inverse=True)
-            logits = logits_of(net, architecture, images[mine], norm(architecture))
+            logits = logits_of(net, architecture, images[mine], normalise(architecture))
             seen = Shown(images[mine], targets[mine], shown)
             scores[budget, of_drawing == t] = drawing_scores(logits, seen, training.superclass_of)
             update(i + 1, "")
     return [[round(v, 4) for v in row] for row in scores.tolist()]
 
 
-def _norm(study: Study, method: Method, training: Training) -> Callable[[Architecture], Any]:
+def norm(study: Study, method: Method, training: Training) -> Callable[[Architecture], Any]:
     """How a network normalises when it is tested."""
     if method.statistics == "bundle":
         return training.statistics.norm

@@ -19,6 +19,7 @@ from eas_train.data.imageset import (
     Splits,
     Superclass,
     concatenate,
+    first_of_each,
     load,
     read_manifest,
     save,
@@ -212,3 +213,14 @@ def test_splits_share_their_classes() -> None:
     other = replace(images, superclasses=(Superclass("all", CLASSES),))
     with pytest.raises(DataError, match="the test split has other classes or superclasses"):
         Splits(images, images, other)
+
+
+def test_the_first_of_each_class_and_split_are_kept_in_order() -> None:
+    splits = Splits(example(40), example(30, seed=1), example(2, seed=2))
+    few = first_of_each(splits, 2)
+    for before, after in zip((splits.train, splits.validation), (few.train, few.validation), strict=True):
+        assert np.bincount(after.targets, minlength=len(CLASSES)).tolist() == [2] * len(CLASSES)
+        for target in range(len(CLASSES)):
+            wanted = np.flatnonzero(before.targets == target)[:2]
+            np.testing.assert_array_equal(after.images[after.targets == target], before.images[wanted])
+    assert_same(few.test, splits.test)

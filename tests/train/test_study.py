@@ -16,13 +16,17 @@ pytest.importorskip("matplotlib")
 
 from train.tiny import CPU  # noqa: E402
 
-from eas_sdk.errors import TrainingError  # noqa: E402
+from eas_sdk.errors import DataError, TrainingError  # noqa: E402
 from eas_sdk.space.elastic import SMALL  # noqa: E402
 from eas_train.data.source import Source  # noqa: E402
+from eas_train.pipeline import Training  # noqa: E402
+from eas_train.study import run  # noqa: E402
 from eas_train.study.command import study as run_command  # noqa: E402
 from eas_train.study.compare import interval, similarity  # noqa: E402
 from eas_train.study.config import SHIPPED, Study  # noqa: E402
 from eas_train.study.run import run_study  # noqa: E402
+from eas_train.supernet.evaluate import calibrate  # noqa: E402
+from eas_train.supernet.norm import FixedStatistics  # noqa: E402
 
 RECIPE = """
 name = "tiny"
@@ -160,6 +164,26 @@ def test_processes_find_what_one_finds(root: Path, figures: dict[str, Any], tmp_
         (r.supernet_seed, r.architectures, r.scores) for r in alone
     ]
     assert (tmp_path / "supernet-seed-1.log").read_text().startswith("EAS: supernet seed 1, seed 0")
+
+
+def test_recalibrated_networks_run_on_statistics_of_their_own(root: Path, figures: dict[str, Any]) -> None:
+    plan = Study.read(root / "study.toml")
+    data, _, _ = Source(root / "images").load(64)
+    norms = {}
+    for method in plan.methods[-1], plan.methods[-1].model_copy(update={"statistics": "bundle"}):
+        recipe = plan.training_recipe(method, 0, 0)
+        training = Training(recipe, data, root / "out" / "stages", CPU, shared=True)
+        norms[method.statistics] = run.norm(plan, method, training)(SMALL.smallest)
+    images = training.training_images(plan.recalibration_images)(0)
+    expected = calibrate(training.net, SMALL.smallest, images)
+    assert isinstance(norms["recalibrated"], FixedStatistics)
+    torch.testing.assert_close(norms["recalibrated"].lookup("head"), expected["head"])
+    assert not torch.allclose(norms["bundle"].lookup("head"), expected["head"])
+
+
+def test_a_failure_in_one_process_is_told(root: Path, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="no folder"):
+        run_study(Study.read(root / "study.toml"), Source(tmp_path / "none"), tmp_path / "out", jobs=2)
 
 
 def test_the_report_shows_all_tables_and_figures_in_one_file(root: Path, figures: dict[str, Any]) -> None:
