@@ -23,7 +23,6 @@ import torch
 from benchmarks.bootstrap import interval
 from benchmarks.record import record
 from eas_sdk.space.sample import random_architecture
-from eas_train import checkpoint
 from eas_train.data.augment import augment
 from eas_train.data.emoji import load_emoji
 from eas_train.data.imageset import Splits, superclass_of_class
@@ -32,7 +31,7 @@ from eas_train.progress import progress
 from eas_train.recipe import Phase, Recipe, SupernetRecipe
 from eas_train.supernet.evaluate import logits_of, recalibrated, within_superclass
 from eas_train.supernet.model import Supernet
-from eas_train.supernet.train import CHECKPOINT, train_supernet
+from eas_train.supernet.train import train_supernet
 
 SIZE = 32
 Plan: TypeAlias = tuple[tuple[float, dict[str, Any]], ...]
@@ -115,10 +114,7 @@ def seconds_per_step(teacher: SupernetRecipe, phase: Phase, data: Splits, folder
 def continued(teacher: SupernetRecipe, phases: list[Phase], data: Splits, folder: Path, root: Path) -> Supernet:
     """The supernet after the teacher's phase and `phases`."""
     recipe = teacher.model_copy(update={"phases": (*teacher.phases, *phases)})
-    state = checkpoint.load(root / "teacher" / CHECKPOINT, recipe=teacher.fingerprint(data.train))
-    assert state is not None
-    checkpoint.save(folder / CHECKPOINT, state | {"recipe": recipe.fingerprint(data.train)})
-    return train_supernet(recipe, data.train, folder, torch.device("cpu"))
+    return train_supernet(recipe, data.train, folder, torch.device("cpu"), teacher=root / "teacher")
 
 
 def measured(net: Supernet, data: Splits) -> np.ndarray:

@@ -24,18 +24,14 @@ from torch import Tensor
 from eas_sdk.bank.atomic import write_atomically
 from eas_sdk.bank.bundle import Bundle
 from eas_sdk.errors import DataError, InputError, closest
-from eas_sdk.selector.protocol import Request
-from eas_sdk.selector.registry import load_selector
-from eas_sdk.space.architecture import Architecture
 from eas_sdk.space.choices import encode
 from eas_sdk.space.sample import random_architecture
-from eas_sdk.space.tables import madds_table
 from eas_sdk.task import Superclass
 from eas_train import bundle as bundles
 from eas_train import checkpoint
-from eas_train.data.augment import augment
-from eas_train.data.imageset import ImageSet, Splits, superclass_of_class
-from eas_train.data.views import views
+from eas_train.accuracy import accuracy_table, fixed_views
+from eas_train.data.augment import as_tensor, augment
+from eas_train.data.imageset import Splits, superclass_of_class
 from eas_train.generator.measure import Shown, measure
 from eas_train.recipe import Recipe
 from eas_train.router.calibrate import TrainedRouter, finish
@@ -44,7 +40,6 @@ from eas_train.router.network import new_router
 from eas_train.router.train import train_router
 from eas_train.selection import Given, Measured, Selection, select
 from eas_train.statistics.model import StatisticsModel, arrays, fit, from_arrays, observe
-from eas_train.supernet.evaluate import logits_of, within_superclass
 from eas_train.supernet.model import Supernet
 from eas_train.supernet.train import load_supernet, train_supernet
 
@@ -165,13 +160,13 @@ class Training:
 
     def training_images(self, count: int) -> Callable[[int], Tensor]:
         """A function from a seed to `count` augmented training images, N x 3 x S x S on the device."""
-        images = torch.from_numpy(self.data.train.images.copy()).permute(0, 3, 1, 2).to(self.device)
+        images = self.data.train.images
         size, settings = self.net.space.input_size, self.recipe.supernet.augmentation
 
         def draw(seed: int) -> Tensor:
             rng = torch.Generator(self.device).manual_seed(seed)
             picked = torch.randint(len(images), (count,), generator=rng, device=self.device)
-            batch = augment(images[picked].float().div_(255), size, settings, rng)
+            batch = augment(as_tensor(images[picked.cpu().numpy()], self.device), size, settings, rng)
             return batch.contiguous(memory_format=torch.channels_last)
 
         return draw
@@ -204,13 +199,6 @@ class Training:
         tensors = {name: tensor.numpy() for name, tensor in state["tensors"].items()}
         return from_arrays(self.net.space, tensors).to(self.device)
 
-    def eval_images(self, data: ImageSet, count: int) -> tuple[Tensor, Tensor]:
-        """`count` fixed views of every drawing, N*count x 3 x S x S, and their targets."""
-        made = views(data.images, count, self.net.space.input_size, seed=0)
-        flat = torch.from_numpy(made.reshape(-1, *made.shape[2:])).permute(0, 3, 1, 2).float().div_(255)
-        targets = torch.from_numpy(np.repeat(data.targets, count))
-        return flat.to(self.device, memory_format=torch.channels_last), targets.to(self.device)
-
     @cached_property
     def superclass_of(self) -> Tensor:
         return torch.from_numpy(superclass_of_class(self.data.superclasses)).to(self.device)
@@ -240,7 +228,8 @@ class Training:
         """What networks are scored on, and whether each drawing was trained on: views of all validation drawings,
         then augmented training images, each counted as a drawing of its own."""
         settings = self.recipe.predictor
-        images, targets = self.eval_images(self.data.validation, settings.views)
+        size = self.net.space.input_size
+        images, targets = fixed_views(self.data.validation, settings.views, size, self.device)
         drawing = torch.arange(len(targets), device=self.device) // settings.views
         validation, more = len(self.data.validation), settings.training_images
         if more:
@@ -250,9 +239,8 @@ class Training:
             order = torch.cat(
                 [torch.randperm(len(train), generator=rng, device=self.device) for _ in range(-(-more // len(train)))]
             )[:more]
-            drawings = torch.from_numpy(train.images[order.cpu().numpy()]).permute(0, 3, 1, 2).to(self.device)
-            size, strengths = self.net.space.input_size, self.recipe.supernet.augmentation
-            made = augment(drawings.float().div_(255), size, strengths, rng)
+            drawings = as_tensor(train.images[order.cpu().numpy()], self.device)
+            made = augment(drawings, size, self.recipe.supernet.augmentation, rng)
             images = torch.cat([images, made]).contiguous(memory_format=torch.channels_last)
             targets = torch.cat([targets, torch.from_numpy(train.targets).to(self.device)[order]])
             drawing = torch.cat([drawing, validation + torch.arange(more, device=self.device)])
@@ -338,7 +326,7 @@ class Training:
         owner = superclass_of_class(train.superclasses)[train.targets]
         rng = np.random.default_rng(0)
         picked = [rng.permutation(np.flatnonzero(owner == t))[:each] for t in range(len(train.superclasses))]
-        drawings = torch.from_numpy(train.images[np.concatenate(picked)]).permute(0, 3, 1, 2).float().div_(255)
+        drawings = as_tensor(train.images[np.concatenate(picked)], torch.device("cpu"))
         settings, noise = self.recipe.supernet.augmentation, torch.Generator().manual_seed(0)
         made = augment(drawings, self.recipe.supernet.space().input_size, settings, noise)
         images: npt.NDArray[np.uint8] = made.permute(0, 2, 3, 1).mul(255).round().byte().numpy()
@@ -355,7 +343,7 @@ class Training:
         whole = self.whole_bundle()
         halved = bundles.half(whole)
         pruned = bundles.prune(halved, bundles.selectable(halved, settings.prune_budgets))
-        table = self.accuracy_table(pruned)
+        table = accuracy_table(pruned, self.data, settings, self.device)
         router = dict(self.router.figures)
         training = {"recipe": self.recipe.model_dump(mode="json"), "accuracy": table, "router": router}
         final = dataclasses.replace(pruned, training=training)
@@ -375,53 +363,6 @@ class Training:
         }
         write_atomically(folder / REPORT, [json.dumps(report, indent=1).encode()])
         return report
-
-    def accuracy_table(self, bundle: Bundle) -> list[dict[str, Any]]:
-        """Top-1 within the known superclass at evenly spaced budgets, on validation and test drawings."""
-        settings = self.recipe.bundle
-        selector = load_selector(bundle)
-        space = bundle.space
-        table = madds_table(space)
-        ends = encode(space, [space.smallest, space.largest])
-        requests, fractions = [], np.linspace(0, 1, settings.budgets).tolist()
-        for t, superclass in enumerate(bundle.superclasses):
-            low, high = table.total(space, ends, len(superclass.labels)).tolist()
-            requests += [Request(((t, 1),), len(superclass.labels), int(low + f * (high - low))) for f in fractions]
-        picked = selector.select(requests)
-        classes = np.array([r.classes for r in requests])
-        madds = table.total(space, encode(space, picked), classes).reshape(len(bundle.superclasses), -1)
-        accuracy = {
-            name: self._accuracies(bundle, picked, data).reshape(len(bundle.superclasses), -1)
-            for name, data in (("validation", self.data.validation), ("test", self.data.test))
-        }
-        return [
-            {
-                "budget_fraction": f,
-                "mean_madds": int(madds[:, i].mean()),
-                "validation_top1": round(float(accuracy["validation"][:, i].mean()), 4),
-                "test_top1": round(float(accuracy["test"][:, i].mean()), 4),
-                "test_top1_by_superclass": {
-                    s.name: round(float(v), 4) for s, v in zip(bundle.superclasses, accuracy["test"][:, i], strict=True)
-                },
-            }
-            for i, f in enumerate(fractions)
-        ]
-
-    def _accuracies(self, bundle: Bundle, picked: list[Architecture], data: ImageSet) -> np.ndarray:
-        """Top-1 of each architecture, with the bundle's own weights, on its own superclass's drawings.
-
-        `picked` is superclass-major.
-        """
-        net, statistics = bundles.to_supernet(bundle, self.device)
-        images, targets = self.eval_images(data, self.recipe.bundle.views)
-        owner = self.superclass_of[targets]
-        each = len(picked) // len(self.data.superclasses)
-        result = []
-        for i, architecture in enumerate(picked):
-            mine = owner == i // each
-            logits = logits_of(net, architecture, images[mine], statistics.norm(architecture))
-            result.append(float(within_superclass(logits, targets[mine], self.superclass_of).float().mean()))
-        return np.array(result)
 
 
 def _read_report(path: Path) -> dict[str, Any]:

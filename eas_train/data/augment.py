@@ -10,6 +10,8 @@ import dataclasses
 import math
 from dataclasses import dataclass
 
+import numpy as np
+import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -50,6 +52,11 @@ class Augmentation:
             most = 1.0 if field.name.startswith("p_") or field.name == "erase_area" else math.inf
             if not 0 <= value <= most:
                 raise ValueError(f"{field.name} lies between 0 and {most:g}; got {value}")
+
+
+def as_tensor(images: npt.NDArray[np.uint8], device: torch.device) -> Tensor:
+    """Pixels [N, S, S, C] as N x C x S x S in [0, 1] on a device."""
+    return torch.from_numpy(images).to(device).permute(0, 3, 1, 2).float().div_(255)
 
 
 def augment(

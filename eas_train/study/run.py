@@ -24,6 +24,7 @@ from eas_sdk.selector.registry import load_selector
 from eas_sdk.space.architecture import Architecture
 from eas_sdk.space.choices import encode
 from eas_sdk.space.tables import madds_range, madds_table
+from eas_train.accuracy import fixed_views
 from eas_train.data.imageset import superclass_of_class
 from eas_train.data.source import Source
 from eas_train.generator.measure import Shown, drawing_scores
@@ -172,7 +173,7 @@ def _requests(study: Study, training: Training) -> list[Request]:
 def _scores(study: Study, method: Method, training: Training, picked: list[Architecture]) -> list[list[float]]:
     """[B][D], see `Run`."""
     data, net = training.data.test, training.net
-    images, targets = training.eval_images(data, study.views)
+    images, targets = fixed_views(data, study.views, net.space.input_size, training.device)
     owner = training.superclass_of[targets]
     drawing = torch.arange(len(targets), device=targets.device) // study.views
     of_drawing = superclass_of_class(data.superclasses)[data.targets]

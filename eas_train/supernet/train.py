@@ -26,7 +26,7 @@ from eas_sdk.space.architecture import Architecture, Block
 from eas_sdk.space.elastic import ElasticSpace
 from eas_train import checkpoint
 from eas_train.clock import clock
-from eas_train.data.augment import augment, blend_partners
+from eas_train.data.augment import as_tensor, augment, blend_partners
 from eas_train.data.imageset import ImageSet, superclass_of_class
 from eas_train.distributed import Share, WholeBatchStatistics, share
 from eas_train.progress import progress
@@ -60,8 +60,7 @@ class TrainingData:
 
     def drawings(self, index: Tensor) -> Tensor:
         """n x 4 x S x S in [0, 1] on the device."""
-        chosen = torch.from_numpy(self.images[index.cpu().numpy()]).to(self.targets.device)
-        return chosen.permute(0, 3, 1, 2).float().div_(255)
+        return as_tensor(self.images[index.cpu().numpy()], self.targets.device)
 
 
 def train_supernet(

@@ -5,14 +5,12 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import numpy as np
 import pytest
-from PIL import Image
 
 pytest.importorskip("torch")
 pytest.importorskip("matplotlib")
 
-from train.test_study import RECIPE, STUDY
+from train.test_study import RECIPE, STUDY, draw_images
 
 
 @pytest.fixture
@@ -23,12 +21,7 @@ def config(tmp_path: Path) -> Path:
     text = text.replace("seeds = [0, 1]", "seeds = [0]")
     head, *methods = text.split("[[methods]]")
     (tmp_path / "mine.toml").write_text("[[methods]]".join([head, methods[0], methods[2]]))
-    rng = np.random.default_rng(0)
-    for folder in ("birds/duck", "birds/owl", "tools/axe", "tools/saw"):
-        (tmp_path / "images" / folder).mkdir(parents=True)
-        for name in "abc":
-            pixels = rng.integers(0, 256, (20, 20, 3), dtype=np.uint8)
-            Image.fromarray(pixels).save(tmp_path / "images" / folder / f"{name}.png")
+    draw_images(tmp_path / "images")
     return tmp_path / "mine.toml"
 
 

@@ -31,6 +31,7 @@ import eas_sdk  # noqa: E402
 from eas_sdk.bank.bundle import read  # noqa: E402
 from eas_sdk.errors import DataError, InputError, TrainingError  # noqa: E402
 from eas_sdk.router.network import NONE  # noqa: E402
+from eas_train.accuracy import accuracy_table  # noqa: E402
 from eas_train.bundle import save  # noqa: E402
 from eas_train.data.imageset import Splits, subset  # noqa: E402
 from eas_train.data.views import views  # noqa: E402
@@ -162,7 +163,7 @@ def test_the_reports_accuracies_are_those_of_the_bundle_on_the_device(
     table, path = report["accuracy"], folder / BUNDLE
     if not trained:
         bundle, path = random_bundle(), tmp_path / BUNDLE
-        table = training(folder).accuracy_table(bundle)
+        table = accuracy_table(bundle, DATA, RECIPE.bundle, CPU)
         save(bundle, path)
         assert len({share for row in table for share in row["test_top1_by_superclass"].values()}) > 2
     runtime = eas_sdk.load(path)

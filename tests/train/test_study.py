@@ -84,17 +84,22 @@ statistics = "recalibrated"
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A recipe, a study, and superclass/class/ folders of four images each."""
+    """A recipe, a study, and images."""
     made = tmp_path_factory.mktemp("study")
     (made / "recipe.toml").write_text(RECIPE)
     (made / "study.toml").write_text(STUDY.format(recipe=(made / "recipe.toml").as_posix()))
+    draw_images(made / "images")
+    return made
+
+
+def draw_images(root: Path) -> None:
+    """superclass/class/ folders of four images of noise each."""
     rng = np.random.default_rng(0)
     for folder in ("birds/duck", "birds/owl", "tools/axe", "tools/saw"):
-        (made / "images" / folder).mkdir(parents=True)
+        (root / folder).mkdir(parents=True)
         for name in "abcd":
             pixels = rng.integers(0, 256, (20, 20, 3), dtype=np.uint8)
-            Image.fromarray(pixels).save(made / "images" / folder / f"{name}.png")
-    return made
+            Image.fromarray(pixels).save(root / folder / f"{name}.png")
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,78 @@
+"""The accuracy table of a bundle: what its selector picks at every budget, measured in torch."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from eas_sdk.bank.bundle import Bundle
+from eas_sdk.selector.protocol import Request
+from eas_sdk.selector.registry import load_selector
+from eas_sdk.space.architecture import Architecture
+from eas_sdk.space.choices import encode
+from eas_sdk.space.tables import madds_range, madds_table
+from eas_train.bundle import to_supernet
+from eas_train.data.augment import as_tensor
+from eas_train.data.imageset import ImageSet, Splits, superclass_of_class
+from eas_train.data.views import views
+from eas_train.recipe import BundleRecipe
+from eas_train.supernet.evaluate import logits_of, within_superclass
+
+
+def accuracy_table(bundle: Bundle, data: Splits, settings: BundleRecipe, device: torch.device) -> list[dict[str, Any]]:
+    """Top-1 within the known superclass at evenly spaced budgets, on validation and test drawings."""
+    space, count = bundle.space, len(bundle.superclasses)
+    requests, fractions = [], np.linspace(0, 1, settings.budgets).tolist()
+    for t, superclass in enumerate(bundle.superclasses):
+        low, high = madds_range(space, len(superclass.labels))
+        requests += [Request(((t, 1),), len(superclass.labels), int(low + f * (high - low))) for f in fractions]
+    picked = load_selector(bundle).select(requests)
+    classes = np.array([r.classes for r in requests])
+    madds = madds_table(space).total(space, encode(space, picked), classes).reshape(count, -1)
+    accuracy = {
+        name: _accuracies(bundle, picked, part, settings.views, device).reshape(count, -1)
+        for name, part in (("validation", data.validation), ("test", data.test))
+    }
+    return [
+        {
+            "budget_fraction": f,
+            "mean_madds": int(madds[:, i].mean()),
+            "validation_top1": round(float(accuracy["validation"][:, i].mean()), 4),
+            "test_top1": round(float(accuracy["test"][:, i].mean()), 4),
+            "test_top1_by_superclass": {
+                s.name: round(float(v), 4) for s, v in zip(bundle.superclasses, accuracy["test"][:, i], strict=True)
+            },
+        }
+        for i, f in enumerate(fractions)
+    ]
+
+
+def fixed_views(data: ImageSet, count: int, size: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    """`count` fixed views of every drawing, N*count x 3 x size x size, and their targets."""
+    made = views(data.images, count, size, seed=0)
+    images = as_tensor(made.reshape(-1, *made.shape[2:]), device).contiguous(memory_format=torch.channels_last)
+    return images, torch.from_numpy(np.repeat(data.targets, count)).to(device)
+
+
+def _accuracies(
+    bundle: Bundle, picked: list[Architecture], data: ImageSet, count: int, device: torch.device
+) -> npt.NDArray[np.float64]:
+    """Top-1 of each architecture, with the bundle's own weights, on its own superclass's drawings.
+
+    `picked` is superclass-major.
+    """
+    net, statistics = to_supernet(bundle, device)
+    images, targets = fixed_views(data, count, bundle.space.input_size, device)
+    superclass_of = torch.from_numpy(superclass_of_class(data.superclasses)).to(device)
+    owner = superclass_of[targets]
+    each = len(picked) // len(data.superclasses)
+    result = []
+    for i, architecture in enumerate(picked):
+        mine = owner == i // each
+        logits = logits_of(net, architecture, images[mine], statistics.norm(architecture))
+        result.append(float(within_superclass(logits, targets[mine], superclass_of).float().mean()))
+    return np.array(result)
