@@ -30,6 +30,7 @@ from eas_sdk.graph.nodes import (
     DepthwiseConv2d,
     GlobalMean,
     Linear,
+    Mean,
     Multiply,
     Node,
     Normalize,
@@ -155,6 +156,8 @@ class Plain(nn.Module):
                 return x * inputs[1]
             case Add():
                 return x + inputs[1]
+            case Mean():
+                return torch.stack(inputs).mean(0)
             case Linear():
                 made: Tensor = self.layers[key(node)](F.dropout(x.flatten(1), 0.1, self.training))
                 return made

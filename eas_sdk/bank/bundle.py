@@ -193,9 +193,7 @@ def tensor_shapes(space: ElasticSpace, node: Node, rank: int) -> dict[str, tuple
     bank, statistics = f"bank/{node.name}", f"statistics/{node.name}"
     match node:
         case Conv2d():
-            shapes: dict[str, tuple[int, ...]] = {
-                f"{bank}.weight": (node.out_channels, node.kernel, node.kernel, node.in_channels)
-            }
+            shapes: dict[str, tuple[int, ...]] = {f"{bank}.weight": (node.out_channels, *node.window, node.in_channels)}
             if node.name.endswith((".squeeze", ".excite")):
                 return shapes | {f"{bank}.bias": (node.out_channels,)}
             channels = node.out_channels

@@ -11,10 +11,12 @@ from eas_sdk.graph.cost import input_shapes, output_shape
 from eas_sdk.graph.nodes import (
     INPUT,
     Activation,
+    Axes,
     Conv2d,
     DepthwiseConv2d,
     Graph,
     Linear,
+    Mean,
     Node,
     Normalize,
 )
@@ -88,7 +90,7 @@ def weight_shapes(node: Node) -> dict[str, tuple[int, ...]]:
         case Normalize():
             return {weight: (node.channels,), bias: (node.channels,)}
         case Conv2d():
-            shape = (node.out_channels, node.kernel, node.kernel, node.in_channels)
+            shape = (node.out_channels, *node.window, node.in_channels)
             return {weight: shape, bias: (node.out_channels,)} if node.has_bias else {weight: shape}
         case DepthwiseConv2d():
             return {weight: (node.kernel, node.kernel, node.channels), bias: (node.channels,)}
@@ -100,12 +102,20 @@ def weight_shapes(node: Node) -> dict[str, tuple[int, ...]]:
 
 def _check_sizes(node: Node) -> None:
     if isinstance(node, Conv2d | DepthwiseConv2d):
-        if not (node.stride >= 1 and 0 <= node.padding < node.kernel and node.out_size >= 1):
+        reach = node.reach if isinstance(node, DepthwiseConv2d) else node.kernel
+        if not (node.stride >= 1 and reach >= node.kernel and 0 <= node.padding < reach and node.out_size >= 1):
             raise InputError(
-                f"a convolution needs stride >= 1, 0 <= padding < kernel and a window that fits, got {node!r}"
+                "a convolution needs stride >= 1, dilation >= 1, 0 <= padding < what the kernel spans, and a window "
+                f"that fits, got {node!r}"
             )
+        if isinstance(node, Conv2d) and node.along not in get_args(Axes):
+            raise InputError(f"a kernel extends along one of {get_args(Axes)}, got {node.along!r}")
+        if isinstance(node, Conv2d) and node.along != "both" and 2 * node.padding + 1 != node.kernel:
+            raise InputError(f"a kernel along one axis is odd and pads half of its length, got {node!r}")
         if node.activation not in get_args(Activation):
             raise InputError(f"an activation must be one of {get_args(Activation)}, got {node.activation!r}")
+    if isinstance(node, Mean) and len(node.inputs) < 2:
+        raise InputError(f"a mean is taken over two maps or more, got {node!r}")
     if min(*output_shape(node), *(side for shape in input_shapes(node) for side in shape)) < 1:
         raise InputError(f"sizes and channels must be at least 1, got {node!r}")
 

@@ -13,7 +13,7 @@ from eas_sdk.engine.numpy_kernels.lowering import lower
 from eas_sdk.engine.numpy_kernels.plan import Builder
 from eas_sdk.engine.protocol import Array
 from eas_sdk.graph.cost import output_shape
-from eas_sdk.graph.nodes import INPUT, Activation, Conv2d, DepthwiseConv2d, Graph, Multiply, Node
+from eas_sdk.graph.nodes import INPUT, Activation, Add, Conv2d, DepthwiseConv2d, Graph, Mean, Multiply, Node
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,8 +74,16 @@ def activate(x: Array, activation: Activation) -> Array:
 def _run(graph: Graph, inputs: list[Array]) -> Array:
     """The result of a graph of one node that reads feature maps [N, H, W, C]."""
     (node,) = graph.nodes
-    if len(inputs) == 2:
-        return inputs[0] * inputs[1] if isinstance(node, Multiply) else inputs[0] + inputs[1]
+    match node:
+        case Multiply():
+            return inputs[0] * inputs[1]
+        case Add():
+            return inputs[0] + inputs[1]
+        case Mean():
+            mean: Array = sum(inputs[1:], inputs[0]) * np.float32(1 / len(inputs))
+            return mean
+        case _:
+            pass
     count, size, _, channels = inputs[0].shape
     plan = Builder(count, lower(graph)).build(node.inputs[0], channels, size)
     np.copyto(plan.images, inputs[0].transpose(3, 0, 1, 2))

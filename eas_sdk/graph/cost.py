@@ -12,6 +12,7 @@ from eas_sdk.graph.nodes import (
     DepthwiseConv2d,
     GlobalMean,
     Linear,
+    Mean,
     Multiply,
     Node,
     Normalize,
@@ -52,7 +53,7 @@ def madds(node: Node) -> int:
     """Multiply-adds of one node for one image; 0 for nodes that only scale, add or average."""
     match node:
         case Conv2d():
-            return node.out_size**2 * node.kernel**2 * node.in_channels * node.out_channels
+            return node.out_size**2 * math.prod(node.window) * node.in_channels * node.out_channels
         case DepthwiseConv2d():
             return node.out_size**2 * node.kernel**2 * node.channels
         case Linear():
@@ -65,7 +66,7 @@ def parameters(node: Node) -> int:
     """Trained parameters behind one node, batch-norm unfolded: its folded bias is two numbers a channel."""
     match node:
         case Conv2d():
-            per_channel = node.kernel**2 * node.in_channels + (_bias_numbers(node) if node.has_bias else 0)
+            per_channel = math.prod(node.window) * node.in_channels + (_bias_numbers(node) if node.has_bias else 0)
             return node.out_channels * per_channel
         case DepthwiseConv2d():
             return node.channels * (node.kernel**2 + 2)
@@ -86,7 +87,7 @@ def output_shape(node: Node) -> tuple[int, ...]:
             return 1, 1, node.channels
         case Linear():
             return (node.out_features,)
-        case Normalize() | Multiply() | Add():
+        case Normalize() | Multiply() | Add() | Mean():
             return node.size, node.size, node.channels
 
 
@@ -103,6 +104,8 @@ def input_shapes(node: Node) -> tuple[tuple[int, ...], ...]:
             return shape, (1, 1, node.channels)
         case Add():
             return shape, shape
+        case Mean():
+            return (shape,) * len(node.inputs)
         case _:
             return (shape,)
 
@@ -136,7 +139,7 @@ def total_weight_elements(nodes: Iterable[Node]) -> int:
     for node in nodes:
         match node:
             case Conv2d():
-                total += node.out_channels * (node.kernel**2 * node.in_channels + node.has_bias)
+                total += node.out_channels * (math.prod(node.window) * node.in_channels + node.has_bias)
             case DepthwiseConv2d():
                 total += node.channels * (node.kernel**2 + 1)
             case Linear():

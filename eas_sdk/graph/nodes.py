@@ -8,11 +8,12 @@ data: two networks of equal structure compare equal whatever their weights.
 node               weight shape (float32)      output
 =================  ==========================  =========================================
 Normalize          weight [C], bias [C]        x * weight + bias
-Conv2d             [O, k, k, I], bias [O]      N x H' x W' x O, H' = (H + 2p - k) // s + 1
-DepthwiseConv2d    [k, k, C], bias [C]         N x H' x W' x C
+Conv2d             [O, kh, kw, I], bias [O]    N x H' x W' x O, H' = (H + 2p - k) // s + 1
+DepthwiseConv2d    [k, k, C], bias [C]         N x H' x W' x C, the same with d (k - 1) + 1 for k
 GlobalMean         -                           N x 1 x 1 x C
 Multiply           -                           broadcast of the second input over H and W
 Add                -                           element-wise
+Mean               -                           element-wise mean of two maps or more
 Linear             [O, I], bias [O]            N x O; the input is N x 1 x 1 x I
 =================  ==========================  =========================================
 """
@@ -27,6 +28,9 @@ import numpy as np
 
 Activation: TypeAlias = Literal["none", "relu", "hard_swish", "hard_sigmoid"]
 """relu = max(x, 0); hard_sigmoid = clip(x + 3, 0, 6) / 6; hard_swish = x * hard_sigmoid(x)."""
+
+Axes: TypeAlias = Literal["both", "height", "width"]
+"""What a kernel extends along: k x k, k x 1 or 1 x k."""
 
 INPUT = "image"
 """Name of the graph's input tensor: N x size x size x 3, float32 in [0, 1], RGB."""
@@ -44,9 +48,10 @@ class Normalize:
 
 @dataclass(frozen=True)
 class Conv2d:
-    """Dense square convolution with symmetric zero padding (torch's convention), bias and fused activation.
+    """Dense convolution with symmetric zero padding (torch's convention), bias and fused activation.
 
-    `size` is the side of the square input map.
+    `size` is the side of the square input map. A kernel along one axis alone pads that axis alone, by half of what it
+    reaches, so that maps stay square.
     """
 
     name: str
@@ -59,15 +64,35 @@ class Conv2d:
     padding: int
     activation: Activation
     has_bias: bool = True
+    along: Axes = "both"
+
+    @property
+    def window(self) -> tuple[int, int]:
+        """Height and width of the kernel."""
+        return self._extended(self.kernel, 1)
+
+    @property
+    def pads(self) -> tuple[int, int]:
+        """Zeros above as below, left as right."""
+        return self._extended(self.padding, 0)
 
     @property
     def out_size(self) -> int:
         return (self.size + 2 * self.padding - self.kernel) // self.stride + 1
 
+    def _extended(self, value: int, otherwise: int) -> tuple[int, int]:
+        return (
+            value if self.along != "width" else otherwise,
+            value if self.along != "height" else otherwise,
+        )
+
 
 @dataclass(frozen=True)
 class DepthwiseConv2d:
-    """Depthwise convolution (multiplier 1), symmetric zero padding, bias and fused activation."""
+    """Depthwise convolution (multiplier 1), symmetric zero padding, bias and fused activation.
+
+    Taps lie `dilation` pixels apart.
+    """
 
     name: str
     inputs: tuple[str]
@@ -77,10 +102,16 @@ class DepthwiseConv2d:
     stride: int
     padding: int
     activation: Activation
+    dilation: int = 1
+
+    @property
+    def reach(self) -> int:
+        """Side of the square that the taps span."""
+        return self.dilation * (self.kernel - 1) + 1
 
     @property
     def out_size(self) -> int:
-        return (self.size + 2 * self.padding - self.kernel) // self.stride + 1
+        return (self.size + 2 * self.padding - self.reach) // self.stride + 1
 
 
 @dataclass(frozen=True)
@@ -114,6 +145,16 @@ class Add:
 
 
 @dataclass(frozen=True)
+class Mean:
+    """Element-wise mean of two or more maps of equal shape (NSE, Eq. 1)."""
+
+    name: str
+    inputs: tuple[str, ...]
+    size: int
+    channels: int
+
+
+@dataclass(frozen=True)
 class Linear:
     """Fully connected layer over an N x 1 x 1 x I input; makes N x O."""
 
@@ -123,7 +164,7 @@ class Linear:
     out_features: int
 
 
-Node: TypeAlias = Normalize | Conv2d | DepthwiseConv2d | GlobalMean | Multiply | Add | Linear
+Node: TypeAlias = Normalize | Conv2d | DepthwiseConv2d | GlobalMean | Multiply | Add | Mean | Linear
 
 
 @dataclass(frozen=True, eq=False)

@@ -24,6 +24,7 @@ from eas_sdk.graph.nodes import (
     GlobalMean,
     Graph,
     Linear,
+    Mean,
     Multiply,
     Node,
     Normalize,
@@ -113,11 +114,15 @@ def _describe(node: Node) -> str:
     match node:
         case Conv2d():
             bias = "" if node.has_bias else " without bias"
-            layer = f"conv {node.kernel}x{node.kernel} {node.in_channels}>{node.out_channels}{_window(node)}{bias}"
+            height, width = node.window
+            layer = f"conv {height}x{width} {node.in_channels}>{node.out_channels}{_window(node)}{bias}"
         case DepthwiseConv2d():
-            layer = f"depthwise {node.kernel}x{node.kernel}{_window(node)}"
+            dilation = f" dilation {node.dilation}" if node.dilation > 1 else ""
+            layer = f"depthwise {node.kernel}x{node.kernel}{dilation}{_window(node)}"
         case GlobalMean():
             layer = "mean"
+        case Mean():
+            layer = f"mean of {len(node.inputs)}"
         case Multiply():
             layer = "multiply"
         case Add():
@@ -132,7 +137,8 @@ def _describe(node: Node) -> str:
 
 def _window(node: Conv2d | DepthwiseConv2d) -> str:
     stride = f" stride {node.stride}" if node.stride > 1 else ""
-    return stride if node.padding == node.kernel // 2 else f"{stride} padding {node.padding}"
+    reach = node.reach if isinstance(node, DepthwiseConv2d) else node.kernel
+    return stride if node.padding == reach // 2 else f"{stride} padding {node.padding}"
 
 
 def _sources(node: Node, index: int, tensors: dict[str, str]) -> str:

@@ -8,6 +8,7 @@ takes the prefix of the channels and the centre of the kernels. How batch-norm n
 from __future__ import annotations
 
 import functools
+import math
 
 import torch
 import torch.nn.functional as F
@@ -21,6 +22,7 @@ from eas_sdk.graph.nodes import (
     DepthwiseConv2d,
     GlobalMean,
     Linear,
+    Mean,
     Multiply,
     Node,
     Normalize,
@@ -103,13 +105,13 @@ class Supernet(nn.Module):
             case Conv2d():
                 weight = self.tensor(f"{node.name}.weight")[: node.out_channels, : node.in_channels]
                 bias = self._prefix(f"{node.name}.bias", node.out_channels)
-                y = F.conv2d(x, weight, bias, node.stride, node.padding)
+                y = F.conv2d(x, weight, bias, node.stride, node.pads)
                 return activate(self._normalise(node.name, y, norm), node.activation)
             case DepthwiseConv2d():
                 full = self.tensor(f"{node.name}.weight")
                 crop = (full.shape[-1] - node.kernel) // 2
                 weight = full[: node.channels, :, crop : crop + node.kernel, crop : crop + node.kernel]
-                y = F.conv2d(x, weight, None, node.stride, node.padding, groups=node.channels)
+                y = F.conv2d(x, weight, None, node.stride, node.padding, node.dilation, node.channels)
                 return activate(self._normalise(node.name, y, norm), node.activation)
             case GlobalMean():
                 return x.mean((2, 3), keepdim=True)
@@ -117,6 +119,8 @@ class Supernet(nn.Module):
                 return x * inputs[1]
             case Add():
                 return x + inputs[1]
+            case Mean():
+                return torch.stack(inputs).mean(0)
             case Linear():
                 x = F.dropout(x.flatten(1), self.dropout, self.training)
                 return F.linear(x, self.tensor("classifier.weight"), self.tensor("classifier.bias"))
@@ -163,8 +167,8 @@ def _initial(node: Node) -> dict[str, Tensor]:
     """Initial parameters of a node (He et al. 2015, fan out, as OFA does)."""
     match node:
         case Conv2d():
-            weight = torch.randn(node.out_channels, node.in_channels, node.kernel, node.kernel)
-            weight *= (2.0 / (node.kernel**2 * node.out_channels)) ** 0.5
+            weight = torch.randn(node.out_channels, node.in_channels, *node.window)
+            weight *= (2.0 / (math.prod(node.window) * node.out_channels)) ** 0.5
             made = {"weight": weight}
             if node.name.endswith((".squeeze", ".excite")):
                 made["bias"] = torch.zeros(node.out_channels)

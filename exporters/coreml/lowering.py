@@ -23,6 +23,7 @@ from eas_sdk.graph.nodes import (
     GlobalMean,
     Graph,
     Linear,
+    Mean,
     Multiply,
     Node,
     Normalize,
@@ -117,20 +118,29 @@ class _Lowering:
                 return builder.mul(x=x, y=inputs[1], name=operator_name(node))
             case Add():
                 return builder.add(x=x, y=inputs[1], name=operator_name(node))
+            case Mean():
+                for other in inputs[1:]:
+                    x = builder.add(x=x, y=other)
+                share = self._parameter("share", self.dtype.type(1 / len(inputs)))
+                return builder.mul(x=x, y=share, name=operator_name(node))
             case Linear():
                 flat = builder.squeeze(x=x, axes=[2, 3])
                 weight = self._constant(node, self.graph.weights[f"{node.name}.weight"])
                 return builder.linear(x=flat, weight=weight, bias=self._bias(node), name=operator_name(node))
 
     def _convolution(self, node: Conv2d | DepthwiseConv2d, x: Any, weight: npt.NDArray[np.float32], groups: int) -> Any:
+        if isinstance(node, Conv2d):
+            (above, left), dilation = node.pads, 1
+        else:
+            above, left, dilation = node.padding, node.padding, node.dilation
         made = self.builder.conv(
             x=x,
             weight=self._constant(node, weight),
             bias=self._bias(node),
             strides=self._parameter("stride", [node.stride] * 2),
             pad_type=self._parameter("padding", "custom"),
-            pad=self._parameter("padding", [node.padding] * 4),
-            dilations=self._parameter("dilation", [1, 1]),
+            pad=self._parameter("padding", [above, above, left, left]),
+            dilations=self._parameter("dilation", [dilation] * 2),
             groups=self._parameter("groups", groups),
             name=convolution_name(node),
         )

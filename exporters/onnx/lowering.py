@@ -16,6 +16,7 @@ from eas_sdk.graph.nodes import (
     GlobalMean,
     Graph,
     Linear,
+    Mean,
     Multiply,
     Node,
     Normalize,
@@ -69,6 +70,8 @@ class _Lowering:
                 return program.add("Mul", inputs, self._tensor(node))
             case Add():
                 return program.add("Add", inputs, self._tensor(node))
+            case Mean():
+                return self._mean(node, inputs)
             case Linear():
                 flat = program.add("Flatten", inputs, program.name(f"{node.name}.flat"), axis=1)
                 weight = program.constant(f"{node.name}.weight", self._weight(node))
@@ -86,6 +89,15 @@ class _Lowering:
         made = program.add("Mul", [made, weight], program.name(f"{node.name}.scaled"))
         return program.add("Add", [made, bias], self._tensor(node))
 
+    def _mean(self, node: Mean, inputs: list[str]) -> str:
+        """A chain of additions and one product: integer kernels know these."""
+        program, total = self.program, inputs[0]
+        for i, other in enumerate(inputs[1:], 1):
+            name = program.name(f"{node.name}.sum{i}")
+            total = program.add("Add", [total, other], name)
+        share = program.constant(f"{node.name}.share", np.array(1 / len(inputs), np.float32))
+        return program.add("Mul", [total, share], self._tensor(node))
+
     def _convolution(self, node: Conv2d | DepthwiseConv2d, source: str) -> str:
         program, weight = self.program, self._weight(node)
         if isinstance(node, DepthwiseConv2d):
@@ -99,8 +111,15 @@ class _Lowering:
             linear = self._tensor(node)
         else:
             linear = program.name(f"{node.name}.linear")
-        kernel, strides, pads = (node.kernel,) * 2, (node.stride,) * 2, (node.padding,) * 4
-        program.add("Conv", operands, linear, kernel_shape=kernel, strides=strides, pads=pads, group=groups)
+        if isinstance(node, Conv2d):
+            window, pads, dilation = node.window, node.pads, 1
+        else:
+            window, pads, dilation = (node.kernel,) * 2, (node.padding,) * 2, node.dilation
+        spread = {"dilations": (dilation,) * 2} if dilation > 1 else {}
+        strides = (node.stride,) * 2
+        program.add(
+            "Conv", operands, linear, kernel_shape=window, strides=strides, pads=pads * 2, group=groups, **spread
+        )
         match node.activation:
             case "none":
                 return linear

@@ -174,7 +174,8 @@ def _options(operator: Operator) -> tuple[int, Table]:
         case "CONV_2D":
             return 1, {0: padding, 1: stride, 2: stride, 3: fused, 4: one, 5: one}
         case "DEPTHWISE_CONV_2D":
-            return 2, {0: padding, 1: stride, 2: stride, 3: one, 4: fused, 5: Scalar("i", operator.dilation), 6: one}
+            down, across = (Scalar("i", distance) for distance in operator.dilation)
+            return 2, {0: padding, 1: stride, 2: stride, 3: one, 4: fused, 5: across, 6: down}
         case "FULLY_CONNECTED":
             return 8, {0: fused}
         case "SOFTMAX":
@@ -203,7 +204,7 @@ def _version(operator: Operator, program: Program) -> int:
         case "CONV_2D":
             return 3 if integer else 5 if read[1].dtype == np.int8 else 1
         case "DEPTHWISE_CONV_2D":
-            return 3 if integer else 2 if operator.dilation > 1 else 1
+            return 3 if integer else 2 if max(operator.dilation) > 1 else 1
         case "FULLY_CONNECTED":
             return 4 if integer else 1
         case "ADD" | "MUL" | "MEAN" | "PAD":

@@ -18,6 +18,7 @@ from eas_sdk.graph.nodes import (
     GlobalMean,
     Graph,
     Linear,
+    Mean,
     Multiply,
     Node,
     Normalize,
@@ -86,6 +87,8 @@ class _Lowering:
                 return program.add("MUL", inputs, self._tensor(node, shape, factor=factor))
             case Add():
                 return program.add("ADD", inputs, self._tensor(node, shape))
+            case Mean():
+                return self._mean(node, inputs, shape)
             case Linear():
                 weight = program.constant(f"{node.name}.weight", self._weight(node))
                 bias = program.constant(f"{node.name}.bias", self._bias(node))
@@ -98,6 +101,18 @@ class _Lowering:
         weight = program.constant(f"{node.name}.weight", np.ascontiguousarray(diagonal))
         bias = program.constant(f"{node.name}.bias", self._bias(node))
         return program.add("CONV_2D", [source, weight, bias], self._tensor(node, shape), exact=True)
+
+    def _mean(self, node: Mean, inputs: list[int], shape: tuple[int, ...]) -> int:
+        """A chain of additions and one product, all of which XNNPACK knows in integers too."""
+        program, total = self.program, inputs[0]
+        for i, other in enumerate(inputs[1:], 1):
+            if i < len(inputs) - 1:
+                held = Held(node.inputs[0], added=node.inputs[1 : i + 1])
+            else:
+                held = Held(node.name, factor=len(inputs))
+            total = program.add("ADD", [total, other], program.tensor(f"{node.name}.sum{i}", shape, held=held))
+        share = program.constant(f"{node.name}.share", np.array([1 / len(inputs)], np.float32))
+        return program.add("MUL", [total, share], self._tensor(node, shape))
 
     def _convolution(self, node: Conv2d | DepthwiseConv2d, source: int, shape: tuple[int, ...]) -> int:
         program = self.program

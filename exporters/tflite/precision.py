@@ -142,6 +142,8 @@ class _Integers:
         tensor = self.source.tensors[position]
         assert tensor.held is not None
         low, high = self.ranges[tensor.held.node, tensor.held.linear]
+        for node in tensor.held.added:
+            low, high = low + self.ranges[node, False][0], high + self.ranges[node, False][1]
         over = activation_quantization(low * tensor.held.factor, high * tensor.held.factor)
         made = self.program.tensor(tensor.name, tensor.shape, np.int8, over)
         self.stored[position] = made

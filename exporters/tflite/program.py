@@ -40,11 +40,16 @@ class Quantization:
 
 @dataclass(frozen=True)
 class Held:
-    """Which values of the graph a tensor holds: those of a node, before or after its activation, times a factor."""
+    """Which values of the graph a tensor holds: those of a node, before or after its activation, times a factor.
+
+    Attributes:
+        added: nodes whose values are added to those.
+    """
 
     node: str
     linear: bool = False
     factor: float = 1.0
+    added: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,7 +74,7 @@ class Operator:
     Attributes:
         inputs: data, weights, bias for convolutions and fully connected layers.
         same: padding SAME instead of VALID.
-        dilation: horizontal distance of a depthwise convolution's taps.
+        dilation: vertical and horizontal distance of a depthwise convolution's taps.
         exact: whether its weights stay float32 in every precision.
     """
 
@@ -79,7 +84,7 @@ class Operator:
     fused: Fused = "none"
     stride: int = 1
     same: bool = False
-    dilation: int = 1
+    dilation: tuple[int, int] = (1, 1)
     exact: bool = False
 
 
@@ -123,7 +128,7 @@ class Program:
         fused: Fused = "none",
         stride: int = 1,
         same: bool = False,
-        dilation: int = 1,
+        dilation: tuple[int, int] = (1, 1),
         exact: bool = False,
     ) -> int:
         """A new operator that makes the tensor `output`; returns `output`."""

@@ -27,51 +27,64 @@ def convolve(
     out: int,
     fused: Fused,
 ) -> None:
-    """Add what computes the tensor `out`: weight [O, k, k, I] or [k, k, C], bias [O] or [C]."""
-    if isinstance(node, DepthwiseConv2d):
-        weight = weight[np.newaxis]
-    if _splits(node):
-        _convolve_in_parts(program, node, source, weight, bias, out, fused)
+    """Add what computes the tensor `out`: weight [O, kh, kw, I] or [k, k, C], bias [O] or [C]."""
+    if isinstance(node, Conv2d):
+        _dense(program, node, source, weight, bias, out, fused)
+    elif _splits(node):
+        _depthwise_in_parts(program, node, source, weight[np.newaxis], bias, out, fused)
     else:
-        _convolve(program, node, source, weight, bias, out, fused, slice(None))
+        _depthwise(program, node, source, weight[np.newaxis], bias, out, fused, slice(None))
 
 
-def _splits(node: Conv2d | DepthwiseConv2d) -> bool:
-    """Whether a kernel has too many taps, and parts of three columns have few enough."""
-    odd, large = node.kernel % 2 == 1, node.kernel**2 > TAPS >= 3 * node.kernel
-    return isinstance(node, DepthwiseConv2d) and odd and large and node.padding >= node.kernel // 2 - 1
+def _dense(
+    program: Program, node: Conv2d, source: int, weight: FloatArray, bias: FloatArray, out: int, fused: Fused
+) -> None:
+    same = node.stride == 1 and node.padding == (node.kernel - 1) / 2
+    if node.padding and not same:
+        source = _pad(program, node, source, *node.pads, whole=True)
+    stored = program.constant(f"{node.name}.weight", weight)
+    offset = program.constant(f"{node.name}.bias", bias)
+    program.add("CONV_2D", [source, stored, offset], out, fused=fused, stride=node.stride, same=same)
 
 
-def _convolve_in_parts(
+def _splits(node: DepthwiseConv2d) -> bool:
+    """Whether a kernel has too many taps, and parts of two columns have few enough."""
+    odd, large = node.kernel % 2 == 1, node.kernel**2 > TAPS >= 2 * node.kernel
+    joined = 3 * node.kernel <= TAPS  # the middle column, which needs the whole padding when it is alone
+    return odd and large and node.dilation == 1 and node.padding >= node.kernel // 2 - joined
+
+
+def _depthwise_in_parts(
     program: Program,
-    node: Conv2d | DepthwiseConv2d,
+    node: DepthwiseConv2d,
     source: int,
     weight: FloatArray,
     bias: FloatArray,
     out: int,
     fused: Fused,
 ) -> None:
-    """A sum of convolutions, each over the columns at one distance from the middle one, which joins the outermost.
+    """A sum of convolutions, each over the columns at one distance from the middle one.
 
-    Such columns lie at equal distances, so that a part is a dilated convolution whose padding is the same on both
-    sides.
+    The middle one joins the outermost where three columns have few enough taps. Such columns lie at equal distances, so
+    that a part is a dilated convolution whose padding is the same on both sides.
     """
     middle, shape = node.kernel // 2, program.tensors[out].shape
-    total = program.tensor("", shape)
-    _convolve(program, node, source, weight, bias, total, "none", slice(0, None, middle))
-    for distance in range(middle - 1, 0, -1):
+    total, joined = program.tensor("", shape), 3 * node.kernel <= TAPS
+    first = slice(0, None, middle) if joined else slice(middle, middle + 1)
+    _depthwise(program, node, source, weight, bias, total, "none", first)
+    for distance in range(middle - joined, 0, -1):
         part = program.tensor("", shape)
         columns = slice(middle - distance, middle + distance + 1, 2 * distance)
-        _convolve(program, node, source, weight, np.zeros_like(bias), part, "none", columns)
+        _depthwise(program, node, source, weight, np.zeros_like(bias), part, "none", columns)
         if distance > 1:
             total = program.add("ADD", [total, part], program.tensor("", shape))
         else:
             program.add("ADD", [total, part], out, fused=fused)
 
 
-def _convolve(
+def _depthwise(
     program: Program,
-    node: Conv2d | DepthwiseConv2d,
+    node: DepthwiseConv2d,
     source: int,
     weight: FloatArray,
     bias: FloatArray,
@@ -82,20 +95,14 @@ def _convolve(
     """One convolution over all columns of the kernel or over some, which lie around the middle at equal distances."""
     chosen = range(node.kernel)[columns]
     part = "" if len(chosen) == node.kernel else f".{chosen[0]}"
-    same = node.stride == 1 and node.padding == (node.kernel - 1) / 2
+    same = node.stride == 1 and node.padding == (node.reach - 1) / 2
     if node.padding and not same:
         source = _pad(program, node, source, node.padding, node.padding - chosen[0], whole=not part)
     stored = program.constant(f"{node.name}{part}.weight", np.ascontiguousarray(weight[:, :, columns]))
     offset = program.constant(f"{node.name}{part}.bias", bias)
-    program.add(
-        "CONV_2D" if isinstance(node, Conv2d) else "DEPTHWISE_CONV_2D",
-        [source, stored, offset],
-        out,
-        fused=fused,
-        stride=node.stride,
-        same=same,
-        dilation=columns.step or 1,
-    )
+    dilation = (node.dilation, node.dilation if not part else columns.step or 1)
+    operands = [source, stored, offset]
+    program.add("DEPTHWISE_CONV_2D", operands, out, fused=fused, stride=node.stride, same=same, dilation=dilation)
 
 
 def _pad(program: Program, node: Conv2d | DepthwiseConv2d, source: int, rows: int, sides: int, *, whole: bool) -> int:

@@ -20,6 +20,7 @@ from eas_sdk.graph.nodes import (
     GlobalMean,
     Graph,
     Linear,
+    Mean,
     Multiply,
     Node,
     Normalize,
@@ -95,6 +96,64 @@ def mobilenet(
     return nodes
 
 
+def multibranch(size: int, *, width: int = 8, classes: int = 5) -> list[Node]:
+    """The nodes of a small network of cells whose branches run side by side and are averaged: every kind of branch."""
+    nodes: list[Node] = [
+        Normalize("normalize", (INPUT,), size, 3),
+        Conv2d("stem", ("normalize",), size, 3, width, 3, 2, 1, "relu"),
+    ]
+    side = nodes[-1].out_size
+    cells: list[tuple[int, list[str]]] = [
+        (1, ["dilated 2", "dilated 3", "5"]),
+        (2, ["factorised 5", "9", "dilated 2", "factorised 7"]),
+        (1, ["11", "factorised 7"]),
+        (2, ["7"]),
+        (1, ["3"]),
+    ]
+    source = "stem"
+    for c, (stride, branches) in enumerate(cells):
+        made = [source] if stride == 1 else []
+        for branch in branches:
+            nodes += _branch(f"cell{c}.{branch}", source, side, width, branch, stride)
+            made.append(nodes[-1].name)
+        side = (side - 1) // stride + 1
+        source = made[0]
+        if len(made) > 1:
+            source = f"cell{c}.mean"
+            nodes.append(Mean(source, tuple(made), side, width))
+    nodes += [
+        GlobalMean("pool", (source,), side, width),
+        Linear("classifier", ("pool",), width, classes),
+    ]
+    return nodes
+
+
+def _branch(name: str, source: str, size: int, width: int, kind: str, stride: int) -> list[Node]:
+    inner = 2 * width
+    made: list[Node] = [Conv2d(f"{name}.expand", (source,), size, width, inner, 1, 1, 0, "relu")]
+    word, _, number = kind.rpartition(" ")
+    if word == "factorised":
+        kernel = int(number)
+        across = Conv2d(
+            f"{name}.across", (made[-1].name,), size, inner, inner, kernel, 1, kernel // 2, "relu", along="width"
+        )
+        down = Conv2d(
+            f"{name}.down", (across.name,), size, inner, inner, kernel, stride, kernel // 2, "relu", along="height"
+        )
+        made += [across, down]
+    else:
+        kernel, dilation = (3, int(number)) if word == "dilated" else (int(number), 1)
+        padding = dilation * (kernel - 1) // 2
+        name_before = made[-1].name
+        made.append(
+            DepthwiseConv2d(
+                f"{name}.depthwise", (name_before,), size, inner, kernel, stride, padding, "hard_swish", dilation
+            )
+        )
+    size = made[-1].out_size
+    return [*made, Conv2d(f"{name}.project", (made[-1].name,), size, inner, width, 1, 1, 0, "none")]
+
+
 def reference(graph: Graph, batch: np.ndarray) -> np.ndarray:
     """What the graph must compute, in float64: N x classes, or N x H x W x C for a graph that ends in a map."""
     tensors = {INPUT: batch.astype(np.float64)}
@@ -113,6 +172,8 @@ def reference(graph: Graph, batch: np.ndarray) -> np.ndarray:
                 result = inputs[0] * inputs[1]
             case Add():
                 result = inputs[0] + inputs[1]
+            case Mean():
+                result = sum(inputs) / len(inputs)
             case Linear():
                 result = inputs[0][:, 0, 0] @ weight.T + bias
         tensors[node.name] = result
@@ -141,16 +202,20 @@ def torch_reference(graph: Graph, batch: np.ndarray) -> np.ndarray:
                     result = inputs[0] * weight[:, None, None] + bias[:, None, None]
                 case Conv2d():
                     kernel = weight.permute(0, 3, 1, 2)
-                    result = functional.conv2d(inputs[0], kernel, bias, node.stride, node.padding)
+                    result = functional.conv2d(inputs[0], kernel, bias, node.stride, node.pads)
                 case DepthwiseConv2d():
                     kernel = weight.permute(2, 0, 1)[:, None]
-                    result = functional.conv2d(inputs[0], kernel, bias, node.stride, node.padding, groups=node.channels)
+                    result = functional.conv2d(
+                        inputs[0], kernel, bias, node.stride, node.padding, node.dilation, node.channels
+                    )
                 case GlobalMean():
                     result = inputs[0].mean((2, 3), keepdim=True)
                 case Multiply():
                     result = inputs[0] * inputs[1]
                 case Add():
                     result = inputs[0] + inputs[1]
+                case Mean():
+                    result = torch.stack(inputs).mean(0)
                 case Linear():
                     result = functional.linear(inputs[0].flatten(1), weight, bias)
             tensors[node.name] = activations[getattr(node, "activation", "none")](result)
@@ -167,14 +232,18 @@ def error(result: np.ndarray, expected: np.ndarray) -> float:
 
 
 def _convolution(node: Conv2d | DepthwiseConv2d, batch: np.ndarray, weight: np.ndarray) -> np.ndarray:
-    padding, kernel = node.padding, node.kernel
-    padded = np.pad(batch, ((0, 0), (padding, padding), (padding, padding), (0, 0)))
-    channels = node.out_channels if isinstance(node, Conv2d) else node.channels
+    if isinstance(node, Conv2d):
+        (above, left), (height, width), step, channels = node.pads, node.window, 1, node.out_channels
+    else:
+        above = left = node.padding
+        height = width = node.reach
+        step, channels = node.dilation, node.channels
+    padded = np.pad(batch, ((0, 0), (above, above), (left, left), (0, 0)))
     result = np.empty((len(batch), node.out_size, node.out_size, channels))
     for row in range(node.out_size):
         for column in range(node.out_size):
             top, left = row * node.stride, column * node.stride
-            patch = padded[:, top : top + kernel, left : left + kernel]
+            patch = padded[:, top : top + height : step, left : left + width : step]
             if isinstance(node, Conv2d):
                 result[:, row, column] = np.einsum("nyxi,oyxi->no", patch, weight)
             else:

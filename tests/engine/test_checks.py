@@ -11,7 +11,7 @@ from engine.graphs import images, make_graph, mobilenet
 
 from eas_sdk.engine import load_engine
 from eas_sdk.errors import ImageError, InputError
-from eas_sdk.graph.nodes import INPUT, Add, Conv2d, DepthwiseConv2d, GlobalMean, Graph, Linear, Node, Normalize
+from eas_sdk.graph.nodes import INPUT, Add, Conv2d, DepthwiseConv2d, GlobalMean, Graph, Linear, Mean, Node, Normalize
 
 NORMALIZE = Normalize("normalize", (INPUT,), 8, 3)
 CONV = Conv2d("conv", ("normalize",), 8, 3, 4, 3, 1, 1, "relu")
@@ -84,7 +84,14 @@ def test_an_empty_graph_is_refused() -> None:
         ((NORMALIZE, dataclasses.replace(CONV, in_channels=2)), r"\(8, 8, 2\), got \(8, 8, 3\)"),
         ((NORMALIZE, Linear("linear", ("normalize",), 3, 2)), r"\(1, 1, 3\), got \(8, 8, 3\)"),
         ((NORMALIZE, dataclasses.replace(CONV, stride=0)), "stride >= 1"),
-        ((NORMALIZE, dataclasses.replace(CONV, padding=3)), "padding < kernel"),
+        ((NORMALIZE, dataclasses.replace(CONV, padding=3)), "padding < what the kernel spans"),
+        ((NORMALIZE, DepthwiseConv2d("d", ("normalize",), 8, 3, 3, 1, 5, "relu", 2)), "padding < what the kernel"),
+        ((NORMALIZE, DepthwiseConv2d("d", ("normalize",), 8, 3, 3, 1, 1, "relu", 0)), "dilation >= 1"),
+        ((NORMALIZE, DepthwiseConv2d("d", ("normalize",), 8, 3, 3, 1, 0, "relu", 4)), "window that fits"),
+        ((NORMALIZE, dataclasses.replace(CONV, along="depth")), "'depth'"),
+        ((NORMALIZE, dataclasses.replace(CONV, along="height", padding=0)), "pads half"),
+        ((NORMALIZE, dataclasses.replace(CONV, along="width", kernel=4, padding=2)), "pads half"),
+        ((NORMALIZE, Mean("mean", ("normalize",), 8, 3)), "two maps or more"),
         ((NORMALIZE, dataclasses.replace(CONV, padding=-1)), "0 <= padding"),
         ((NORMALIZE, dataclasses.replace(CONV, kernel=13)), "window that fits"),
         ((NORMALIZE, dataclasses.replace(CONV, activation="swish")), "'swish'"),

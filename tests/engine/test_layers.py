@@ -16,10 +16,12 @@ from eas_sdk.graph.nodes import (
     INPUT,
     Activation,
     Add,
+    Axes,
     Conv2d,
     DepthwiseConv2d,
     GlobalMean,
     Linear,
+    Mean,
     Multiply,
     Node,
     Normalize,
@@ -89,6 +91,26 @@ def test_dense_convolution(
 
 
 @some_examples
+@given(
+    SIZES,
+    st.sampled_from((1, 3, 5, 7)),
+    st.integers(1, 3),
+    st.sampled_from(("height", "width")),
+    CHANNELS,
+    ACTIVATIONS,
+    BATCHES,
+    SEEDS,
+)
+@example(2, 7, 1, "width", 3, "relu", 2, 0)  # taps that meet only padding
+@example(130, 7, 2, "height", 9, "hard_swish", 1, 0)  # more than one block
+def test_convolution_along_one_axis(
+    size: int, kernel: int, stride: int, along: Axes, channels: int, activation: Activation, batch: int, seed: int
+) -> None:
+    conv = Conv2d("conv", ("normalize",), size, channels, 5, kernel, stride, kernel // 2, activation, along=along)
+    check([normalize(size, channels), conv], batch, seed)
+
+
+@some_examples
 @given(SIZES, CHANNELS, CHANNELS, ACTIVATIONS, st.booleans(), BATCHES, SEEDS)
 def test_pointwise_convolution(
     size: int, channels: int, out: int, activation: Activation, has_bias: bool, batch: int, seed: int
@@ -108,6 +130,30 @@ def test_depthwise_convolution(
     size, kernel, stride, padding = window
     depthwise = DepthwiseConv2d("depthwise", ("normalize",), size, channels, kernel, stride, padding, activation)
     check([normalize(size, channels), depthwise], batch, seed)
+
+
+@some_examples
+@given(
+    SIZES, st.sampled_from((1, 2, 3, 5)), st.integers(1, 3), st.integers(1, 3), CHANNELS, ACTIVATIONS, BATCHES, SEEDS
+)
+@example(2, 3, 1, 3, 4, "relu", 2, 0)  # the kernel spans more than the map
+@example(33, 3, 2, 3, 40, "hard_swish", 2, 0)
+def test_dilated_depthwise_convolution(
+    size: int,
+    kernel: int,
+    stride: int,
+    dilation: int,
+    channels: int,
+    activation: Activation,
+    batch: int,
+    seed: int,
+) -> None:
+    padding = dilation * (kernel - 1) // 2
+    depthwise = DepthwiseConv2d(
+        "depthwise", ("normalize",), size, channels, kernel, stride, padding, activation, dilation
+    )
+    if depthwise.out_size >= 1:
+        check([normalize(size, channels), depthwise], batch, seed)
 
 
 @some_examples
@@ -162,6 +208,17 @@ def test_squeeze_and_excitation(size: int, channels: int, kernel: int, batch: in
 @given(SIZES, CHANNELS, BATCHES, SEEDS)
 def test_a_tensor_added_to_itself(size: int, channels: int, batch: int, seed: int) -> None:
     check([normalize(size, channels), Add("add", ("normalize", "normalize"), size, channels)], batch, seed)
+
+
+@some_examples
+@given(SIZES, CHANNELS, st.integers(2, 5), BATCHES, SEEDS)
+def test_mean_of_maps(size: int, channels: int, count: int, batch: int, seed: int) -> None:
+    nodes: list[Node] = [normalize(size, channels)]
+    nodes += [Conv2d(f"branch{i}", ("normalize",), size, channels, channels, 1, 1, 0, "relu") for i in range(count)]
+    names = tuple(node.name for node in nodes)
+    nodes.append(Mean("mean", names, size, channels))
+    nodes.append(Mean("again", ("mean", *names[1:], "mean"), size, channels))  # the first is read after the others
+    check(nodes, batch, seed)
 
 
 @some_examples

@@ -117,10 +117,10 @@ def _rounded(array: np.ndarray, dtype: np.dtype) -> torch.Tensor:
 
 def _conv(v: dict[str, Any]) -> torch.Tensor:
     assert v["pad_type"] == "custom"
-    assert list(v["dilations"]) == [1, 1]
     top, bottom, left, right = v["pad"]
+    dilation = tuple(map(int, v["dilations"]))
     padded = functional.pad(v["x"], (left, right, top, bottom))
-    return functional.conv2d(padded, v["weight"], v["bias"], tuple(v["strides"]), groups=int(v["groups"]))
+    return functional.conv2d(padded, v["weight"], v["bias"], tuple(v["strides"]), 0, dilation, int(v["groups"]))
 
 
 _CONSTANTS = {

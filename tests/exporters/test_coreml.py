@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from engine.graphs import error, make_graph, mobilenet, reference
+from engine.graphs import error, make_graph, mobilenet, multibranch, reference
 
 import eas_sdk
 from eas_sdk.engine import load_engine
@@ -66,6 +66,7 @@ GRAPHS = {
     "small": make_graph(mobilenet(32, kernels=(3, 5, 7, 5))),
     "large weights": make_graph(mobilenet(21, width=36, expansion=6, strides=(2, 2, 1, 2), classes=7)),
     "chain": make_graph(chain()),
+    "branches": make_graph(multibranch(33)),
 }
 
 

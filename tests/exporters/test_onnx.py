@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from bundles import SPACE, random_bundle
-from engine.graphs import error, images, make_graph, mobilenet, reference
+from engine.graphs import error, images, make_graph, mobilenet, multibranch, reference
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -123,6 +123,14 @@ def test_random_networks(
 ) -> None:
     graph = make_graph(mobilenet(size, width=width, kernels=kernels, strides=strides), seed)
     batch = pixels(size, 4, seed)
+    found = computed(graph, folder, options(precision, calibration=batch), real(batch))
+    assert error(found, reference(graph, real(batch))) < ERRORS[precision]
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+@pytest.mark.parametrize("size", [24, 33])
+def test_branches(folder: Path, precision: str, size: int) -> None:
+    graph, batch = make_graph(multibranch(size)), pixels(size)
     found = computed(graph, folder, options(precision, calibration=batch), real(batch))
     assert error(found, reference(graph, real(batch))) < ERRORS[precision]
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from engine.graphs import make_graph, mobilenet
+from engine.graphs import make_graph, mobilenet, multibranch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -91,6 +91,16 @@ def test_every_size_kernel_and_stride_is_padded_as_torch_pads(
 ) -> None:
     graph = make_graph(mobilenet(size, kernels=kernels, strides=strides))
     assert error(graph, options(size=size)) < ERROR["float32"]
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+@pytest.mark.parametrize("size", [24, 33])
+def test_branches_are_one_partition_too(precision: str, size: int, tmp_path: Path) -> None:
+    graph, chosen = make_graph(multibranch(size)), options(precision, size=size)
+    assert error(graph, chosen) < ERROR[precision]
+    path = tmp_path / "network.tflite"
+    path.write_bytes(content(graph, chosen))
+    assert CompiledModel.from_file(str(path)).is_fully_accelerated()
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)

@@ -24,6 +24,7 @@ from eas_sdk.graph.nodes import (
     GlobalMean,
     Graph,
     Linear,
+    Mean,
     Multiply,
     Node,
     Normalize,
@@ -65,6 +66,8 @@ def _kernel(graph: Graph, node: Node) -> Kernel:
             return pointwise.Multiply()
         case Add():
             return pointwise.Add()
+        case Mean():
+            return pointwise.Mean()
         case Linear():
             epilogue = Epilogue.make("none", _bias(graph, node))
             return pointwise.Pointwise(_weight(graph, node), epilogue, interleaved=True)
@@ -86,14 +89,17 @@ def _pointwise(graph: Graph, node: Conv2d) -> pointwise.Pointwise:
 
 
 def _dense(graph: Graph, node: Conv2d) -> Dense:
-    window, kept = crop(node.size, node.kernel, node.stride, node.padding, node.out_size)
-    weight = _weight(graph, node)[:, kept, kept].reshape(node.out_channels, -1)
-    return Dense(window, scaled(weight, node.activation), Epilogue.make(node.activation, _bias(graph, node)))
+    (rows, kept_rows), (columns, kept_columns) = (
+        crop(node.size, kernel, node.stride, padding, node.out_size)
+        for kernel, padding in zip(node.window, node.pads, strict=True)
+    )
+    weight = _weight(graph, node)[:, kept_rows, kept_columns].reshape(node.out_channels, -1)
+    return Dense(rows, columns, scaled(weight, node.activation), Epilogue.make(node.activation, _bias(graph, node)))
 
 
 def _depthwise(graph: Graph, node: DepthwiseConv2d, conv: Conv2d | None) -> Kernel:
-    window, kept = crop(node.size, node.kernel, node.stride, node.padding, node.out_size)
-    weight = scaled(_weight(graph, node)[kept, kept], node.activation)
+    window, kept = crop(node.size, node.reach, node.stride, node.padding, node.out_size)
+    weight = scaled(_spread(_weight(graph, node), node.dilation)[kept, kept], node.activation)
     epilogue = Epilogue.make(node.activation, _bias(graph, node))
     expansion = None
     if conv:
@@ -104,6 +110,16 @@ def _depthwise(graph: Graph, node: DepthwiseConv2d, conv: Conv2d | None) -> Kern
     if window.size >= _planar_from(window, expansion is not None):
         return PlanarDepthwise.make(window, weight, epilogue, expansion)
     return InterleavedDepthwise.make(window, weight, epilogue, expansion)
+
+
+def _spread(weight: Array, dilation: int) -> Array:
+    """The kernel [k, k, C] with its taps `dilation` apart and zeros between: dilated layers are few, and cost more."""
+    if dilation == 1:
+        return weight
+    reach = dilation * (len(weight) - 1) + 1
+    spread = np.zeros((reach, reach, weight.shape[2]), np.float32)
+    spread[::dilation, ::dilation] = weight
+    return spread
 
 
 def _planar_from(window: Window, expanded: bool) -> float:

@@ -101,7 +101,7 @@ class PlanarDepthwise:
         """The expansion's input with its pixels sorted by phase (it takes them in any order), and a channel of ones."""
         flat = memory.enter_context(plan.scratch((len(source) + 1) * plan.batch * self.window.pixels))
         matrix = flat.reshape(len(source) + 1, -1)
-        for place in places(self.window, plan.batch):
+        for place in places(self.window, self.window, plan.batch):
             plan.call(copy, place.of_map(source), out=place.of_sorted(matrix[:-1]))
         plan.call(copy, ONE, out=matrix[-1])
         return matrix
@@ -109,13 +109,13 @@ class PlanarDepthwise:
     def _fill(self, plan: Builder, part: slice, source: Array, planes: Array) -> None:
         """Channels `part` of the input into padded planes."""
         if self.expansion is None:
-            for place in places(self.window, plan.batch):
+            for place in places(self.window, self.window, plan.batch):
                 plan.call(copy, place.of_map(source[part]), out=place.of_planes(planes))
             return
         with plan.scratch(length(part) * source.shape[1]) as flat:
             expanded = flat.reshape(length(part), -1)
             self.expansion.emit(plan, part, source, expanded)
-            for place in places(self.window, plan.batch):
+            for place in places(self.window, self.window, plan.batch):
                 plan.call(copy, place.of_sorted(expanded), out=place.of_planes(planes))
 
     def _convolve(self, plan: Builder, part: slice, padded: Array, first: int, out: Array) -> None:

@@ -70,6 +70,23 @@ class Multiply:
 
 
 @dataclass(frozen=True)
+class Mean:
+    """The mean of several maps."""
+
+    def emit(self, plan: Builder, inputs: Sequence[Array]) -> Array:
+        first, _, *others = inputs
+        if any(other is first for other in others):  # read again when the sum would be in its place
+            out = plan.result(*first.shape, interleaved=not first.flags.c_contiguous)
+        else:
+            out = plan.result_over_first_input()
+        plan.call(np.add, inputs[0], inputs[1], out=out)
+        for other in others:
+            plan.call(np.add, out, other, out=out)
+        plan.call(np.multiply, out, np.float32(1 / len(inputs)), out=out)
+        return out
+
+
+@dataclass(frozen=True)
 class Add:
     """The sum of two maps."""
 

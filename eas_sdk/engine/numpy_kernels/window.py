@@ -1,4 +1,4 @@
-"""The geometry of a square window that slides over a zero-padded square map."""
+"""The geometry of a window that slides over a zero-padded square map: one axis each, or both where they are alike."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ class Phase:
 
 @dataclass(frozen=True)
 class Window:
-    """A window of kernel x kernel, with `padding` zeros before the map and `out` positions a side.
+    """One axis of a window of `kernel` taps, with `padding` zeros before the map and `out` positions.
 
-    A padded map is kept as stride x stride phases of side x side: row r is row r // stride of phase r % stride. The
-    positions of the window's row t then meet consecutive rows, from t // stride of phase t % stride.
+    A padded map is kept by the phases of the stride: row r is row r // stride of phase r % stride. The positions of the
+    window's row t then meet consecutive rows, from t // stride of phase t % stride.
     """
 
     size: int
@@ -57,7 +57,7 @@ class Window:
 
     @cached_property
     def pixels(self) -> int:
-        """How many pixels of the map the window meets."""
+        """How many pixels of the map a window meets that is alike along both axes."""
         return sum(phase.count for phase in self.phases) ** 2
 
     def _phase(self, index: int) -> Phase:
@@ -93,17 +93,17 @@ class Place:
         return planes[:, self.rows.index, self.columns.index, :, self.rows.inside, self.columns.inside]
 
 
-def places(window: Window, batch: int) -> Iterator[Place]:
-    """All places that the window meets."""
+def places(rows: Window, columns: Window, batch: int) -> Iterator[Place]:
+    """All places that the window meets, whose axes are these."""
     first = 0
-    for rows in window.phases:
-        for columns in window.phases:
-            yield Place(rows, columns, batch, window.size, first)
-            first += batch * rows.count * columns.count
+    for row in rows.phases:
+        for column in columns.phases:
+            yield Place(row, column, batch, rows.size, first)
+            first += batch * row.count * column.count
 
 
 def crop(size: int, kernel: int, stride: int, padding: int, out: int) -> tuple[Window, slice]:
-    """A window without the taps that meet nothing but padding, and the kernel's rows (and columns) that are left."""
+    """An axis without the taps that meet nothing but padding, and the kernel's rows or columns that are left."""
     first = max(0, padding - stride * (out - 1))
     stop = min(kernel, size + padding)
     return Window(size, stop - first, stride, padding - first, out), slice(first, stop)
