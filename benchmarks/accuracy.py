@@ -22,7 +22,6 @@ from benchmarks.drawings import accuracy_by_drawing, drawings
 from benchmarks.record import record
 from eas_sdk.runtime import Runtime
 from eas_sdk.space.architecture import Architecture
-from eas_sdk.space.choices import GateLayout, choices_of_gates, decode, effective_gates, encode, gates_of_choices
 from eas_sdk.space.tables import madds_table
 from eas_train.progress import progress
 
@@ -91,15 +90,13 @@ def random_architectures(
 ) -> list[Architecture]:
     """Random members of the bank's space whose MAdds lie in [0.98 madds, madds] (or the nearest below)."""
     space = runtime.bundle.space
-    limit = gates_of_choices(space, encode(space, [space.largest]))[0]
-    p = rng.random((20_000, 1))
-    drawn = rng.random((20_000, GateLayout.of(space).gates)) < p
-    choices = choices_of_gates(space, effective_gates(space, drawn & limit))
+    uniform = [rng.random((20_000, 1)), rng.random((20_000, space.random_numbers - 1))]
+    choices = space.members(np.concatenate(uniform, 1))
     total = madds_table(space).total(space, choices, classes)
     order = np.argsort(np.where(total <= madds, madds - total, np.inf), kind="stable")
     near = [i for i in order if 0.98 * madds <= total[i] <= madds]
     picked = rng.permutation(near)[:count] if len(near) >= count else order[:count]
-    return [decode(space, choices[i]) for i in picked]
+    return [space.decode(choices[i]) for i in picked]
 
 
 def rounded(values: tuple[float, ...]) -> list[float]:

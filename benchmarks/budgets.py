@@ -37,7 +37,6 @@ from eas_sdk.latency.check import random_networks
 from eas_sdk.latency.local import LocalMeter
 from eas_sdk.runtime import Runtime
 from eas_sdk.space.architecture import Architecture
-from eas_sdk.space.structure import structure
 from eas_train.progress import progress
 
 
@@ -92,7 +91,7 @@ def ask(runtime: Runtime, engine: str, count: int) -> dict[str, object]:
 
 def spent(runtime: Runtime, task: str, architecture: Architecture, engine: str) -> dict[str, float]:
     """What a network costs, in every unit."""
-    nodes = structure(runtime.bundle.space, architecture, len(runtime.labels(task)))
+    nodes = runtime.bundle.space.structure(architecture, len(runtime.labels(task)))
     assert runtime.latency is not None
     ms = runtime.latency.latency_ms(nodes)
     energy_mj = runtime.power.energy_mj(ms, runtime.latency.conditions.threads)

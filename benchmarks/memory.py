@@ -38,9 +38,8 @@ import eas_sdk
 from eas_sdk.engine import load_engine
 from eas_sdk.graph.cost import peak_activation_bytes, total_weight_elements
 from eas_sdk.latency.segments import random_weights
-from eas_sdk.space.elastic import ElasticSpace
+from eas_sdk.space.elastic.space import ElasticSpace
 from eas_sdk.space.sample import random_architecture
-from eas_sdk.space.structure import structure
 
 def status(name):
     with open("/proc/self/status") as file:
@@ -48,7 +47,7 @@ def status(name):
 
 engine, bundle, seed = sys.argv[1:]
 space = ElasticSpace(input_size=32, width_multiplier=0.25)
-tiny = random_weights(structure(space, space.smallest, 4))
+tiny = random_weights(space.structure(space.smallest, 4))
 load_engine(engine).compile(tiny).run(np.zeros((1, 32, 32, 3), np.float32))
 runtime = eas_sdk.load(bundle or None)
 space = runtime.bundle.space

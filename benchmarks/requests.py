@@ -16,7 +16,6 @@ import numpy as np
 
 import eas_sdk
 from benchmarks.record import record
-from eas_sdk.space.choices import encode
 from eas_sdk.space.tables import madds_table
 
 
@@ -49,7 +48,7 @@ def main() -> None:
         slowest_ms = max(slowest_ms, (time.perf_counter() - start) * 1e3)
         space = runtime.bundle.space
         classes = np.array([len(runtime.labels(task)) for task, _ in requests])
-        madds = madds_table(space).total(space, encode(space, picked), classes)
+        madds = madds_table(space).total(space, space.encode(picked), classes)
         budgets = np.array([budget for _, budget in requests])
         exceeded += int((madds > budgets).sum())
         used += (madds / np.minimum(budgets, [ranges[task][1] for task, _ in requests])).tolist()

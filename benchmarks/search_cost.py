@@ -29,7 +29,7 @@ from benchmarks.record import record
 from eas_sdk.selector.generator import ENCODINGS
 from eas_sdk.selector.protocol import Request
 from eas_sdk.selector.registry import load_selector
-from eas_sdk.space.choices import BoolArray, GateLayout, IntArray, decode, encode
+from eas_sdk.space.protocol import BoolArray, IntArray
 from eas_sdk.space.tables import madds_range, madds_table
 from eas_train.data.source import Source
 from eas_train.generator.train import train_generator
@@ -99,7 +99,7 @@ def generator(training: Training, requests: list[Request]) -> dict[str, Any]:
         picked = selector.select(requests)
         taken.append(time.process_time() - began)
     space = training.net.space
-    madds = madds_table(space).total(space, encode(space, picked), np.array([r.classes for r in requests]))
+    madds = madds_table(space).total(space, space.encode(picked), np.array([r.classes for r in requests]))
     assert all(m <= r.madds for m, r in zip(madds, requests, strict=True))
     return {"training_seconds": round(trained.seconds, 1), "search_seconds": round(float(np.median(taken)), 5)}
 
@@ -109,7 +109,7 @@ def step_seconds(training: Training, plan: Study, encoding: str) -> float:
     (method,) = (m for m in plan.methods if m.name == "EAS, cross-entropy")
     settings = plan.training_recipe(method, plan.supernet_seeds[0], plan.seeds[0]).generator
     settings = settings.model_copy(update={"encoding": encoding, "steps": STEPS})
-    worth = np.zeros((len(training.data.superclasses), GateLayout.of(training.net.space).gates))
+    worth = np.zeros((len(training.data.superclasses), training.net.space.features))
     with tempfile.TemporaryDirectory() as folder:
         given = (settings, training.net, training.statistics, worth, training.data.validation, Path(folder))
         _, seconds = train_generator(*given, fingerprint="benchmark")
@@ -129,7 +129,7 @@ def once_for_all(training: Training, requests: list[Request]) -> dict[str, Any]:
             def fits(choices: IntArray, request: Request = request) -> BoolArray:
                 return np.asarray(madds_table(space).total(space, choices, request.classes) <= request.madds)
 
-            decode(space, evolve(space, predictors[request.shares[0][0]], fits, recipe, seed=i))
+            space.decode(evolve(space, predictors[request.shares[0][0]], fits, recipe, seed=i))
             update(i + 1, "")
     searched = time.process_time()
     return {

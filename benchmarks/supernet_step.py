@@ -36,9 +36,10 @@ from eas_sdk.graph.nodes import (
     Normalize,
 )
 from eas_sdk.space.architecture import Architecture
-from eas_sdk.space.elastic import PRESETS, ElasticSpace
+from eas_sdk.space.elastic.space import ElasticSpace
+from eas_sdk.space.presets import PRESETS
+from eas_sdk.space.protocol import Space
 from eas_sdk.space.sample import random_architecture
-from eas_sdk.space.structure import structure
 from eas_train.progress import progress
 from eas_train.supernet.model import Supernet, activate, has_norm
 
@@ -74,7 +75,7 @@ def compare(preset: str, batch: int, count: int, rounds: int) -> dict[str, Any]:
         step(plain[architecture](images), targets)
 
     steps["plain"] = plain_step
-    peer = once_for_all(space) if preset == "paper" else None
+    peer = once_for_all(space) if preset == "paper" and isinstance(space, ElasticSpace) else None
     if peer is not None:
         net, activate_subnet = peer
 
@@ -117,9 +118,9 @@ def step(logits: Tensor, targets: Tensor) -> None:
 class Plain(nn.Module):
     """One architecture of torch's own layers."""
 
-    def __init__(self, space: ElasticSpace, architecture: Architecture) -> None:
+    def __init__(self, space: Space, architecture: Architecture) -> None:
         super().__init__()
-        self.nodes = structure(space, architecture, CLASSES)
+        self.nodes = space.structure(architecture, CLASSES)
         self.layers = nn.ModuleDict()
         for node in self.nodes:
             match node:

@@ -42,7 +42,7 @@ from eas_sdk.runtime import Runtime
 from eas_sdk.selector.generator import FloatArray, GeneratorSelector
 from eas_sdk.selector.protocol import Request
 from eas_sdk.space.architecture import Architecture
-from eas_sdk.space.choices import IntArray
+from eas_sdk.space.protocol import IntArray
 from eas_sdk.task import Task, resolve
 from eas_train.progress import progress
 

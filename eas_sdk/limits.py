@@ -14,8 +14,7 @@ from eas_sdk.graph.memory import MODELS, MemoryModel
 from eas_sdk.latency.predict import choice_table
 from eas_sdk.latency.table import LatencyTable
 from eas_sdk.selector.protocol import Limit, Request
-from eas_sdk.space.choices import encode
-from eas_sdk.space.elastic import ElasticSpace
+from eas_sdk.space.protocol import Space
 from eas_sdk.space.tables import CostTable, madds_range, memory_table
 from eas_sdk.task import Task
 
@@ -45,7 +44,7 @@ class Costs:
         return self.power.energy_mj(1.0, self.latency.conditions.threads)
 
 
-def request(space: ElasticSpace, task: Task, budget: Budget, costs: Costs) -> Request:
+def request(space: Space, task: Task, budget: Budget, costs: Costs) -> Request:
     """What a selector is asked; bounds that every network of the space meets are left out.
 
     Raises:
@@ -58,7 +57,7 @@ def request(space: ElasticSpace, task: Task, budget: Budget, costs: Costs) -> Re
     if budget.level is not None:
         allowed.append(low + round(budget.level * (high - low)))
     raised: dict[str, Any] = {"madds": low} if min(allowed) < low else {}
-    ends = encode(space, [space.smallest, space.largest])
+    ends = space.encode([space.smallest, space.largest])
     limits = []
     for name, table in _tables(space, classes, budget, costs).items():
         bound = getattr(budget, name)
@@ -84,7 +83,7 @@ def exact(budget: Budget) -> str:
     return " and ".join(_exact(name, value) for name, value in budget.bounds.items())
 
 
-def _tables(space: ElasticSpace, classes: int, budget: Budget, costs: Costs) -> dict[str, CostTable]:
+def _tables(space: Space, classes: int, budget: Budget, costs: Costs) -> dict[str, CostTable]:
     """The costs that a budget bounds beside multiply-adds, by the names of its fields."""
     found: dict[str, CostTable] = {}
     if budget.memory_bytes is not None:

@@ -29,7 +29,6 @@ from eas_sdk.router.network import Router, load_router
 from eas_sdk.selector.protocol import Selector
 from eas_sdk.selector.registry import load_selector
 from eas_sdk.space.architecture import Architecture
-from eas_sdk.space.structure import structure
 from eas_sdk.space.tables import madds_range
 from eas_sdk.task import TaskLike, is_auto, resolve, routed
 
@@ -199,7 +198,7 @@ class Runtime:
             superclass.name: routed(t, self.bundle.superclasses)
             for t, superclass in enumerate(self.bundle.superclasses)
         }
-        networks = [structure(self.bundle.space, found, len(self.bundle.labels)) for found in family.values()]
+        networks = [self.bundle.space.structure(found, len(self.bundle.labels)) for found in family.values()]
         return RoutedModel(
             router.compile(engine, threads),
             family,

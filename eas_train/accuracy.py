@@ -13,7 +13,6 @@ from eas_sdk.bank.bundle import Bundle
 from eas_sdk.selector.protocol import Request
 from eas_sdk.selector.registry import load_selector
 from eas_sdk.space.architecture import Architecture
-from eas_sdk.space.choices import encode
 from eas_sdk.space.tables import madds_range, madds_table
 from eas_train.bundle import to_supernet
 from eas_train.data.augment import as_tensor
@@ -32,7 +31,7 @@ def accuracy_table(bundle: Bundle, data: Splits, settings: BundleRecipe, device:
         requests += [Request(((t, 1),), len(superclass.labels), int(low + f * (high - low))) for f in fractions]
     picked = load_selector(bundle).select(requests)
     classes = np.array([r.classes for r in requests])
-    madds = madds_table(space).total(space, encode(space, picked), classes).reshape(count, -1)
+    madds = madds_table(space).total(space, space.encode(picked), classes).reshape(count, -1)
     accuracy = {
         name: _accuracies(bundle, picked, part, settings.views, device).reshape(count, -1)
         for name, part in (("validation", data.validation), ("test", data.test))

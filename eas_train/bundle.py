@@ -17,11 +17,8 @@ from eas_sdk.graph.nodes import Conv2d, DepthwiseConv2d, Node
 from eas_sdk.selector.menu import MenuSelector
 from eas_sdk.selector.protocol import Request
 from eas_sdk.selector.registry import load_selector
-from eas_sdk.space.architecture import Architecture
-from eas_sdk.space.choices import choices_of_gates, decode, encode, gates_of_choices
-from eas_sdk.space.elastic import ElasticSpace
-from eas_sdk.space.structure import structure
-from eas_sdk.space.tables import madds_table
+from eas_sdk.space.protocol import Space
+from eas_sdk.space.tables import madds_range
 from eas_sdk.task import Superclass
 from eas_train.router.calibrate import TrainedRouter
 from eas_train.selection import Selection
@@ -48,7 +45,7 @@ def assemble(
         calibration: training images [N, S, S, 3] that integer exports are calibrated on.
     """
     tensors: dict[str, np.ndarray] = {f"statistics/{name}": array for name, array in arrays(statistics).items()}
-    for node in structure(net.space, net.space.largest, net.classes):
+    for node in net.space.bank(net.classes):
         for tensor in bank_tensors(net.space, node):
             rest = tensor.removeprefix("bank/")
             suffix = rest.rpartition(".")[2]
@@ -94,39 +91,38 @@ def half(bundle: Bundle) -> Bundle:
     return dataclasses.replace(bundle, tensors=tensors)
 
 
-def selectable(bundle: Bundle, budgets: int) -> Architecture:
-    """The smallest bound on everything that any superclass selects on a dense grid of budgets, and on a whole menu."""
-    selector = load_selector(bundle)
-    space = bundle.space
-    table = madds_table(space)
-    gates = gates_of_choices(space, encode(space, [space.smallest]))[0]
-    if isinstance(selector, MenuSelector):
-        gates = gates | gates_of_choices(space, selector.choices).any(0)
-    ends = encode(space, [space.smallest, space.largest])
+def selectable(bundle: Bundle, budgets: int) -> Space:
+    """The smallest space with everything that any superclass selects on a dense grid of budgets, and a whole menu."""
+    selector, space = load_selector(bundle), bundle.space
+    found = set(selector.architectures) if isinstance(selector, MenuSelector) else {space.smallest}
     for t, superclass in enumerate(bundle.superclasses):
-        low, high = table.total(space, ends, len(superclass.labels)).tolist()
-        grid = np.linspace(low, high, budgets).astype(int).tolist()
-        picked = selector.select([Request(((t, 1),), len(superclass.labels), madds) for madds in grid])
-        gates = gates | gates_of_choices(space, encode(space, picked)).any(0)
-    return decode(space, choices_of_gates(space, gates))
+        classes = len(superclass.labels)
+        grid = np.linspace(*madds_range(space, classes), budgets).astype(int).tolist()
+        found.update(selector.select([Request(((t, 1),), classes, madds) for madds in grid]))
+    return space.narrowed(sorted(found))
 
 
-def prune(bundle: Bundle, largest: Architecture) -> Bundle:
-    """The bundle without what lies beyond `largest`; its space is narrowed likewise.
+def prune(bundle: Bundle, space: Space) -> Bundle:
+    """The bundle without what lies beyond a narrower space, which becomes its own.
 
-    The selector cuts its samples to the space, so whatever the seed it stays within the bank. A request may thus get
+    A generator cuts its samples to the space, so whatever the seed it stays within the bank. A request may thus get
     another network than from the whole bundle: where a sample that was too large fits when cut, and promises more.
     """
-    space = dataclasses.replace(bundle.space, largest=largest)
     tensors = {
         name: tensor
         for name, tensor in bundle.tensors.items()
         if name.startswith(("selector/", "calibration/", "router/"))
     }
-    for node in structure(space, largest, len(bundle.labels)):
+    if "selector/choices" in tensors:
+        listed = [bundle.space.decode(row) for row in tensors["selector/choices"]]
+        tensors["selector/choices"] = space.encode(listed)
+    features = space.features_among(bundle.space)
+    for node in space.bank(len(bundle.labels)):
         for name, shape in tensor_shapes(space, node, bundle.statistics_rank).items():
             full = bundle.tensors[name]
-            if isinstance(node, DepthwiseConv2d) and name.endswith(".weight"):
+            if name.endswith(".mix"):
+                full = full[features]
+            elif isinstance(node, DepthwiseConv2d) and name.endswith(".weight"):
                 crop = (full.shape[0] - node.kernel) // 2
                 full = full[crop : crop + node.kernel, crop : crop + node.kernel]
             tensors[name] = np.ascontiguousarray(full[tuple(slice(n) for n in shape)])
@@ -138,7 +134,7 @@ def save(bundle: Bundle, path: str | os.PathLike[str]) -> int:
     return write(path, bundle.tensors, {"eas": bundle.metadata()})
 
 
-def bank_tensors(space: ElasticSpace, node: Node) -> list[str]:
+def bank_tensors(space: Space, node: Node) -> list[str]:
     """Names of the tensors of a node that come from the supernet's weights."""
     return [name for name in tensor_shapes(space, node, rank=0) if name.startswith("bank/")]
 
@@ -147,7 +143,7 @@ def to_supernet(bundle: Bundle, device: torch.device | str = "cpu") -> tuple[Sup
     """The way back: a bundle's weights and statistics in torch, to recalibrate, to compare or to train on."""
     net = Supernet(bundle.space, len(bundle.labels), mean=bundle.mean, std=bundle.std)
     with torch.no_grad():
-        for node in structure(net.space, net.space.largest, net.classes):
+        for node in net.space.bank(net.classes):
             for tensor in bank_tensors(net.space, node):
                 value = torch.from_numpy(bundle.tensors[tensor].astype(np.float32))
                 match node:

@@ -24,7 +24,6 @@ from torch import Tensor
 from eas_sdk.bank.atomic import write_atomically
 from eas_sdk.bank.bundle import Bundle
 from eas_sdk.errors import DataError, InputError, closest
-from eas_sdk.space.choices import encode
 from eas_sdk.space.sample import random_architecture
 from eas_sdk.task import Superclass
 from eas_train import bundle as bundles
@@ -222,7 +221,7 @@ class Training:
         )
         owner = np.empty(len(training), np.int64)
         owner[shown.drawing.cpu().numpy()] = self.superclass_of[shown.targets].cpu().numpy()
-        return Measured(encode(space, networks), scores, owner, training, seconds)
+        return Measured(space.encode(networks), scores, owner, training, seconds)
 
     def predictor_images(self) -> tuple[Shown, npt.NDArray[np.bool_]]:
         """What networks are scored on, and whether each drawing was trained on: views of all validation drawings,

@@ -12,7 +12,9 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from eas_sdk.errors import TrainingError
-from eas_sdk.space.elastic import PRESETS, ElasticSpace
+from eas_sdk.space.elastic.space import ElasticSpace
+from eas_sdk.space.presets import PRESETS
+from eas_sdk.space.protocol import Space
 from eas_train.data.augment import Augmentation
 from eas_train.data.imageset import ImageSet
 
@@ -61,13 +63,17 @@ class Phase(Settings):
             )
         return self
 
-    def is_largest_only(self, space: ElasticSpace) -> bool:
+    def is_largest_only(self, space: Space) -> bool:
         """Whether the phase's choices leave the largest network alone."""
-        return (self.depths, self.kernels, self.expansions) == (
+        return isinstance(space, ElasticSpace) and (self.depths, self.kernels, self.expansions) == (
             space.depths[-1:],
             space.kernels[-1:],
             space.expansions[-1:],
         )
+
+
+ELASTIC_FIELDS = ("depths", "kernels", "expansions", "sort_channels", "sort_tiers")
+"""Of phases, which nothing but an elastic space understands."""
 
 
 class SupernetRecipe(Settings):
@@ -97,6 +103,12 @@ class SupernetRecipe(Settings):
     def _check_choices(self) -> SupernetRecipe:
         space = self.space()
         for phase in self.phases:
+            if not isinstance(space, ElasticSpace):
+                if given := phase.model_fields_set & set(ELASTIC_FIELDS):
+                    raise ValueError(
+                        f"{sorted(given)} of phase {phase.name!r} are of elastic spaces; {self.preset!r} is none"
+                    )
+                continue
             for field, allowed in (
                 ("depths", space.depths),
                 ("kernels", space.kernels),
@@ -109,7 +121,7 @@ class SupernetRecipe(Settings):
                     )
         return self
 
-    def space(self) -> ElasticSpace:
+    def space(self) -> Space:
         """The search space that the preset names."""
         return PRESETS[self.preset]
 

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from eas_sdk.space.choices import IntArray
+from eas_sdk.space.protocol import IntArray
 from eas_train.data.imageset import ImageSet
 from eas_train.recipe import Recipe
 from eas_train.statistics.model import StatisticsModel

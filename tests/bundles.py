@@ -21,9 +21,8 @@ from eas_sdk.graph.cost import cost
 from eas_sdk.graph.nodes import Normalize
 from eas_sdk.router.network import load_router
 from eas_sdk.space.architecture import Architecture
-from eas_sdk.space.choices import GateLayout
-from eas_sdk.space.elastic import ElasticSpace
-from eas_sdk.space.structure import structure
+from eas_sdk.space.elastic.gates import GateLayout
+from eas_sdk.space.elastic.space import ElasticSpace
 from eas_sdk.task import Superclass
 
 SPACE = ElasticSpace(input_size=32, width_multiplier=0.25)
@@ -63,10 +62,10 @@ def random_bundle(
     classes = sum(len(labels) for labels in superclasses.values())
     tensors = {
         name: _tensor(rng, name, shape)
-        for node in structure(space, space.largest, classes)
+        for node in space.structure(space.largest, classes)
         for name, shape in tensor_shapes(space, node, rank=2).items()
     }
-    ends = [cost(structure(space, end, classes)).madds for end in (space.smallest, space.largest)]
+    ends = [cost(space.structure(end, classes)).madds for end in (space.smallest, space.largest)]
     budgets = np.linspace(*ends, 4).tolist()
     tensors |= {f"selector/{k}": v for k, v in _selector(rng, space, len(superclasses), len(budgets)).items()}
     if calibration_images:
@@ -76,7 +75,7 @@ def random_bundle(
     if router:
         fixed = replace(space, depths=(1,), kernels=(3,), expansions=(2,), largest=Architecture(()))
         section = {"space": fixed.to_json(), "threshold": 0.4}
-        for node in structure(fixed, fixed.largest, len(superclasses) + 1):
+        for node in fixed.structure(fixed.largest, len(superclasses) + 1):
             if not isinstance(node, Normalize):
                 tensors |= {f"router/{name}": _tensor(rng, name, shape) for name, shape in weight_shapes(node).items()}
     bundle = Bundle(

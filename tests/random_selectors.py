@@ -7,8 +7,8 @@ from collections.abc import Mapping
 import numpy as np
 
 from eas_sdk.selector.generator import GeneratorSelector, load
-from eas_sdk.space.choices import GateLayout
-from eas_sdk.space.elastic import ElasticSpace
+from eas_sdk.space.elastic.gates import GateLayout
+from eas_sdk.space.elastic.space import ElasticSpace
 from eas_sdk.space.tables import madds_range
 
 HEADS = ("depth", "kernel", "expansion")

@@ -8,7 +8,7 @@ import numpy as np
 from hypothesis import strategies as st
 
 from eas_sdk.space.architecture import Architecture, Block
-from eas_sdk.space.elastic import ElasticSpace, Stage
+from eas_sdk.space.elastic.space import ElasticSpace, Stage
 
 
 def _choices(options: tuple[int, ...], most: int = 3) -> st.SearchStrategy[tuple[int, ...]]:

@@ -33,8 +33,6 @@ from eas_sdk.selector import generator
 from eas_sdk.selector.generator import UNUSED
 from eas_sdk.selector.protocol import Request
 from eas_sdk.space.architecture import Architecture
-from eas_sdk.space.choices import decode, encode
-from eas_sdk.space.structure import structure
 from eas_sdk.task import resolve
 
 UNITS = ("madds", "latency_ms", "energy_mj", "memory_bytes")
@@ -57,7 +55,7 @@ class Device:
 
     def costs(self, task: str, architecture: Architecture) -> dict[str, float]:
         """What a network costs, by the definition of each unit."""
-        nodes = structure(SPACE, architecture, len(SUPERCLASSES[task]))
+        nodes = SPACE.structure(architecture, len(SUPERCLASSES[task]))
         table, power = self.runtime.latency, self.runtime.power
         latency_ms = table.latency_ms(nodes)
         return {
@@ -70,11 +68,11 @@ class Device:
     def ends(self, task: str) -> tuple[dict[str, float], dict[str, float]]:
         """What the smallest network costs, and the most that any costs, as selectors compute it."""
         classes, table = len(SUPERCLASSES[task]), self.runtime.latency
-        rows = encode(SPACE, [SPACE.smallest, SPACE.largest])
+        rows = SPACE.encode([SPACE.smallest, SPACE.largest])
         ends = []
         for end, ms in zip(rows, choice_table(SPACE, table, classes).total(SPACE, rows, classes).tolist(), strict=True):
             energy_mj = self.runtime.power.energy_mj(ms, table.conditions.threads)
-            ends.append(self.costs(task, decode(SPACE, end)) | {"latency_ms": ms, "energy_mj": energy_mj})
+            ends.append(self.costs(task, SPACE.decode(end)) | {"latency_ms": ms, "energy_mj": energy_mj})
         low, high = ends
         return low, high
 
@@ -301,7 +299,7 @@ def test_a_bound_that_the_answer_keeps_never_makes_it_much_smaller(runtime: Runt
         budget = Budget(level=float(level))
         (free,) = found.pick([(task, budget)], seed)
         costs = found.costs(task, free)
-        kept = choice_table(SPACE, TABLES[0], 3).total(SPACE, encode(SPACE, [free]), 3)[0]
+        kept = choice_table(SPACE, TABLES[0], 3).total(SPACE, SPACE.encode([free]), 3)[0]
         for bound in (Budget(latency_ms=float(kept) * 1.000001), Budget(memory_bytes=costs["memory_bytes"] + 1)):
             (answer,) = found.pick([(task, budget & bound)], seed)
             assert found.costs(task, answer)["madds"] >= costs["madds"] - within
@@ -342,7 +340,7 @@ def test_this_machine_s_tables_are_found_and_a_model_tells_its_latency(runtime: 
         random_table(SPACE, 0, conditions(engine, 1), scale) for engine, scale in (("numpy", 5.0), ("onnxruntime", 1.0))
     )
     write(slow, table_path("numpy", 1))
-    nodes = structure(SPACE, SPACE.smallest, 3)
+    nodes = SPACE.structure(SPACE.smallest, 3)
     budget = Budget(latency_ms=slow.latency_ms(nodes) * 1.2)
     model = runtime.specialize("birds", budget)
     assert model.latency_ms == pytest.approx(slow.latency_ms(model.graph.nodes))

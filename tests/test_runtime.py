@@ -15,8 +15,6 @@ import eas_sdk
 from eas_sdk import Budget, Runtime
 from eas_sdk.errors import ArchitectureError, BudgetError, ImageError, InfeasibleBudget, InputError, TaskError
 from eas_sdk.graph.cost import cost
-from eas_sdk.space.choices import encode
-from eas_sdk.space.structure import structure
 from eas_sdk.space.tables import madds_table
 from eas_sdk.task import Task, resolve
 
@@ -42,7 +40,7 @@ def test_tasks_and_labels(runtime: Runtime) -> None:
 
 def test_the_range_of_budgets_is_that_of_real_networks(runtime: Runtime) -> None:
     for task, labels in SUPERCLASSES.items():
-        ends = (cost(structure(SPACE, end, len(labels))).madds for end in (SPACE.smallest, SPACE.largest))
+        ends = (cost(SPACE.structure(end, len(labels))).madds for end in (SPACE.smallest, SPACE.largest))
         assert runtime.budget_range(task) == tuple(ends)
         assert all(type(end) is int for end in runtime.budget_range(task))
 
@@ -54,7 +52,7 @@ def test_a_specialised_model(runtime: Runtime) -> None:
         assert low <= model.madds <= budget
         assert model.labels == model.graph.labels == model.task.labels == ("ant", "bee", "beetle", "snail")
         assert model.input_size == SIDE
-        assert model.cost == cost(structure(SPACE, model.architecture, 4))
+        assert model.cost == cost(SPACE.structure(model.architecture, 4))
         assert model.parameters == model.cost.parameters
         logits = model.logits(IMAGES)
         assert logits.shape == (6, 4)
@@ -93,7 +91,7 @@ def test_seeds_change_the_sample_and_never_the_rules(runtime: Runtime) -> None:
     assert answers[0] != answers[2] != answers[3]
     for drawn in answers:
         for (task, budget), architecture in zip(requests, drawn, strict=True):
-            assert cost(structure(SPACE, architecture, len(SUPERCLASSES[task]))).madds <= budget
+            assert cost(SPACE.structure(architecture, len(SUPERCLASSES[task]))).madds <= budget
 
 
 def test_one_by_one_and_together(runtime: Runtime) -> None:
@@ -111,12 +109,12 @@ def test_ten_thousand_requests_keep_their_budgets(runtime: Runtime) -> None:
     budgets[::100] = ends[::100, 0]
     answers = runtime.architectures(list(zip(tasks, budgets.tolist(), strict=True)), seed=2)
     classes = np.array([len(SUPERCLASSES[task]) for task in tasks])
-    spent = madds_table(SPACE).total(SPACE, encode(SPACE, answers), classes)
+    spent = madds_table(SPACE).total(SPACE, SPACE.encode(answers), classes)
     assert len(answers) == 10_000
     assert (spent <= budgets).all()
     assert (spent >= ends[:, 0]).all()
     for i in range(0, 10_000, 50):
-        assert cost(structure(SPACE, answers[i], int(classes[i]))).madds == spent[i]
+        assert cost(SPACE.structure(answers[i], int(classes[i]))).madds == spent[i]
 
 
 @pytest.mark.parametrize("task", SUPERCLASSES)

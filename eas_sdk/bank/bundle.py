@@ -15,9 +15,8 @@ import numpy as np
 from eas_sdk.bank import container
 from eas_sdk.errors import ArchitectureError, BundleError
 from eas_sdk.graph.nodes import Conv2d, DepthwiseConv2d, Linear, Node
-from eas_sdk.space.choices import GateLayout
-from eas_sdk.space.elastic import ElasticSpace
-from eas_sdk.space.structure import structure
+from eas_sdk.space import registry as spaces
+from eas_sdk.space.protocol import Space
 from eas_sdk.task import Superclass
 
 EPSILON = 1e-5
@@ -52,7 +51,7 @@ class Bundle:
     """
 
     name: str
-    space: ElasticSpace
+    space: Space
     superclasses: tuple[Superclass, ...]
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
@@ -122,7 +121,7 @@ def _decode(data: object, tensors: Mapping[str, np.ndarray]) -> Bundle:
         raise BundleError(f"a bundle has a section 'eas' of version {VERSION}; got {reprlib.repr(version)}")
     return Bundle(
         name=_text("name", _get(data, "name", str)),
-        space=ElasticSpace.from_json(_get(data, "space", dict)),
+        space=spaces.from_json(_get(data, "space", dict)),
         superclasses=tuple(
             Superclass(_text("name", _get(item, "name", str)), _texts(item, "labels"))
             for item in _get(data, "superclasses", list)
@@ -157,7 +156,7 @@ def check(bundle: Bundle) -> None:
         raise BundleError(f"mean lies between -{NORMALISATION:g} and {NORMALISATION:g}; got {bundle.mean}")
     if not all(1 / NORMALISATION <= v <= NORMALISATION for v in bundle.std):
         raise BundleError(f"std lies between {1 / NORMALISATION:g} and {NORMALISATION:g}; got {bundle.std}")
-    for node in structure(bundle.space, bundle.space.largest, len(bundle.labels)):
+    for node in bundle.space.bank(len(bundle.labels)):
         for name, shape in tensor_shapes(bundle.space, node, bundle.statistics_rank).items():
             check_tensor(f"the bundle's tensor {name!r}", bundle.tensors.get(name), shape)
     images, side = bundle.calibration_images, bundle.space.input_size
@@ -184,7 +183,7 @@ def check_tensor(what: str, tensor: np.ndarray | None, shape: tuple[int, ...]) -
     return tensor
 
 
-def tensor_shapes(space: ElasticSpace, node: Node, rank: int) -> dict[str, tuple[int, ...]]:
+def tensor_shapes(space: Space, node: Node, rank: int) -> dict[str, tuple[int, ...]]:
     """Names and shapes of the tensors that a node of the largest network needs.
 
     Batch-norm keeps its trained gamma and beta in the bank. Its statistics are a linear function of the architecture's
@@ -211,7 +210,7 @@ def tensor_shapes(space: ElasticSpace, node: Node, rank: int) -> dict[str, tuple
         return shapes
     shapes |= {f"{bank}.gamma": (channels,), f"{bank}.beta": (channels,)}
     return shapes | {
-        f"{statistics}.mix": (GateLayout.of(space).gates, rank),
+        f"{statistics}.mix": (space.features, rank),
         f"{statistics}.basis": (rank, 2, channels),
         f"{statistics}.offset": (2, channels),
     }

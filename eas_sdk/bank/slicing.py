@@ -15,8 +15,6 @@ import numpy.typing as npt
 from eas_sdk.bank.bundle import EPSILON, Bundle
 from eas_sdk.graph.nodes import Conv2d, DepthwiseConv2d, Graph, Linear, Normalize
 from eas_sdk.space.architecture import Architecture
-from eas_sdk.space.choices import encode, gates_of_choices
-from eas_sdk.space.structure import structure
 
 FloatArray = npt.NDArray[np.float32]
 
@@ -29,8 +27,8 @@ def cut(bundle: Bundle, architecture: Architecture, classes: Sequence[int]) -> G
     Raises:
         ArchitectureError: the bank cannot serve the architecture.
     """
-    nodes = structure(bundle.space, architecture, len(classes))
-    gates = gates_of_choices(bundle.space, encode(bundle.space, [architecture]))[0].astype(np.float32)
+    nodes = bundle.space.structure(architecture, len(classes))
+    features = bundle.space.features_of(bundle.space.encode([architecture]))[0].astype(np.float32)
     weights: dict[str, FloatArray] = {}
     for node in nodes:
         weight: FloatArray
@@ -47,13 +45,13 @@ def cut(bundle: Bundle, architecture: Architecture, classes: Sequence[int]) -> G
                     weight = _float32(stored)
                     bias = _float32(bundle.tensors[f"bank/{node.name}.bias"][: node.out_channels])
                 else:
-                    scale, bias = _batch_norm(bundle, node.name, gates, node.out_channels)
+                    scale, bias = _batch_norm(bundle, node.name, features, node.out_channels)
                     weight = np.multiply(stored, scale[:, None, None, None], dtype=np.float32)
             case DepthwiseConv2d():
                 full = bundle.tensors[f"bank/{node.name}.weight"]
                 crop = (full.shape[0] - node.kernel) // 2
                 stored = full[crop : crop + node.kernel, crop : crop + node.kernel, : node.channels]
-                scale, bias = _batch_norm(bundle, node.name, gates, node.channels)
+                scale, bias = _batch_norm(bundle, node.name, features, node.channels)
                 weight = np.multiply(stored, scale, dtype=np.float32)
             case Linear():
                 rows = np.asarray(classes)
@@ -67,10 +65,10 @@ def cut(bundle: Bundle, architecture: Architecture, classes: Sequence[int]) -> G
     return Graph(nodes, weights, tuple(labels[c] for c in classes))
 
 
-def _batch_norm(bundle: Bundle, name: str, gates: FloatArray, channels: int) -> tuple[FloatArray, FloatArray]:
-    """A node's batch-norm as scale and shift, with the statistics that the architecture's gates predict."""
+def _batch_norm(bundle: Bundle, name: str, features: FloatArray, channels: int) -> tuple[FloatArray, FloatArray]:
+    """A node's batch-norm as scale and shift, with the statistics that the architecture's features predict."""
     mix, basis, offset = (bundle.tensors[f"statistics/{name}.{suffix}"] for suffix in ("mix", "basis", "offset"))
-    predicted = np.tensordot(gates @ mix, basis[:, :, :channels], 1) + offset[:, :channels]
+    predicted = np.tensordot(features @ mix, basis[:, :, :channels], 1) + offset[:, :channels]
     gamma, beta = (bundle.tensors[f"bank/{name}.{suffix}"][:channels] for suffix in ("gamma", "beta"))
     mean, log_variance = predicted.astype(np.float32)
     # No variance is negative, whatever the model says of a network unlike those that it was fitted to.

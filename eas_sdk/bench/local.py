@@ -24,8 +24,7 @@ from eas_sdk.latency.segments import random_weights
 from eas_sdk.model import Model
 from eas_sdk.runtime import Runtime
 from eas_sdk.space.architecture import Architecture
-from eas_sdk.space.elastic import ElasticSpace
-from eas_sdk.space.structure import structure
+from eas_sdk.space.elastic.space import ElasticSpace
 from eas_sdk.task import resolve
 
 WARM_UP = 2
@@ -47,7 +46,7 @@ def measure(runtime: Runtime, case: Case) -> Figures:
     images = np.random.default_rng(0).random((case.batch, side, side, 3), np.float32)
     image = images[:1]
     architecture = select(runtime, case)
-    awake = load_engine(case.engine).compile(random_weights(structure(TINY, TINY.smallest, 2)), threads=case.threads)
+    awake = load_engine(case.engine).compile(random_weights(TINY.structure(TINY.smallest, 2)), threads=case.threads)
     awake.run(np.zeros((1, TINY.input_size, TINY.input_size, 3), np.float32))
     grown = growth_bytes(lambda: bring_up(runtime, case, architecture, image))
     with _no_collection():

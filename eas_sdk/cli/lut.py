@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from eas_sdk.latency.check import Check
     from eas_sdk.latency.meter import Meter
     from eas_sdk.latency.segments import Segment
-    from eas_sdk.space.elastic import ElasticSpace
+    from eas_sdk.space.protocol import Space
 
 NETWORKS = 24
 """Whole networks that a new table's scale and offset come from."""
@@ -229,10 +229,10 @@ def draw(found: Check, path: Path, title: str) -> None:
     figure.savefig(path, dpi=150)
 
 
-def _space(paper: bool, bundle: Path | None) -> tuple[ElasticSpace, list[int], list[Segment]]:
+def _space(paper: bool, bundle: Path | None) -> tuple[Space, list[int], list[Segment]]:
     """The space to measure, numbers of classes of its tasks, and the blocks of the router."""
     from eas_sdk.latency.segments import segments
-    from eas_sdk.space.elastic import PAPER
+    from eas_sdk.space.elastic.space import PAPER
 
     if paper:
         return PAPER, [1000], []

@@ -22,7 +22,6 @@ from eas_sdk.cli.common import (
 from eas_sdk.cli.output import madds, milliseconds, print_facts, print_json, print_table, size
 from eas_sdk.graph.cost import cost
 from eas_sdk.runtime import Runtime, read_budget
-from eas_sdk.space.structure import structure
 from eas_sdk.task import is_auto
 
 
@@ -132,7 +131,7 @@ def _routed(runtime: Runtime, limit: Budget, options: dict[str, Any], as_json: b
     model = runtime.specialize("auto", limit, **options)
     router = model.router.router
     networks = {
-        name: cost(structure(runtime.bundle.space, found, len(runtime.bundle.labels))).madds
+        name: cost(runtime.bundle.space.structure(found, len(runtime.bundle.labels))).madds
         for name, found in model.architectures.items()
     }
     if as_json:

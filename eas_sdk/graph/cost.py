@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 from eas_sdk.graph.nodes import (
@@ -116,14 +116,15 @@ def last_uses(nodes: Sequence[Node]) -> dict[str, int]:
     return last | {nodes[-1].name: len(nodes)}
 
 
-def peak_activation_bytes(nodes: Sequence[Node]) -> int:
+def peak_activation_bytes(nodes: Sequence[Node], kept: Collection[str] = ()) -> int:
     """Greatest sum of float32 activation bytes alive at once for one image, by liveness.
 
     Args:
         nodes: a network, or a block of one: nodes of which no other than the first reads anything new from outside.
+        kept: tensors that something after these nodes reads as well.
     """
     first = nodes[0]
-    last = last_uses(nodes)
+    last = last_uses(nodes) | dict.fromkeys(kept, len(nodes))
     alive = {name: 4 * math.prod(shape) for name, shape in zip(first.inputs, input_shapes(first), strict=True)}
     peak = 0
     for i, node in enumerate(nodes):

@@ -17,8 +17,7 @@ from eas_sdk.latency.check import Check, check
 from eas_sdk.latency.meter import Meter, Timing
 from eas_sdk.latency.segments import Segment, additions, input_network, key, repeated, segments
 from eas_sdk.latency.table import SCALES, LatencyTable, differences, is_input, read, write
-from eas_sdk.space.elastic import ElasticSpace
-from eas_sdk.space.structure import every_block, structure
+from eas_sdk.space.protocol import Space
 
 COPIES = 3
 """Of a segment in the larger of the two networks whose difference is its latency."""
@@ -33,21 +32,21 @@ ADDITIONS = 8
 """More additions in the larger of the two networks whose difference is theirs."""
 
 
-def space_segments(space: ElasticSpace, classes: Iterable[int]) -> list[Segment]:
+def space_segments(space: Space, classes: Iterable[int]) -> list[Segment]:
     """Every segment that a network of the space can have, each once.
 
     Args:
         classes: numbers of classes to measure a classifier for.
     """
-    smallest = structure(space, space.smallest, 1)
-    found = {key(part): part for part in segments(smallest) if not isinstance(part[-1], Linear)}
-    classifier = smallest[-1]
+    before, after = space.around(classes=1)
+    classifier = after[-1]
     assert isinstance(classifier, Linear)
+    found = {key(part): part for part in (*segments(before), *segments(after[:-1]))}
     for count in sorted(set(classes)):
         part: Segment = (Linear(classifier.name, classifier.inputs, classifier.in_features, count),)
         found[key(part)] = part
-    for *_, nodes in every_block(space):
-        found.setdefault(key(nodes), nodes)
+    for possible in space.every_part():
+        found.setdefault(key(possible.nodes), possible.nodes)
     return list(found.values())
 
 

@@ -14,9 +14,8 @@ from eas_sdk.graph.nodes import Node
 from eas_sdk.latency.meter import Meter
 from eas_sdk.latency.segments import random_weights
 from eas_sdk.latency.table import LatencyTable, differences
-from eas_sdk.space.elastic import ElasticSpace
+from eas_sdk.space.protocol import Space
 from eas_sdk.space.sample import random_architecture
-from eas_sdk.space.structure import structure
 
 
 @dataclass(frozen=True)
@@ -55,11 +54,11 @@ class Check:
         return statistics.median(network.measured_ms / network.predicted_ms for network in self.networks)
 
 
-def random_networks(space: ElasticSpace, count: int, classes: int, seed: int) -> list[tuple[str, tuple[Node, ...]]]:
+def random_networks(space: Space, count: int, classes: int, seed: int) -> list[tuple[str, tuple[Node, ...]]]:
     """Architectures, small ones and large ones, and their nodes."""
     rng = random.Random(seed)
     drawn = [random_architecture(space, rng) for _ in range(count)]
-    return [(str(architecture), structure(space, architecture, classes)) for architecture in drawn]
+    return [(str(architecture), space.structure(architecture, classes)) for architecture in drawn]
 
 
 def check(

@@ -10,8 +10,7 @@ from eas_sdk.engine.registry import ENGINES
 from eas_sdk.errors import TableError
 from eas_sdk.latency.local import conditions
 from eas_sdk.latency.table import LatencyTable, command, differences, read
-from eas_sdk.space.elastic import ElasticSpace
-from eas_sdk.space.structure import structure
+from eas_sdk.space.protocol import Space
 
 
 def table_path(engine: str, threads: int) -> Path:
@@ -43,7 +42,7 @@ def find(engine: str, threads: int) -> LatencyTable:
     return table
 
 
-def find_fastest(space: ElasticSpace, threads: int) -> LatencyTable:
+def find_fastest(space: Space, threads: int) -> LatencyTable:
     """Of this machine's tables for a number of threads, the one under which the largest network is fastest.
 
     Raises:
@@ -54,7 +53,7 @@ def find_fastest(space: ElasticSpace, threads: int) -> LatencyTable:
     for engine in ENGINES:
         try:
             table = find(engine, threads)
-            found.append((table.latency_ms(structure(space, space.largest, 2)), table))
+            found.append((table.latency_ms(space.structure(space.largest, 2)), table))
         except TableError as error:
             reasons.append(str(error))
     if not found:

@@ -12,7 +12,7 @@ from eas_sdk.graph.memory import memory_bytes
 from eas_sdk.limits import Costs, exact, request
 from eas_sdk.router.network import Router
 from eas_sdk.selector.protocol import Request
-from eas_sdk.space.elastic import ElasticSpace
+from eas_sdk.space.protocol import Space
 from eas_sdk.task import Task
 
 LEAST: dict[str, float] = {"madds": 0, "memory_bytes": 0, "latency_ms": 1e-9, "energy_mj": 1e-9}
@@ -47,7 +47,7 @@ def without(budget: Budget, costs: dict[str, float]) -> Budget:
 
 
 def requests_after(
-    router_costs: dict[str, float], space: ElasticSpace, tasks: Sequence[Task], budget: Budget, costs: Costs
+    router_costs: dict[str, float], space: Space, tasks: Sequence[Task], budget: Budget, costs: Costs
 ) -> list[Request]:
     """What a selector is asked for the network of each task, where a router has taken its part of the budget.
 

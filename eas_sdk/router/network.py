@@ -21,8 +21,7 @@ from eas_sdk.errors import ArchitectureError, BundleError
 from eas_sdk.graph.cost import Cost, cost
 from eas_sdk.graph.nodes import Graph, Normalize
 from eas_sdk.images import as_float_batch
-from eas_sdk.space.elastic import ElasticSpace
-from eas_sdk.space.structure import structure
+from eas_sdk.space.elastic.space import ElasticSpace
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -151,7 +150,7 @@ def load_router(bundle: Bundle) -> Router | None:
             f"a router's classifier has {len(superclasses)} rows, one a superclass, and perhaps one more for what "
             f"belongs to none; got {rows}"
         )
-    nodes = structure(space, space.largest, rows)
+    nodes = space.structure(space.largest, rows)
     weights: dict[str, npt.NDArray[np.float32]] = {
         "normalize.weight": (1 / np.asarray(bundle.std)).astype(np.float32),
         "normalize.bias": (-np.asarray(bundle.mean) / np.asarray(bundle.std)).astype(np.float32),

@@ -24,17 +24,9 @@ from eas_sdk.bank.bundle import check_tensor
 from eas_sdk.errors import BundleError
 from eas_sdk.selector.protocol import Limit, Request
 from eas_sdk.space.architecture import Architecture
-from eas_sdk.space.choices import (
-    BoolArray,
-    GateLayout,
-    IntArray,
-    choices_of_gates,
-    decode,
-    effective_gates,
-    encode,
-    gates_of_choices,
-)
-from eas_sdk.space.elastic import ElasticSpace
+from eas_sdk.space.elastic.gates import GateLayout, choices_of_gates, effective_gates, gates_of_choices
+from eas_sdk.space.elastic.space import ElasticSpace
+from eas_sdk.space.protocol import BoolArray, IntArray, Space
 from eas_sdk.space.tables import madds_range, madds_table
 
 FloatArray = npt.NDArray[np.float64]
@@ -116,7 +108,7 @@ class GeneratorSelector:
                 most = min(high, request.madds) if self.cost == "madds" else high
                 levels[start : start + count] = np.linspace(low, most, count).astype(np.int64)
         probabilities = self.probabilities(mixtures, levels)
-        available = gates_of_choices(space, encode(space, [space.largest]))[0]
+        available = gates_of_choices(space, space.encode([space.largest]))[0]
         gates = effective_gates(space, (thresholds < probabilities[:, None]) & available)
         choices = choices_of_gates(space, gates)
         madds = madds_table(space).total(space, choices, classes[:, None])
@@ -135,7 +127,7 @@ class GeneratorSelector:
             row = choices[start + level, best]
             if scores[start + level, best] == -np.inf:
                 row = self._repair(gates[start, 0], probabilities[start], request)
-            picked.append(decode(space, row))
+            picked.append(space.decode(row))
         return picked
 
     def _mixtures(self, requests: Sequence[Request]) -> FloatArray:
@@ -218,7 +210,7 @@ def _gate_probabilities(logits: FloatArray) -> FloatArray:
 
 
 def load(
-    space: ElasticSpace, superclasses: int, config: Mapping[str, object], tensors: Mapping[str, np.ndarray]
+    space: Space, superclasses: int, config: Mapping[str, object], tensors: Mapping[str, np.ndarray]
 ) -> GeneratorSelector:
     """The selector of a bundle.
 
@@ -230,6 +222,8 @@ def load(
     Raises:
         BundleError: something is missing or malformed; the message names it.
     """
+    if not isinstance(space, ElasticSpace):
+        raise BundleError(f"a generator picks from an elastic space; got a {type(space).__name__}")
     layout = GateLayout.of(space)
     budgets, samples = config.get("budgets"), config.get("samples")
     if (

@@ -15,8 +15,7 @@ import numpy.typing as npt
 from eas_sdk.errors import ArchitectureError, BundleError
 from eas_sdk.selector.protocol import Request
 from eas_sdk.space.architecture import Architecture
-from eas_sdk.space.choices import IntArray, decode, encode
-from eas_sdk.space.elastic import ElasticSpace
+from eas_sdk.space.protocol import IntArray, Space
 from eas_sdk.space.tables import madds_table
 
 MAX_ENTRIES = 65536
@@ -29,11 +28,11 @@ class MenuSelector:
     Attributes:
         space: the space that the bank can serve.
         architectures: [N], the smallest of the space among them, so that every feasible request is met.
-        choices: [N, U + 2S], the same as integers.
+        choices: [N, C], the same as integers.
         scores: float64 [T, N]: the higher, the better for a superclass; any scale.
     """
 
-    space: ElasticSpace
+    space: Space
     architectures: tuple[Architecture, ...]
     choices: IntArray
     scores: npt.NDArray[np.float64]
@@ -54,19 +53,19 @@ class MenuSelector:
 
 
 def load(
-    space: ElasticSpace, superclasses: int, config: Mapping[str, object], tensors: Mapping[str, np.ndarray]
+    space: Space, superclasses: int, config: Mapping[str, object], tensors: Mapping[str, np.ndarray]
 ) -> MenuSelector:
     """The selector of a bundle.
 
     Args:
         config: the bundle's "selector" section, {"kind": "menu"}; what else it holds is for people.
-        tensors: "choices" [N, U + 2S] of an integer type (`eas_sdk.space.choices`) and "scores" [T, N] of a floating
-            type.
+        tensors: "choices" [N, C] of an integer type (see `eas_sdk.space.protocol.Space`) and "scores" [T, N] of a
+            floating type.
 
     Raises:
         BundleError: something is missing or malformed, an architecture is beyond the bank, or the smallest is missing.
     """
-    width = encode(space, [space.smallest]).shape[1]
+    width = len(space.options)
     choices, scores = tensors.get("choices"), tensors.get("scores")
     if choices is None or choices.dtype.kind != "i" or choices.ndim != 2 or choices.shape[1] != width:
         raise BundleError(f"a menu's 'choices' are integers of shape (N, {width}); got {_form(choices)}")
@@ -79,11 +78,10 @@ def load(
         )
     if not np.isfinite(scores).all():
         raise BundleError("a menu's 'scores' are finite; they are not")
-    units, slots = len(space.stages), space.slots
-    options = np.repeat([len(space.depths), len(space.kernels), len(space.expansions)], [units, slots, slots])
+    options = np.array(space.options)
     if ((choices < 0) | (choices >= options)).any():
         raise BundleError(f"a menu's 'choices' are indices of options, of which there are {options.tolist()}")
-    architectures = tuple(decode(space, row) for row in choices)
+    architectures = tuple(space.decode(row) for row in choices)
     try:
         for architecture in set(architectures):
             space.validate(architecture)
@@ -91,7 +89,7 @@ def load(
         raise BundleError(f"a menu holds architectures that the bank can serve: {error}") from error
     if space.smallest not in architectures:
         raise BundleError(f"a menu holds the smallest architecture, {space.smallest}, so that it meets every budget")
-    return MenuSelector(space, architectures, encode(space, architectures), scores.astype(np.float64))
+    return MenuSelector(space, architectures, space.encode(architectures), scores.astype(np.float64))
 
 
 def _form(tensor: np.ndarray | None) -> str:

@@ -10,9 +10,7 @@ import numpy.typing as npt
 
 from eas_sdk.selector.protocol import Request
 from eas_sdk.space.architecture import Architecture
-from eas_sdk.space.choices import GateLayout, IntArray, decode, encode
-from eas_sdk.space.elastic import ElasticSpace
-from eas_sdk.space.sample import random_choices
+from eas_sdk.space.protocol import IntArray, Space
 from eas_sdk.space.tables import madds_range, madds_table
 
 DRAWN = 512
@@ -30,7 +28,7 @@ class RandomSelector:
         space: the space that the bank can serve.
     """
 
-    space: ElasticSpace
+    space: Space
 
     def select(self, requests: Sequence[Request], *, seed: int = 0) -> list[Architecture]:
         """See `Selector.select`. Requests that differ draw other architectures, whatever stands beside them."""
@@ -43,20 +41,20 @@ class RandomSelector:
                 fits &= limit.table.total(space, drawn, request.classes) <= limit.most
             low, high = madds_range(space, request.classes)
             least = madds[fits].max() - UNUSED * (high - low)  # the last one drawn is the smallest, which fits
-            picked.append(decode(space, drawn[int((fits & (madds >= least)).argmax())]))
+            picked.append(space.decode(drawn[int((fits & (madds >= least)).argmax())]))
         return picked
 
     def _drawn(self, seed: tuple[int, ...]) -> IntArray:
-        """[DRAWN + 1, U + 2S], the smallest last."""
-        gates = GateLayout.of(self.space).gates
+        """[DRAWN + 1, C], the smallest last."""
+        count = self.space.random_numbers
         # Raw words of PCG64 are the same in every numpy release; Generator's methods need not be.
-        raw = np.random.PCG64(seed).random_raw(DRAWN * (gates + 1))
-        uniform: npt.NDArray[np.float64] = ((raw >> np.uint64(40)) * 2.0**-24).reshape(DRAWN, gates + 1)
-        return np.concatenate([random_choices(self.space, uniform), encode(self.space, [self.space.smallest])])
+        raw = np.random.PCG64(seed).random_raw(DRAWN * count)
+        uniform: npt.NDArray[np.float64] = ((raw >> np.uint64(40)) * 2.0**-24).reshape(DRAWN, count)
+        return np.concatenate([self.space.members(uniform), self.space.encode([self.space.smallest])])
 
 
 def load(
-    space: ElasticSpace, superclasses: int, config: Mapping[str, object], tensors: Mapping[str, np.ndarray]
+    space: Space, superclasses: int, config: Mapping[str, object], tensors: Mapping[str, np.ndarray]
 ) -> RandomSelector:
     """The selector of a bundle, whose "selector" section is {"kind": "random"}."""
     return RandomSelector(space)

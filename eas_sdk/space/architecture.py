@@ -1,4 +1,4 @@
-"""An architecture: the depth, kernels and expansion ratios of a sub-network, as data, text and JSON."""
+"""An architecture: the blocks of a sub-network, as data, text and JSON."""
 
 from __future__ import annotations
 
@@ -9,25 +9,59 @@ from dataclasses import dataclass
 
 from eas_sdk.errors import ArchitectureError
 
-_BLOCK = re.compile("k([1-9][0-9]{0,2})e([1-9][0-9]{0,2})")
+_NUMBER = "([1-9][0-9]{0,2})"
+_BLOCK = re.compile(f"(?:k{_NUMBER}(?:d{_NUMBER})?|1x{_NUMBER})e{_NUMBER}(se)?")
+
+ABSENT = "-"
+"""The text of a unit without blocks."""
 
 
 @dataclass(frozen=True, order=True)
 class Block:
-    """One inverted residual block: side of its depthwise kernel and its expansion ratio."""
+    """One inverted residual block.
+
+    Attributes:
+        kernel: side of the depthwise kernel.
+        expansion: expansion ratio.
+        dilation: how many pixels the kernel's taps lie apart.
+        factorised: whether two dense kernels, 1 x k and k x 1, take the place of the depthwise one (NSE, section A.1).
+        squeeze_excite: whether it has squeeze-and-excitation; where the space decides that, the block does not say it.
+    """
 
     kernel: int
     expansion: int
+    dilation: int = 1
+    factorised: bool = False
+    squeeze_excite: bool = False
 
     def __str__(self) -> str:
-        return f"k{self.kernel}e{self.expansion}"
+        dilation = f"d{self.dilation}" if self.dilation > 1 else ""
+        window = f"1x{self.kernel}" if self.factorised else f"k{self.kernel}{dilation}"
+        return f"{window}e{self.expansion}{'se' if self.squeeze_excite else ''}"
+
+    @classmethod
+    def parse(cls, text: str) -> Block:
+        """Inverse of `str(block)`: "k3e6", "k3d2e6" (dilated), "1x5e2" (factorised), "k3e6se".
+
+        Raises:
+            ArchitectureError: the text does not follow that form.
+        """
+        match = _BLOCK.fullmatch(text)
+        if match is None:
+            raise ArchitectureError(
+                "a block reads like 'k3e6', 'k3d2e6', '1x5e2' or 'k3e6se', with numbers from 1 to 999; got "
+                f"{reprlib.repr(text)}"
+            )
+        side, dilation, factorised, expansion, squeeze = match.groups()
+        return cls(int(side or factorised), int(expansion), int(dilation or 1), side is None, squeeze is not None)
 
 
 @dataclass(frozen=True, order=True)
 class Architecture:
-    """The blocks of every unit, in order; a unit's depth is its number of blocks.
+    """The blocks of every unit, in order.
 
-    Blocks that a shallow unit leaves out do not appear, so equal networks are equal architectures.
+    The space says how they are joined: the blocks of an elastic space's unit follow each other, those of a cell lie
+    side by side. Blocks that are left out do not appear, so equal networks are equal architectures.
 
     >>> Architecture.parse("k3e6 k5e4 | k7e3").units[1][0].kernel
     7
@@ -42,20 +76,21 @@ class Architecture:
 
     @property
     def blocks(self) -> tuple[Block, ...]:
-        """All blocks in order of execution."""
+        """All blocks, unit by unit."""
         return tuple(block for unit in self.units for block in unit)
 
     def __str__(self) -> str:
-        return " | ".join(" ".join(str(block) for block in unit) for unit in self.units)
+        return " | ".join(" ".join(str(block) for block in unit) or ABSENT for unit in self.units)
 
     @classmethod
     def parse(cls, text: str) -> Architecture:
-        """Inverse of `str(architecture)`: blocks "k<kernel>e<expansion>", units split by "|".
+        """Inverse of `str(architecture)`: blocks (see `Block.parse`), units split by "|", "-" for a unit without any.
 
         Raises:
             ArchitectureError: the text does not follow that form.
         """
-        return cls(tuple(_unit(part.split()) for part in text.split("|")))
+        words = [part.split() for part in text.split("|")]
+        return cls(tuple(() if unit == [ABSENT] else _unit(unit) for unit in words))
 
     def to_json(self) -> dict[str, object]:
         """A JSON-able form: {"units": [["k3e6", "k5e4"], ...]}."""
@@ -77,15 +112,16 @@ class Architecture:
             raise ArchitectureError(
                 f'an architecture in JSON is {{"units": [["k3e6", ...], ...]}}; got {reprlib.repr(data)}'
             )
-        return cls(tuple(_unit(unit) for unit in units))
+        return cls(tuple(_unit(unit) if unit else () for unit in units))
 
 
 def _unit(words: Sequence[str]) -> tuple[Block, ...]:
-    matches = [_BLOCK.fullmatch(word) for word in words]
-    if not words or None in matches:
-        bad = "an empty unit" if not words else reprlib.repr(words[matches.index(None)])
+    try:
+        if words:
+            return tuple(Block.parse(word) for word in words)
+        raise ArchitectureError("got an empty unit")
+    except ArchitectureError as error:
         raise ArchitectureError(
-            "an architecture reads like 'k3e6 k5e4 | k7e3 k3e3': units split by '|', each of one or more "
-            f"blocks k<kernel>e<expansion> with numbers from 1 to 999; got {bad}"
-        )
-    return tuple(Block(int(match[1]), int(match[2])) for match in matches if match)
+            f"an architecture reads like 'k3e6 k5e4 | k7e3 k3e3': units split by '|', each of one or more blocks, or "
+            f"'{ABSENT}'; {error}"
+        ) from error

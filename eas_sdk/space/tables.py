@@ -1,4 +1,4 @@
-"""What every member of a space costs, as tables over its choices: exact, and for thousands of members at once."""
+"""What every member of a space costs, as tables over its parts: exact, and for thousands of members at once."""
 
 from __future__ import annotations
 
@@ -12,13 +12,7 @@ import numpy.typing as npt
 
 from eas_sdk.graph.cost import madds, peak_activation_bytes, total_weight_elements
 from eas_sdk.graph.memory import MemoryModel
-from eas_sdk.graph.nodes import Node
-from eas_sdk.space.choices import IntArray, active_slots, encode
-from eas_sdk.space.elastic import ElasticSpace
-from eas_sdk.space.structure import every_block, structure
-
-Numbers = npt.NDArray[np.int64] | npt.NDArray[np.float64]
-
+from eas_sdk.space.protocol import IntArray, Numbers, Part, Space
 
 LOGIT_BYTES = 4
 
@@ -26,52 +20,52 @@ LOGIT_BYTES = 4
 class CostTable(Protocol):
     """A cost of which no choice of a larger option makes less."""
 
-    def total(self, space: ElasticSpace, choices: IntArray, classes: int | IntArray) -> Numbers:
-        """Cost [...] of choices [..., U + 2S] with classifiers of so many classes."""
+    def total(self, space: Space, choices: IntArray, classes: int | IntArray) -> Numbers:
+        """Cost [...] of choices [..., C] with classifiers of so many classes."""
         ...
 
 
 @dataclass(frozen=True, eq=False)
 class SumTable:
-    """A cost that is a sum over the blocks.
+    """A cost that is a sum over the parts.
 
     Attributes:
-        base: everything outside the elastic blocks but the classifier.
+        base: everything outside the parts but the classifier.
         per_class: one row of the classifier.
-        block: [S, kernels, expansions] int64 or float64, one block in each slot.
+        parts: [1 + parts] int64 or float64, in the order of `Space.every_part`; the first, of what is absent, is 0.
     """
 
     base: float
     per_class: float
-    block: Numbers
+    parts: Numbers
 
-    def total(self, space: ElasticSpace, choices: IntArray, classes: int | IntArray) -> Numbers:
+    def total(self, space: Space, choices: IntArray, classes: int | IntArray) -> Numbers:
         """See `CostTable.total`; int64 where the table is."""
-        blocks = (_picked(space, self.block, choices) * active_slots(space, choices[..., : len(space.stages)])).sum(-1)
-        total: Numbers = self.base + self.per_class * np.asarray(classes, np.int64) + blocks
+        rest = self.base + self.per_class * np.asarray(classes, np.int64)
+        total: Numbers = rest + self.parts[space.parts(choices)].sum(-1)
         return total
 
 
 @dataclass(frozen=True, eq=False)
 class PeakTable:
-    """A cost that is the greatest over the blocks and the rest.
+    """A cost that is the greatest over the parts and the rest.
 
     Attributes:
-        base: the greatest outside the elastic blocks and the classifier.
-        block: [S, kernels, expansions] int64, one block in each slot.
+        base: the greatest outside the parts and the classifier.
+        parts: [1 + parts] int64, in the order of `Space.every_part`; the first, of what is absent, is 0.
         classifier, per_class: the classifier's own cost without classes, and what each of them adds.
     """
 
     base: int
-    block: npt.NDArray[np.int64]
+    parts: npt.NDArray[np.int64]
     classifier: int = 0
     per_class: int = 0
 
-    def total(self, space: ElasticSpace, choices: IntArray, classes: int | IntArray) -> Numbers:
+    def total(self, space: Space, choices: IntArray, classes: int | IntArray) -> Numbers:
         """See `CostTable.total`."""
-        blocks = (_picked(space, self.block, choices) * active_slots(space, choices[..., : len(space.stages)])).max(-1)
+        most = self.parts[space.parts(choices)].max(-1)
         last = self.classifier + self.per_class * np.asarray(classes, np.int64)
-        total: Numbers = np.maximum(np.maximum(blocks, self.base), last)
+        total: Numbers = np.maximum(np.maximum(most, self.base), last)
         return total
 
 
@@ -83,62 +77,48 @@ class MemoryTable:
     weights: SumTable
     activations: PeakTable
 
-    def total(self, space: ElasticSpace, choices: IntArray, classes: int | IntArray) -> Numbers:
-        """See `CostTable.total`; equal to `memory_bytes(structure(...))`."""
+    def total(self, space: Space, choices: IntArray, classes: int | IntArray) -> Numbers:
+        """See `CostTable.total`; equal to `memory_bytes(space.structure(...))`."""
         weights, activations = (t.total(space, choices, classes) for t in (self.weights, self.activations))
         exact: Numbers = self.model.bytes(weights, activations)  # type: ignore[arg-type, assignment]
         total: Numbers = np.rint(exact)
         return total
 
 
-def block_table(space: ElasticSpace, measure: Callable[[tuple[Node, ...]], float], dtype: npt.DTypeLike) -> Numbers:
-    """[S, kernels, expansions]: what `measure` says of every block."""
-    block = np.zeros((space.slots, len(space.kernels), len(space.expansions)), dtype)
-    for slot, kernel, expansion, nodes in every_block(space):
-        block[slot, kernel, expansion] = measure(nodes)
-    block.setflags(write=False)
-    return block
+def part_costs(space: Space, measure: Callable[[Part], float], dtype: npt.DTypeLike) -> Numbers:
+    """[1 + parts]: what `measure` says of every part, 0 of none."""
+    costs = np.array([0, *map(measure, space.every_part())], dtype)
+    costs.setflags(write=False)
+    return costs
 
 
 @functools.lru_cache(maxsize=32)
-def madds_table(space: ElasticSpace) -> SumTable:
-    """Multiply-adds of a space, counted on its nodes: equal to `cost(structure(...)).madds`."""
-    nodes = structure(space, space.smallest, classes=1)
-    fixed = [node for node in nodes if not node.name.startswith("unit")]
-    classifier = madds(nodes[-1])
-    block = block_table(space, lambda made: sum(madds(node) for node in made), np.int64)
-    return SumTable(sum(madds(node) for node in fixed) - classifier, classifier, block)
+def madds_table(space: Space) -> SumTable:
+    """Multiply-adds of a space, counted on its nodes: equal to `cost(space.structure(...)).madds`."""
+    before, after = space.around(classes=1)
+    *rest, classifier = (madds(node) for node in (*before, *after))
+    parts = part_costs(space, lambda part: sum(madds(node) for node in part.nodes), np.int64)
+    return SumTable(sum(rest), classifier, parts)
 
 
 @functools.lru_cache(maxsize=32)
-def memory_table(space: ElasticSpace, model: MemoryModel) -> MemoryTable:
+def memory_table(space: Space, model: MemoryModel) -> MemoryTable:
     """Memory of a space's networks, counted on their nodes."""
-    nodes = structure(space, space.smallest, classes=1)
-    fixed = [node for node in nodes if not node.name.startswith("unit")]
-    row = 4 * total_weight_elements(nodes[-1:])
-    weights = block_table(space, lambda made: 4 * total_weight_elements(made), np.int64)
-    activations = block_table(space, peak_activation_bytes, np.int64)
-    first = next(i for i, node in enumerate(nodes) if node.name.startswith("unit"))
-    last = max(i for i, node in enumerate(nodes) if node.name.startswith("unit"))
-    outside = max(peak_activation_bytes(nodes[:first]), peak_activation_bytes(nodes[last + 1 : -1]))
-    classifier = peak_activation_bytes(nodes[-1:]) - LOGIT_BYTES
+    before, after = space.around(classes=1)
+    row = 4 * total_weight_elements(after[-1:])
+    rest = 4 * total_weight_elements((*before, *after)) - row
+    weights = part_costs(space, lambda part: 4 * total_weight_elements(part.nodes), np.int64)
+    peaks = part_costs(space, lambda p: p.held_bytes + peak_activation_bytes(p.nodes, p.kept), np.int64)
+    outside = max(peak_activation_bytes(before), peak_activation_bytes(after[:-1]))
+    classifier = peak_activation_bytes(after[-1:]) - LOGIT_BYTES
     return MemoryTable(
-        model,
-        SumTable(4 * total_weight_elements(fixed) - row, row, weights),
-        PeakTable(outside, activations.astype(np.int64), classifier, LOGIT_BYTES),
+        model, SumTable(rest, row, weights), PeakTable(outside, peaks.astype(np.int64), classifier, LOGIT_BYTES)
     )
 
 
 @functools.lru_cache(maxsize=256)
-def madds_range(space: ElasticSpace, classes: int) -> tuple[int, int]:
+def madds_range(space: Space, classes: int) -> tuple[int, int]:
     """Multiply-adds of the smallest and of the largest member, with a classifier of so many classes."""
-    ends = encode(space, [space.smallest, space.largest])
+    ends = space.encode([space.smallest, space.largest])
     low, high = madds_table(space).total(space, ends, classes).tolist()
     return low, high
-
-
-def _picked(space: ElasticSpace, block: Numbers, choices: IntArray) -> Numbers:
-    """[..., S]: what the chosen blocks cost, absent slots included."""
-    u, s = len(space.stages), space.slots
-    picked: Numbers = block[np.arange(s), choices[..., u : u + s], choices[..., u + s :]]
-    return picked

@@ -6,8 +6,7 @@ import numpy as np
 
 from eas_sdk.latency.predict import choice_table
 from eas_sdk.latency.table import LatencyTable
-from eas_sdk.space.choices import encode
-from eas_sdk.space.elastic import ElasticSpace
+from eas_sdk.space.elastic.space import ElasticSpace
 from eas_sdk.space.tables import SumTable, madds_range, madds_table
 
 
@@ -23,8 +22,8 @@ def cost_table(space: ElasticSpace, classes: int, latency: LatencyTable | None) 
     if latency is None:
         return madds_table(space)
     table = choice_table(space, latency, classes)
-    ends = encode(space, [space.smallest, space.largest])
+    ends = space.encode([space.smallest, space.largest])
     fastest, slowest = table.total(space, ends, classes).tolist()
     low, high = madds_range(space, classes)
     factor = (high - low) / (slowest - fastest)
-    return SumTable(low + factor * (table.base - fastest), 0.0, np.asarray(factor * table.block))
+    return SumTable(low + factor * (table.base - fastest), 0.0, np.asarray(factor * table.parts))

@@ -9,10 +9,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from eas_sdk.graph.nodes import INPUT, Add, Conv2d, DepthwiseConv2d, GlobalMean, Linear, Multiply, Normalize
-from eas_sdk.space.choices import GateLayout
-from eas_sdk.space.elastic import ElasticSpace
-from eas_sdk.space.structure import squeeze_width
+from eas_sdk.space.elastic.gates import GateLayout
+from eas_sdk.space.elastic.space import ElasticSpace
 from eas_sdk.space.tables import SumTable
+from eas_sdk.space.widths import squeeze_width
 from eas_train.statistics.model import StatisticsModel
 from eas_train.supernet.model import Supernet, activate
 from eas_train.supernet.norm import normalised
@@ -86,7 +86,8 @@ def _reached(one_hot: Tensor) -> Tensor:
 
 def expected_cost(table: SumTable, shells: Shells, classes: int) -> Tensor:
     """R(alpha) of Eq. 3 by a table: the sum of Eq. 6, differentiable in the gates."""
-    block = torch.as_tensor(table.block.copy(), dtype=torch.float32, device=shells.present.device)
+    parts = torch.as_tensor(table.parts.copy(), dtype=torch.float32, device=shells.present.device)
+    block = parts[1:].view(*shells.kernel.shape, -1)
     picked = torch.einsum("ske,sk,se->s", block, shells.kernel, shells.expansion)
     return table.base + table.per_class * classes + (picked * shells.present).sum()
 
@@ -98,7 +99,7 @@ def gated_forward(net: Supernet, images: Tensor, shells: Shells, statistics: Sta
     multiplied by zero, and an absent block is bypassed (Eq. 5). With hard gates the result is that of
     `Supernet.forward`.
     """
-    space = net.space
+    space = net.elastic
     deepest = space.depths[-1]
     made: dict[str, Tensor] = {INPUT: images}
     entered: dict[str, Tensor] = {}

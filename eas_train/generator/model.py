@@ -7,8 +7,8 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from eas_sdk.space.choices import GateLayout
-from eas_sdk.space.elastic import ElasticSpace
+from eas_sdk.space.elastic.gates import GateLayout
+from eas_sdk.space.elastic.space import ElasticSpace
 
 
 class ArchitectureGenerator(nn.Module):
@@ -53,7 +53,7 @@ class ArchitectureGenerator(nn.Module):
             madds: [M] budgets in multiply-adds.
 
         Returns:
-            [M, gates], laid out as `eas_sdk.space.choices` says, each choice one longer where there are options.
+            [M, gates], laid out as `eas_sdk.space.elastic.gates` says, each choice one longer where there are options.
         """
         shared = self.superclass_embedding.num_embeddings == 1
         known = self.superclass_embedding(torch.zeros_like(superclasses) if shared else superclasses)

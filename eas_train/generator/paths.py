@@ -15,8 +15,8 @@ from torch import Tensor
 
 from eas_sdk.graph.nodes import INPUT, Node
 from eas_sdk.space.architecture import Architecture, Block
-from eas_sdk.space.choices import GateLayout
-from eas_sdk.space.elastic import ElasticSpace
+from eas_sdk.space.elastic.gates import GateLayout
+from eas_sdk.space.elastic.space import ElasticSpace
 from eas_train.generator.gates import Shells, slot_of
 from eas_train.statistics.model import StatisticsModel
 from eas_train.supernet.model import Supernet
@@ -45,7 +45,7 @@ def mixed_forward(net: Supernet, images: Tensor, shells: Shells, statistics: Sta
 
     With shares of 0 and 1 the result is that of `Supernet.forward`.
     """
-    space = net.space
+    space = net.elastic
     made: dict[str, Tensor] = {INPUT: images}
     paths = {
         (i, j): dict(_blocks(net, _uniform(space, kernel, expansion)))

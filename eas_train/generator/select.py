@@ -6,7 +6,7 @@ import time
 
 import numpy as np
 
-from eas_sdk.space.choices import gates_of_choices
+from eas_sdk.space.elastic.gates import gates_of_choices
 from eas_train.generator import predictor as predictors
 from eas_train.generator.train import train_generator
 from eas_train.selection import Given, Selection
@@ -14,7 +14,7 @@ from eas_train.selection import Given, Selection
 
 def select(given: Given) -> Selection:
     """Fit the accuracy predictor, train the generator, and give what the runtime needs of both."""
-    recipe, space, sizes = given.recipe.generator, given.net.space, given.classes
+    recipe, space, sizes = given.recipe.generator, given.net.elastic, given.classes
     measured = given.measured()
     began = time.process_time()  # fitting is on the CPU
     gates = gates_of_choices(space, measured.choices)

@@ -17,7 +17,6 @@ from torch import Tensor
 
 from eas_sdk.errors import TrainingError
 from eas_sdk.latency.table import read as read_latency_table
-from eas_sdk.space.choices import encode
 from eas_sdk.space.tables import SumTable, madds_table
 from eas_train import checkpoint
 from eas_train.clock import clock
@@ -41,9 +40,9 @@ PAPER_RANGE = 400.0
 
 def new_generator(recipe: GeneratorRecipe, net: Supernet, superclass_sizes: list[int]) -> ArchitectureGenerator:
     """An untrained generator whose budgets span the space, from the smallest to the largest network."""
-    space = net.space
+    space = net.elastic
     classes = round(sum(superclass_sizes) / len(superclass_sizes))
-    low, high = madds_table(space).total(space, encode(space, [space.smallest, space.largest]), classes).tolist()
+    low, high = madds_table(space).total(space, space.encode([space.smallest, space.largest]), classes).tolist()
     torch.manual_seed(recipe.seed)
     budgets = torch.linspace(low, high, recipe.budgets, dtype=torch.float64)
     embeddings = len(superclass_sizes) if recipe.conditioned else 1
@@ -81,7 +80,7 @@ def train_generator(
     net.eval().requires_grad_(False)
     sizes = [len(s.class_names) for s in data.superclasses]
     latency = None if recipe.latency_table is None else read_latency_table(recipe.latency_table)
-    costs = [cost_table(net.space, size, latency) for size in sizes]
+    costs = [cost_table(net.elastic, size, latency) for size in sizes]
     generator = new_generator(recipe, net, sizes).to(device)
     optimizer = torch.optim.Adam(generator.parameters(), lr=recipe.learning_rate)
     state = checkpoint.load(folder / CHECKPOINT, recipe=fingerprint)
@@ -169,7 +168,7 @@ def _draw(
     budget = low + (high - low) * torch.rand(1, generator=rng, device=device).double()
     logits = generator(torch.tensor([superclass], device=device), budget)[0]
     if recipe.encoding == "single-path":
-        shells = Shells.of(net.space, sample_gates(logits, recipe.temperature, rng))
+        shells = Shells.of(net.elastic, sample_gates(logits, recipe.temperature, rng))
     else:
-        shells = sample_paths(net.space, logits, recipe.temperature, rng)
+        shells = sample_paths(net.elastic, logits, recipe.temperature, rng)
     return shells, (expected_cost(cost, shells, classes) - budget[0].float()) * (PAPER_RANGE / (high - low))

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from eas_sdk.space.elastic import ElasticSpace
+from eas_sdk.space.elastic.space import ElasticSpace
 from eas_train.data.augment import Augmentation
 from eas_train.data.imageset import ImageSet, superclass_of_class
 from eas_train.data.views import views
@@ -91,7 +91,7 @@ def finish(
             "validation_rejected_of_none": round(float((unsure < threshold).mean()), 4),
             "validation_rejection_auc": round(float((sure[:, None] > unsure[None]).mean()), 4),
         }
-    return TrainedRouter(net.space, fold(net, statistics, outputs, temperature), threshold, figures)
+    return TrainedRouter(net.elastic, fold(net, statistics, outputs, temperature), threshold, figures)
 
 
 def _temperature(logits: Tensor, targets: Tensor) -> float:

@@ -13,7 +13,7 @@ from torch import Tensor
 from eas_sdk.bank.bundle import EPSILON
 from eas_sdk.graph.nodes import Conv2d, DepthwiseConv2d, Linear
 from eas_sdk.space.architecture import Architecture
-from eas_sdk.space.elastic import ElasticSpace
+from eas_sdk.space.elastic.space import ElasticSpace
 from eas_train.recipe import RouterRecipe
 from eas_train.supernet.model import Supernet
 
@@ -45,7 +45,7 @@ def new_router(
     """
     mean, std = (tuple(buffer.flatten().tolist()) for buffer in (bank.mean, bank.std))
     net = Supernet(
-        router_space(bank.space, recipe),
+        router_space(bank.elastic, recipe),
         outputs + bank.classes,
         mean=mean,
         std=std,

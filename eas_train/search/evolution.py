@@ -17,22 +17,20 @@ from pymoo.core.population import Population
 from pymoo.core.problem import Problem
 from pymoo.optimize import minimize
 
-from eas_sdk.space.choices import BoolArray, GateLayout, IntArray, encode
-from eas_sdk.space.elastic import ElasticSpace
-from eas_sdk.space.sample import random_choices
+from eas_sdk.space.protocol import BoolArray, IntArray, Space
 from eas_train.recipe import SearchRecipe
 
 Score = Callable[[IntArray], npt.NDArray[np.float64]]
-"""From choices [N, U + 2S] to [N]; higher is better."""
+"""From choices [N, C] to [N]; higher is better."""
 Fits = Callable[[IntArray], BoolArray]
-"""From choices [N, U + 2S] to [N]; true for the smallest member."""
+"""From choices [N, C] to [N]; true for the smallest member."""
 
 TRIES = 100
 """How often a generation's missing children, or the first population's members, are drawn again."""
 
 
-def evolve(space: ElasticSpace, score: Score, fits: Fits, recipe: SearchRecipe, seed: int) -> IntArray:
-    """The best choices [U + 2S] that were found; those of blocks that are absent mean nothing."""
+def evolve(space: Space, score: Score, fits: Fits, recipe: SearchRecipe, seed: int) -> IntArray:
+    """The best choices [C] that were found; those of blocks that are absent mean nothing."""
     rng = np.random.default_rng(seed)
     found = minimize(
         _Best(space, score),
@@ -47,15 +45,15 @@ def evolve(space: ElasticSpace, score: Score, fits: Fits, recipe: SearchRecipe, 
         ("n_gen", recipe.generations + 1),  # pymoo counts the first population
         seed=seed,
     )
-    best: IntArray = np.asarray(found.X).reshape(-1, _options(space).size)[0].astype(np.int8)
+    best: IntArray = np.asarray(found.X).reshape(-1, np.array(space.options).size)[0].astype(np.int8)
     return best
 
 
 class _Best(Problem):  # type: ignore[misc]  # pymoo has no types
     """Choices as integer variables, and the score to be maximised."""
 
-    def __init__(self, space: ElasticSpace, score: Score) -> None:
-        options = _options(space)
+    def __init__(self, space: Space, score: Score) -> None:
+        options = np.array(space.options)
         super().__init__(n_var=len(options), n_obj=1, xl=0, xu=options - 1, vtype=int)
         self.score = score
 
@@ -66,9 +64,9 @@ class _Best(Problem):  # type: ignore[misc]  # pymoo has no types
 class _Mating(InfillCriterion):  # type: ignore[misc]
     """Children of parents that are drawn evenly; only those within the budget."""
 
-    def __init__(self, space: ElasticSpace, fits: Fits, recipe: SearchRecipe, rng: np.random.Generator) -> None:
+    def __init__(self, space: Space, fits: Fits, recipe: SearchRecipe, rng: np.random.Generator) -> None:
         super().__init__(n_max_iterations=TRIES)
-        self.options, self.fits, self.recipe, self.rng = _options(space), fits, recipe, rng
+        self.options, self.fits, self.recipe, self.rng = np.array(space.options), fits, recipe, rng
 
     def _do(self, problem: Problem, pop: Population, n_offsprings: int, **kwargs: Any) -> Population:
         rng, parents = self.rng, pop.get("X").astype(np.int8)
@@ -80,19 +78,13 @@ class _Mating(InfillCriterion):  # type: ignore[misc]
         return Population.new(X=children[self.fits(children)])
 
 
-def _first(space: ElasticSpace, fits: Fits, count: int, rng: np.random.Generator) -> IntArray:
-    """The first population, [count, U + 2S]: random members within the budget; the smallest where too few are found."""
-    found = [encode(space, [space.smallest])[:0]]
+def _first(space: Space, fits: Fits, count: int, rng: np.random.Generator) -> IntArray:
+    """The first population, [count, C]: random members within the budget; the smallest where too few are found."""
+    found = [space.encode([space.smallest])[:0]]
     for _ in range(TRIES):
-        drawn = random_choices(space, rng.random((count, 1 + GateLayout.of(space).gates)))
+        drawn = space.members(rng.random((count, space.random_numbers)))
         found.append(drawn[fits(drawn)])
         if sum(map(len, found)) >= count:
             break
     rows = np.concatenate(found)[:count]
-    return np.concatenate([rows, np.repeat(encode(space, [space.smallest]), count - len(rows), 0)])
-
-
-def _options(space: ElasticSpace) -> IntArray:
-    """[U + 2S]: how many options each choice has."""
-    units, slots = len(space.stages), space.slots
-    return np.repeat([len(space.depths), len(space.kernels), len(space.expansions)], [units, slots, slots])
+    return np.concatenate([rows, np.repeat(space.encode([space.smallest]), count - len(rows), 0)])

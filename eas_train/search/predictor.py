@@ -16,13 +16,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from eas_sdk.space.choices import IntArray, active_slots
-from eas_sdk.space.elastic import ElasticSpace
+from eas_sdk.space.elastic.gates import active_slots
+from eas_sdk.space.elastic.space import ElasticSpace
+from eas_sdk.space.protocol import IntArray, Space
 from eas_train.recipe import SearchRecipe
 
 
-def one_hot(space: ElasticSpace, choices: IntArray) -> npt.NDArray[np.float32]:
-    """[..., S * (kernels + expansions)] of choices [..., U + 2S]."""
+def one_hot(space: Space, choices: IntArray) -> npt.NDArray[np.float32]:
+    """The code of choices [..., C]: [..., S * (kernels + expansions)]; in other spaces their features."""
+    if not isinstance(space, ElasticSpace):
+        return space.features_of(choices).astype(np.float32)
     units, slots = len(space.stages), space.slots
     active = active_slots(space, choices[..., :units])[..., None]
     kernels, expansions = choices[..., units : units + slots], choices[..., units + slots :]
@@ -42,20 +45,18 @@ class AccuracyPredictor:
         net: [N, code] -> [N, 1].
     """
 
-    space: ElasticSpace
+    space: Space
     net: nn.Sequential
 
     @torch.no_grad()
     def __call__(self, choices: IntArray) -> npt.NDArray[np.float64]:
-        """[N] expected accuracies, on the scale of the fitted ones, of choices [N, U + 2S]."""
+        """[N] expected accuracies, on the scale of the fitted ones, of choices [N, C]."""
         made: npt.NDArray[np.float64] = self.net(torch.from_numpy(one_hot(self.space, choices)))[:, 0].double().numpy()
         return made
 
 
-def fit(
-    space: ElasticSpace, choices: IntArray, accuracy: npt.NDArray[np.float64], recipe: SearchRecipe
-) -> AccuracyPredictor:
-    """Fit to measured sub-networks, on the CPU: choices [N, U + 2S] and accuracies [N] in [0, 1]."""
+def fit(space: Space, choices: IntArray, accuracy: npt.NDArray[np.float64], recipe: SearchRecipe) -> AccuracyPredictor:
+    """Fit to measured sub-networks, on the CPU: choices [N, C] and accuracies [N] in [0, 1]."""
     x = torch.from_numpy(one_hot(space, choices))
     y = torch.from_numpy(accuracy).float().unsqueeze(1)
     torch.manual_seed(recipe.seed)

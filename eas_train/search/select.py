@@ -8,8 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from eas_sdk.errors import TrainingError
-from eas_sdk.space.choices import BoolArray, IntArray, decode, encode
-from eas_sdk.space.elastic import ElasticSpace
+from eas_sdk.space.protocol import BoolArray, IntArray, Space
 from eas_sdk.space.tables import madds_range, madds_table
 from eas_train import checkpoint
 from eas_train.progress import progress
@@ -75,15 +74,15 @@ def accuracies(measured: Measured, training_weight: float = 0.0) -> npt.NDArray[
 
 
 def menu(
-    space: ElasticSpace, found: IntArray, predictors: list[AccuracyPredictor], superclasses: int
+    space: Space, found: IntArray, predictors: list[AccuracyPredictor], superclasses: int
 ) -> tuple[dict[str, str], dict[str, npt.NDArray[np.generic]]]:
-    """The "menu" selector of what was found, [N, U + 2S], with the predictors' scores.
+    """The "menu" selector of what was found, [N, C], with the predictors' scores.
 
     Args:
         predictors: one for each superclass, or one for all.
     """
-    architectures = {space.smallest, *(decode(space, row) for row in found)}
-    choices = np.unique(encode(space, list(architectures)), axis=0)
+    architectures = {space.smallest, *(space.decode(row) for row in found)}
+    choices = np.unique(space.encode(list(architectures)), axis=0)
     scores = np.stack([predictor(choices) for predictor in predictors])
     if not np.isfinite(scores).all():
         raise TrainingError("the accuracy predictor's scores must be finite; lower search.learning_rate")

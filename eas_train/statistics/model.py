@@ -23,8 +23,7 @@ from torch import Tensor
 
 from eas_sdk.bank.bundle import EPSILON
 from eas_sdk.space.architecture import Architecture
-from eas_sdk.space.choices import GateLayout, encode, gates_of_choices
-from eas_sdk.space.elastic import ElasticSpace
+from eas_sdk.space.protocol import Space
 from eas_train import checkpoint
 from eas_train.clock import clock
 from eas_train.progress import progress
@@ -61,12 +60,12 @@ class LayerStatistics:
 class StatisticsModel:
     """The linear models of all batch-norms of a supernet, by node name."""
 
-    space: ElasticSpace
+    space: Space
     layers: Mapping[str, LayerStatistics]
 
     def norm(self, architecture: Architecture) -> FixedStatistics:
         """How a sub-network normalises on the device."""
-        row = gates_of_choices(self.space, encode(self.space, [architecture]))[0]
+        row = self.space.features_of(self.space.encode([architecture]))[0]
         gates = torch.from_numpy(row).float().to(self.layers["stem"].mix.device)
         return FixedStatistics(lambda name: self.layers[name].at(gates))
 
@@ -133,12 +132,12 @@ def observe(
             update(i + 1, "")
     if cache:
         cache.unlink(missing_ok=True)
-    gates = gates_of_choices(net.space, encode(net.space, architectures))
+    gates = net.space.features_of(net.space.encode(architectures))
     return Observations(torch.from_numpy(gates).float(), layers, before + now() - began)
 
 
 def fit(
-    space: ElasticSpace,
+    space: Space,
     observations: Observations,
     *,
     rank: int = 8,
@@ -156,35 +155,11 @@ def fit(
     gates = observations.gates.double()
     layers = {}
     for name, observed in observations.layers.items():
-        mine, before = relevant_gates(space, name)
+        mine, before = space.scope(name)
         used = {"none": [], "block": mine, "upstream": mine + before}[context]
         strength = torch.tensor([own if g in mine else upstream for g in used], dtype=torch.float64)
         layers[name] = _fit_layer(gates, observed.double(), used, strength, rank)
     return StatisticsModel(space, layers)
-
-
-def relevant_gates(space: ElasticSpace, name: str) -> tuple[list[int], list[int]]:
-    """Which gates can change a node's statistics: those of its own block, and those of everything before it.
-
-    A block's expansion gates change its projection alone: the channels of the layers before are prefixes.
-    """
-    layout = GateLayout.of(space)
-    index = np.arange(layout.gates)
-    depth, kernel, expansion = layout.split(index)
-    prefix, _, layer = name.rpartition(".")
-    if name == "head":
-        return [], index.tolist()
-    if not prefix.startswith("unit"):
-        return [], []
-    unit, block = (int(part) for part in prefix.removeprefix("unit").split(".block"))
-    slot = unit * (layout.slots // layout.units) + block
-    mine: list[int] = []
-    if layer in ("depthwise", "project"):
-        mine += kernel[slot].tolist()
-    if layer == "project":
-        mine += expansion[slot].tolist()
-    before = np.concatenate([depth[:unit].ravel(), kernel[:slot].ravel(), expansion[:slot].ravel()])
-    return mine, before.tolist()
 
 
 def _fit_layer(gates: Tensor, observed: Tensor, used: Sequence[int], strength: Tensor, rank: int) -> LayerStatistics:
@@ -226,7 +201,7 @@ def arrays(model: StatisticsModel) -> dict[str, npt.NDArray[np.float32]]:
     return made
 
 
-def from_arrays(space: ElasticSpace, tensors: Mapping[str, npt.NDArray[np.floating]]) -> StatisticsModel:
+def from_arrays(space: Space, tensors: Mapping[str, npt.NDArray[np.floating]]) -> StatisticsModel:
     """Inverse of `arrays`."""
     names = sorted({name.rpartition(".")[0] for name in tensors})
     layers = {

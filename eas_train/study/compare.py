@@ -9,8 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from eas_sdk.space.architecture import Architecture
-from eas_sdk.space.choices import encode
-from eas_sdk.space.elastic import ElasticSpace
+from eas_sdk.space.protocol import Space
 from eas_train.search.predictor import one_hot
 from eas_train.study.config import Study
 from eas_train.study.run import Run
@@ -25,7 +24,7 @@ def figures(
     runs: Sequence[Run],
     superclasses: Sequence[str],
     superclass_of: npt.NDArray[np.int64],
-    space: ElasticSpace,
+    space: Space,
 ) -> dict[str, Any]:
     """All figures of a study, as JSON-able data.
 
@@ -104,9 +103,9 @@ def interval(cells: Array, superclass_of: npt.NDArray[np.int64], *, seed: int = 
     return round(float(mean), 4), round(float(low), 4), round(float(high), 4)
 
 
-def similarity(space: ElasticSpace, architectures: Sequence[str]) -> float:
+def similarity(space: Space, architectures: Sequence[str]) -> float:
     """Mean cosine similarity of the one-hot codes of all pairs of architectures (EAS, Figure B)."""
-    codes = one_hot(space, encode(space, [Architecture.parse(text) for text in architectures])).astype(np.float64)
+    codes = one_hot(space, space.encode([Architecture.parse(text) for text in architectures])).astype(np.float64)
     unit = codes / np.linalg.norm(codes, axis=1, keepdims=True)
     pairs = (unit @ unit.T)[np.triu_indices(len(unit), 1)]
     return float(pairs.mean()) if len(pairs) else 1.0

@@ -22,7 +22,6 @@ from eas_sdk.errors import TrainingError
 from eas_sdk.selector.protocol import Request
 from eas_sdk.selector.registry import load_selector
 from eas_sdk.space.architecture import Architecture
-from eas_sdk.space.choices import encode
 from eas_sdk.space.tables import madds_range, madds_table
 from eas_train.accuracy import fixed_views
 from eas_train.data.imageset import superclass_of_class
@@ -134,7 +133,7 @@ def _run(study: Study, method: Method, training: Training, folder: Path) -> Run:
     pick = time.process_time() - began
     table, count = madds_table(bundle.space), len(bundle.superclasses)
     classes = np.array([request.classes for request in requests])
-    madds = table.total(bundle.space, encode(bundle.space, picked), classes).astype(np.int64).reshape(-1, count)
+    madds = table.total(bundle.space, bundle.space.encode(picked), classes).astype(np.int64).reshape(-1, count)
     recipe = training.recipe
     made = Run(
         method.name,

@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from eas_sdk.errors import TrainingError
 from eas_sdk.graph.nodes import (
     INPUT,
     Activation,
@@ -28,15 +29,18 @@ from eas_sdk.graph.nodes import (
     Normalize,
 )
 from eas_sdk.space.architecture import Architecture
-from eas_sdk.space.elastic import ElasticSpace
-from eas_sdk.space.structure import structure
+from eas_sdk.space.elastic.space import ElasticSpace
+from eas_sdk.space.protocol import Space
 from eas_train.supernet.norm import BatchStatistics, Norm
 
-_cached_structure = functools.lru_cache(maxsize=4096)(structure)
+
+@functools.lru_cache(maxsize=4096)
+def _nodes(space: Space, architecture: Architecture, classes: int) -> tuple[Node, ...]:
+    return space.structure(architecture, classes)
 
 
 class Supernet(nn.Module):
-    """All weights of the largest architecture of a space.
+    """All weights of a space.
 
     Parameters are named after the nodes of the network description: "<node>.weight" (convolutions
     O x I x k x k, depthwise C x 1 x k x k, classifier classes x features), "<node>.bias"
@@ -48,7 +52,7 @@ class Supernet(nn.Module):
 
     def __init__(
         self,
-        space: ElasticSpace,
+        space: Space,
         classes: int,
         *,
         mean: tuple[float, float, float] = (0.5, 0.5, 0.5),
@@ -62,12 +66,26 @@ class Supernet(nn.Module):
         self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1))
         self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1))
         self.tensors = nn.ParameterDict()
-        for node in structure(space, space.largest, classes):
+        for node in space.bank(classes):
             for suffix, value in _initial(node).items():
                 self.tensors[_key(f"{node.name}.{suffix}")] = nn.Parameter(value)
             if isinstance(node, Add):
                 # A residual block starts as the identity (Goyal et al. 2017, section 5.1).
                 nn.init.zeros_(self.tensor(f"{node.inputs[0]}.gamma"))
+
+    @property
+    def elastic(self) -> ElasticSpace:
+        """Its space.
+
+        Raises:
+            TrainingError: the space is of another form.
+        """
+        if not isinstance(self.space, ElasticSpace):
+            raise TrainingError(
+                "generators, routers and the sorting of channels need a supernet of an elastic space; "
+                f"this one's is a {type(self.space).__name__}"
+            )
+        return self.space
 
     def tensor(self, name: str) -> Tensor:
         """The full parameter named "<node>.<suffix>"."""
@@ -76,7 +94,7 @@ class Supernet(nn.Module):
 
     def nodes(self, architecture: Architecture) -> tuple[Node, ...]:
         """The nodes that `forward` walks for `architecture`."""
-        return _cached_structure(self.space, architecture, self.classes)
+        return _nodes(self.space, architecture, self.classes)
 
     def forward(self, images: Tensor, architecture: Architecture, norm: Norm | None = None) -> Tensor:
         """Logits of one sub-network.

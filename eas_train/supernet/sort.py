@@ -10,7 +10,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
-from eas_sdk.space.structure import squeeze_width
+from eas_sdk.space.widths import squeeze_width
 from eas_train.supernet.model import Supernet
 
 
@@ -25,7 +25,7 @@ def sort_channels(net: Supernet, *, tiers: tuple[int, ...] = ()) -> None:
         tiers: expansion ratios whose channel boundaries must hold: channels are sorted within them only,
             because networks of these ratios have been trained already.
     """
-    space = net.space
+    space = net.elastic
     for u, unit in enumerate(space.largest.units):
         for b, block in enumerate(unit):
             name = f"unit{u}.block{b}"

@@ -23,7 +23,9 @@ from torch.nn.parallel import DistributedDataParallel
 
 from eas_sdk.errors import TrainingError
 from eas_sdk.space.architecture import Architecture, Block
-from eas_sdk.space.elastic import ElasticSpace
+from eas_sdk.space.elastic.space import ElasticSpace
+from eas_sdk.space.protocol import Space
+from eas_sdk.space.sample import random_architecture
 from eas_train import checkpoint
 from eas_train.clock import clock
 from eas_train.data.augment import as_tensor, augment, blend_partners
@@ -170,8 +172,10 @@ def learning_rate(phase: Phase, at: int) -> float:
     return 0.5 * phase.learning_rate * (1 + math.cos(math.pi * t))
 
 
-def sample_architecture(space: ElasticSpace, phase: Phase, rng: random.Random) -> Architecture:
+def sample_architecture(space: Space, phase: Phase, rng: random.Random) -> Architecture:
     """A uniform draw, block by block, from the choices that a phase allows."""
+    if not isinstance(space, ElasticSpace):
+        return random_architecture(space, rng)
     return Architecture(
         tuple(
             tuple(
@@ -182,7 +186,7 @@ def sample_architecture(space: ElasticSpace, phase: Phase, rng: random.Random) -
     )
 
 
-def phase_architectures(space: ElasticSpace, phase: Phase, rng: random.Random) -> list[Architecture]:
+def phase_architectures(space: Space, phase: Phase, rng: random.Random) -> list[Architecture]:
     """The sub-networks of one step; the largest comes first when the phase trains it."""
     fixed = [space.largest, space.smallest] if phase.sandwich else []
     if phase.is_largest_only(space):
@@ -192,7 +196,7 @@ def phase_architectures(space: ElasticSpace, phase: Phase, rng: random.Random) -
 
 def _step(
     model: Supernet | DistributedDataParallel,
-    space: ElasticSpace,
+    space: Space,
     optimizer: torch.optim.Optimizer,
     phase: Phase,
     data: TrainingData,

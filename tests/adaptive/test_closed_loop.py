@@ -21,12 +21,11 @@ from eas_sdk.latency.meter import Timing
 from eas_sdk.latency.segments import key
 from eas_sdk.latency.store import table_path
 from eas_sdk.latency.table import LatencyTable, write
-from eas_sdk.space.structure import structure
 
 
 def table(largest_ms: float) -> LatencyTable:
     """Times in proportion to multiply-adds; the largest network takes so many milliseconds."""
-    per_madd = largest_ms / cost(structure(SPACE, SPACE.largest, 3)).madds
+    per_madd = largest_ms / cost(SPACE.structure(SPACE.largest, 3)).madds
     timings = {
         key(part): Timing(per_madd * sum(map(madds, part)), 0.0, 15) for part in space_segments(SPACE, (2, 3, 60))
     }

@@ -24,8 +24,7 @@ from eas_sdk.router.network import load_router
 from eas_sdk.runtime import Runtime
 from eas_sdk.selector.registry import load_selector
 from eas_sdk.space.architecture import Architecture
-from eas_sdk.space.elastic import ElasticSpace
-from eas_sdk.space.structure import structure
+from eas_sdk.space.elastic.space import ElasticSpace
 
 TINY = ElasticSpace(
     input_size=16,
@@ -203,7 +202,7 @@ def test_messages_stay_short(rewritten: Callable[[object], Bundle], whole: Bundl
 
 
 def _needed(bundle: Bundle) -> list[str]:
-    nodes = structure(bundle.space, bundle.space.largest, len(bundle.labels))
+    nodes = bundle.space.structure(bundle.space.largest, len(bundle.labels))
     return [name for node in nodes for name in tensor_shapes(bundle.space, node, bundle.statistics_rank)]
 
 

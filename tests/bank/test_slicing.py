@@ -19,9 +19,8 @@ from eas_sdk.engine.registry import load_engine
 from eas_sdk.errors import ArchitectureError
 from eas_sdk.graph.nodes import Graph
 from eas_sdk.space.architecture import Architecture, Block
-from eas_sdk.space.choices import encode, gates_of_choices
-from eas_sdk.space.elastic import make_divisible
-from eas_sdk.space.structure import structure
+from eas_sdk.space.elastic.gates import gates_of_choices
+from eas_sdk.space.widths import make_divisible
 
 CLASSES = (4, 0, 11, 5)
 
@@ -48,7 +47,7 @@ def expected(bundle: Bundle, architecture: Architecture) -> dict[str, np.ndarray
     """Weights by the rules of the format, written out without the node description."""
     tensors, space = bundle.tensors, bundle.space
     made: dict[str, np.ndarray] = {}
-    gates = gates_of_choices(space, encode(space, [architecture]))[0]
+    gates = gates_of_choices(space, space.encode([architecture]))[0]
 
     def convolution(name: str, out: int, inner: int) -> None:
         scale, shift = folded(bundle, name, out, gates)
@@ -97,7 +96,7 @@ def test_every_weight_by_direct_indexing(bundle: Bundle, data: st.DataObject) ->
     architecture = data.draw(architectures(SPACE))
     graph = cut(bundle, architecture, CLASSES)
     wanted = expected(bundle, architecture)
-    assert graph.nodes == structure(SPACE, architecture, len(CLASSES))
+    assert graph.nodes == SPACE.structure(architecture, len(CLASSES))
     assert graph.weights.keys() == wanted.keys()
     for name, weight in graph.weights.items():
         assert weight.dtype == np.float32, name
@@ -169,7 +168,7 @@ NARROW = Architecture.parse("k5e6 k3e4 k3e3 | k3e4 k5e4 | k7e3 k3e3 k3e3 k3e3 | 
 
 def test_a_narrowed_bank_serves_the_same_sub_networks(bundle: Bundle) -> None:
     prune = pytest.importorskip("eas_train.bundle").prune
-    narrow = prune(bundle, NARROW)
+    narrow = prune(bundle, bundle.space.narrowed([NARROW]))
     bundles.check(narrow)
     sizes = [sum(tensor.nbytes for tensor in b.tensors.values()) for b in (narrow, bundle)]
     assert sizes[0] < sizes[1]
@@ -187,7 +186,7 @@ def test_a_narrowed_bank_serves_the_same_sub_networks(bundle: Bundle) -> None:
 def test_a_narrowed_bundle_comes_back_from_its_file(bundle: Bundle, tmp_path: Path) -> None:
     made = pytest.importorskip("eas_train.bundle")
     path = tmp_path / "narrow.safetensors"
-    made.save(made.prune(bundle, NARROW), path)
+    made.save(made.prune(bundle, bundle.space.narrowed([NARROW])), path)
     again = bundles.read(path)
     assert again.space.largest == NARROW
     np.testing.assert_array_equal(run(cut(again, NARROW, CLASSES)), run(cut(bundle, NARROW, CLASSES)))

@@ -28,7 +28,7 @@ from eas_sdk.latency.meter import Conditions, Timing
 from eas_sdk.latency.segments import key
 from eas_sdk.latency.store import table_path
 from eas_sdk.latency.table import LatencyTable, read, write
-from eas_sdk.space.elastic import ElasticSpace
+from eas_sdk.space.elastic.space import ElasticSpace
 
 Eas = Callable[..., Any]
 TINY = ElasticSpace(

@@ -34,8 +34,7 @@ from eas_sdk.graph.nodes import (
     Normalize,
 )
 from eas_sdk.model import Model
-from eas_sdk.space.elastic import ElasticSpace
-from eas_sdk.space.structure import structure
+from eas_sdk.space.elastic.space import ElasticSpace
 from exporters.onnx.exporter import OnnxExporter, file_content
 from exporters.onnx.session import Session
 
@@ -226,7 +225,7 @@ def test_what_a_file_says_of_itself(models: list[Model], tmp_path: Path) -> None
 
 def test_sizes_of_the_paper() -> None:
     space = ElasticSpace()
-    graph = make_graph(structure(space, space.smallest, 1000))
+    graph = make_graph(space.structure(space.smallest, 1000))
     calibration = pixels(224, 1)
     sizes = {p: len(file_content({"main": graph}, options(p, calibration=calibration))) for p in PRECISIONS}
     weights = sum(weight.nbytes for weight in graph.weights.values())

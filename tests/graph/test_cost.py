@@ -12,8 +12,7 @@ from strategies import members
 from eas_sdk.graph.cost import cost, last_uses, output_shape, peak_activation_bytes, total_weight_elements
 from eas_sdk.graph.nodes import INPUT, Add, Conv2d, DepthwiseConv2d, Linear, Node, Normalize
 from eas_sdk.space.architecture import Architecture
-from eas_sdk.space.elastic import PAPER, ElasticSpace
-from eas_sdk.space.structure import structure
+from eas_sdk.space.elastic.space import PAPER, ElasticSpace
 
 AT_128 = dataclasses.replace(PAPER, input_size=128)
 
@@ -29,20 +28,20 @@ AT_128 = dataclasses.replace(PAPER, input_size=128)
     ],
 )
 def test_multiply_adds_of_the_paper_s_space(space: ElasticSpace, end: str, classes: int, millions: float) -> None:
-    counted = cost(structure(space, getattr(space, end), classes))
+    counted = cost(space.structure(getattr(space, end), classes))
     assert round(counted.madds_without_se / 1e6, 1) == millions
     assert counted.madds > counted.madds_without_se
 
 
 @pytest.mark.parametrize(("end", "millions"), [("largest", 7.66), ("smallest", 3.41)])
 def test_parameters_of_the_paper_s_space(end: str, millions: float) -> None:
-    counted = cost(structure(PAPER, getattr(PAPER, end), 1000))
+    counted = cost(PAPER.structure(getattr(PAPER, end), 1000))
     assert round(counted.parameters / 1e6, 2) == millions
 
 
 @pytest.mark.parametrize(("end", "channels"), [("smallest", 5968), ("largest", 20912)])
 def test_batch_norm_channels_of_the_paper_s_space(end: str, channels: int) -> None:
-    nodes = structure(PAPER, getattr(PAPER, end), 1000)
+    nodes = PAPER.structure(getattr(PAPER, end), 1000)
     normalised = [n for n in nodes if isinstance(n, (Conv2d, DepthwiseConv2d))]
     normalised = [n for n in normalised if not n.name.endswith((".squeeze", ".excite")) and n.name != "feature"]
     assert sum(output_shape(node)[-1] for node in normalised) == channels
@@ -64,7 +63,8 @@ def simulated_peak(nodes: tuple[Node, ...]) -> int:
 
 @given(members())
 def test_peak_activation_bytes_by_simulation(member: tuple[ElasticSpace, Architecture]) -> None:
-    nodes = structure(*member, classes=5)
+    space, architecture = member
+    nodes = space.structure(architecture, classes=5)
     assert peak_activation_bytes(nodes) == simulated_peak(nodes)
 
 
@@ -82,7 +82,8 @@ def test_peak_activation_bytes_by_hand() -> None:
 
 @given(members())
 def test_stored_numbers_are_parameters_with_batch_norm_folded(member: tuple[ElasticSpace, Architecture]) -> None:
-    nodes = structure(*member, classes=5)
+    space, architecture = member
+    nodes = space.structure(architecture, classes=5)
     norms = sum(
         output_shape(node)[-1]
         for node in nodes
@@ -94,7 +95,8 @@ def test_stored_numbers_are_parameters_with_batch_norm_folded(member: tuple[Elas
 
 @given(members())
 def test_a_class_more_costs_one_row(member: tuple[ElasticSpace, Architecture]) -> None:
-    few, more = (structure(*member, classes=n) for n in (5, 6))
+    space, architecture = member
+    few, more = (space.structure(architecture, classes=n) for n in (5, 6))
     last = few[-1]
     assert isinstance(last, Linear)
     assert cost(more).madds - cost(few).madds == last.in_features

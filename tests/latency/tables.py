@@ -11,7 +11,7 @@ from eas_sdk.latency.build import space_segments
 from eas_sdk.latency.meter import Conditions, Timing
 from eas_sdk.latency.segments import key
 from eas_sdk.latency.table import LatencyTable
-from eas_sdk.space.elastic import ElasticSpace
+from eas_sdk.space.elastic.space import ElasticSpace
 
 CONDITIONS = Conditions("A machine", "A processor", "numpy", 1, "float32", "numpy 2.0")
 

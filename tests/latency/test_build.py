@@ -25,10 +25,8 @@ from eas_sdk.latency.predict import choice_table
 from eas_sdk.latency.segments import Segment, key, repeated, segments
 from eas_sdk.latency.table import read, write
 from eas_sdk.space.architecture import Architecture
-from eas_sdk.space.choices import encode
-from eas_sdk.space.elastic import ElasticSpace
+from eas_sdk.space.elastic.space import ElasticSpace
 from eas_sdk.space.sample import random_architecture
-from eas_sdk.space.structure import structure
 
 TINY = ElasticSpace(input_size=16, width_multiplier=0.25, stages=SPACE.stages[:2], depths=(1, 2), kernels=(3, 5))
 WHOLE = Architecture(())
@@ -55,7 +53,7 @@ def test_a_table_predicts_what_adds_up_exactly(
     path = tmp_path_factory.mktemp("table") / "table.json"
     table = build(SumMeter(), space_segments(space, (2, 9)), path)
     drawn = data.draw(st.lists(st.tuples(architectures(space), st.integers(2, 40)), min_size=1, max_size=5))
-    networks = [structure(space, architecture, classes) for architecture, classes in drawn]
+    networks = [space.structure(architecture, classes) for architecture, classes in drawn]
     for nodes in networks:
         assert table.latency_ms(nodes) == pytest.approx(network_ms(nodes), rel=1e-6)
     calibrated = calibrate(SumMeter(), table, [("", nodes) for nodes in networks], path)
@@ -92,8 +90,8 @@ def test_a_line_through_whole_networks_takes_care_of_the_caches(tmp_path: Path) 
     found = check(Caches(), table, random_networks(TINY, 20, 5, seed=2))
     assert found.p95_error < 1e-6
     ends = (TINY.smallest, TINY.largest)
-    choices = choice_table(TINY, table, 9).total(TINY, encode(TINY, ends), 9)
-    assert choices.tolist() == pytest.approx([table.latency_ms(structure(TINY, end, 9)) for end in ends])
+    choices = choice_table(TINY, table, 9).total(TINY, TINY.encode(ends), 9)
+    assert choices.tolist() == pytest.approx([table.latency_ms(TINY.structure(end, 9)) for end in ends])
 
 
 def test_an_offset_that_would_make_networks_free_is_not_taken(tmp_path: Path) -> None:
@@ -125,7 +123,7 @@ def test_every_segment_of_a_space_is_there_once() -> None:
     rng = random.Random(0)
     for architecture in (TINY.smallest, TINY.largest, *(random_architecture(TINY, rng) for _ in range(20))):
         for classes in (2, 9):
-            assert {key(part) for part in segments(structure(TINY, architecture, classes))} <= set(keys)
+            assert {key(part) for part in segments(TINY.structure(architecture, classes))} <= set(keys)
     # two units of a first block and the others, with each kernel and ratio; six parts around them; two classifiers
     assert len(keys) == 2 * 2 * (2 * 3) + 6 + 2
 
@@ -153,7 +151,7 @@ def test_segments_of_another_space_join_the_table(tmp_path: Path) -> None:
     assert len(shared) > 10
     assert not {repeated(part, 1).nodes for part in shared if part[0].name != "normalize"} & set(meter.seen)
     for space in (TINY, wider):
-        assert both.latency_ms(structure(space, space.largest, 2)) > 0
+        assert both.latency_ms(space.structure(space.largest, 2)) > 0
 
 
 @pytest.mark.parametrize("fails_at", [0, 1, 7, 40])
@@ -219,7 +217,7 @@ def test_random_networks_are_members_of_all_sizes_and_the_same_for_a_seed() -> N
     drawn = random_networks(SPACE, 30, 4, seed=3)
     assert drawn == random_networks(SPACE, 30, 4, seed=3) != random_networks(SPACE, 30, 4, seed=4)
     costs = [network_ms(nodes) for _, nodes in drawn]
-    ends = [network_ms(structure(SPACE, end, 4)) for end in (SPACE.smallest, SPACE.largest)]
+    ends = [network_ms(SPACE.structure(end, 4)) for end in (SPACE.smallest, SPACE.largest)]
     assert min(costs) < ends[0] + 0.25 * (ends[1] - ends[0])
     assert max(costs) > ends[0] + 0.75 * (ends[1] - ends[0])
 
@@ -244,7 +242,7 @@ def test_every_engine_runs_every_kind_of_segment(engine: str) -> None:
         meter = LocalMeter(engine, time_s=0.0)
     except MissingDependency as error:
         pytest.skip(str(error))
-    nodes = structure(TINY, TINY.smallest, 3)
+    nodes = TINY.structure(TINY.smallest, 3)
     for part in segments(nodes)[1:]:
         assert meter.measure(repeated(part, 1), part=True).median_ms > 0
     assert meter.measure(repeated(segments(nodes)[2], 3)).median_ms > 0

@@ -17,9 +17,7 @@ from eas_sdk.latency.meter import Timing
 from eas_sdk.latency.predict import choice_table
 from eas_sdk.latency.segments import key
 from eas_sdk.latency.table import LatencyTable
-from eas_sdk.space.choices import encode
-from eas_sdk.space.elastic import ElasticSpace
-from eas_sdk.space.structure import every_block, structure
+from eas_sdk.space.elastic.space import ElasticSpace
 
 SEEDS = st.integers(0, 2**32)
 CLOSE = 1 + 1e-12
@@ -27,9 +25,8 @@ CLOSE = 1 + 1e-12
 
 def monotone(space: ElasticSpace, table: LatencyTable) -> LatencyTable:
     """The table with each block at least as slow as every block of the space with smaller choices in its place."""
-    keys = np.empty((space.slots, len(space.kernels), len(space.expansions)), object)
-    for slot, kernel, expansion, nodes in every_block(space):
-        keys[slot, kernel, expansion] = key(nodes)
+    keys = np.array([key(part.nodes) for part in space.every_part()], object)
+    keys = keys.reshape(space.slots, len(space.kernels), len(space.expansions))
     timings = dict(table.timings)
     for _ in range(keys.size):  # blocks share keys: until nothing changes
         before = dict(timings)
@@ -51,9 +48,9 @@ def test_predictions_are_never_below_the_table_s(
     table = random_table(space, seed, scale=scale, offset_ms=-0.03 * scale)
     drawn = data.draw(st.lists(architectures(space), min_size=1, max_size=4))
     classes = data.draw(st.integers(1, 80))
-    found = choice_table(space, table, classes, factor).total(space, encode(space, drawn), classes)
+    found = choice_table(space, table, classes, factor).total(space, space.encode(drawn), classes)
     for total, architecture in zip(found, drawn, strict=True):
-        assert total * CLOSE >= factor * table.latency_ms(structure(space, architecture, classes))
+        assert total * CLOSE >= factor * table.latency_ms(space.structure(architecture, classes))
 
 
 @given(spaces(), SEEDS, st.data(), st.floats(0.01, 100))
@@ -63,8 +60,8 @@ def test_predictions_are_the_table_s_where_larger_blocks_take_longer(
     table = monotone(space, random_table(space, seed, scale=1.2, offset_ms=0.7))
     drawn = data.draw(st.lists(architectures(space), min_size=1, max_size=4))
     classes = data.draw(st.integers(1, 80))
-    found = choice_table(space, table, classes, factor).total(space, encode(space, drawn), classes)
-    expected = [factor * table.latency_ms(structure(space, architecture, classes)) for architecture in drawn]
+    found = choice_table(space, table, classes, factor).total(space, space.encode(drawn), classes)
+    expected = [factor * table.latency_ms(space.structure(architecture, classes)) for architecture in drawn]
     assert found.tolist() == pytest.approx(expected, rel=1e-12)
 
 
@@ -74,18 +71,17 @@ def test_the_smallest_network_is_the_fastest_and_the_largest_the_slowest(
 ) -> None:
     table = random_table(space, seed)
     drawn = [space.smallest, data.draw(architectures(space)), space.largest]
-    low, middle, high = choice_table(space, table, 5).total(space, encode(space, drawn), 5).tolist()
+    low, middle, high = choice_table(space, table, 5).total(space, space.encode(drawn), 5).tolist()
     assert low <= middle <= high
-    assert low == pytest.approx(table.latency_ms(structure(space, space.smallest, 5)))
+    assert low == pytest.approx(table.latency_ms(space.structure(space.smallest, 5)))
 
 
 def test_a_block_that_was_measured_faster_than_a_smaller_one_counts_as_slow() -> None:
     table = random_table(SPACE, 1)
-    slow, fast = (
-        next(nodes for slot, k, e, nodes in every_block(SPACE) if (slot, k, e) == (0, kernel, 0)) for kernel in (0, 1)
-    )
+    every = [part.nodes for part in SPACE.every_part()]
+    slow, fast = every[0], every[len(SPACE.expansions)]  # kernels 3 and 5 of the first slot
     timings = {**table.timings, key(slow): Timing(5.0, 0, 20), key(fast): Timing(1.0, 0, 20)}
-    block = choice_table(SPACE, dataclasses.replace(table, timings=timings), 3).block
+    block = SPACE.by_slot(choice_table(SPACE, dataclasses.replace(table, timings=timings), 3).parts)
     assert block[0, 0, 0] == 5
     assert block[0, 1, 0] == 5
     assert (block[0] >= 5).all()
@@ -95,14 +91,14 @@ def test_the_table_is_shared_and_cannot_be_changed() -> None:
     table = random_table(SPACE, 2)
     found = choice_table(SPACE, table, 3)
     assert choice_table(dataclasses.replace(SPACE), table, 3) is found
-    assert choice_table(SPACE, dataclasses.replace(table, scale=2.0), 3).block[0, 0, 0] == 2 * found.block[0, 0, 0]
+    assert choice_table(SPACE, dataclasses.replace(table, scale=2.0), 3).parts[1] == 2 * found.parts[1]
     with pytest.raises(ValueError, match="read-only"):
-        found.block[0, 0, 0] = 0
+        found.parts[1] = 0
 
 
 def test_a_segment_that_was_not_measured_is_named() -> None:
     table = random_table(SPACE, 2)
-    name = key(list(every_block(SPACE))[-1][-1])
+    name = key(list(SPACE.every_part())[-1].nodes)
     lacking = dataclasses.replace(table, timings={k: t for k, t in table.timings.items() if k != name})
     with pytest.raises(TableError) as caught:
         choice_table(SPACE, lacking, 3)

@@ -31,9 +31,9 @@ from eas_sdk.graph.nodes import (
 )
 from eas_sdk.latency.build import space_segments
 from eas_sdk.latency.segments import Segment, additions, input_network, key, repeated, segments
-from eas_sdk.space.architecture import Architecture
-from eas_sdk.space.elastic import ElasticSpace
-from eas_sdk.space.structure import block_nodes, every_block, structure
+from eas_sdk.space.architecture import Architecture, Block
+from eas_sdk.space.elastic.network import block_nodes
+from eas_sdk.space.elastic.space import ElasticSpace
 
 
 def layers(segment: Segment) -> tuple[Node, ...]:
@@ -53,7 +53,7 @@ def outside(segment: Segment) -> set[str]:
 @given(members(), st.integers(1, 20))
 def test_segments_partition_the_nodes(member: tuple[ElasticSpace, Architecture], classes: int) -> None:
     space, architecture = member
-    nodes = structure(space, architecture, classes)
+    nodes = space.structure(architecture, classes)
     parts = segments(nodes)
     assert tuple(itertools.chain(*parts)) == nodes
     assert len(parts) == len(architecture.blocks) + 7
@@ -74,9 +74,8 @@ SPACES = [
 CHOICES = {
     "space": SPACES,
     "unit": [2],
-    "block": [0, 1, 2, 3],
-    "kernel": SPACE.kernels,
-    "expansion": SPACE.expansions,
+    "index": [0, 1, 2, 3],
+    "block": [Block(kernel, expansion) for kernel in SPACE.kernels for expansion in SPACE.expansions],
     "size": [4, 5, 8],
     "stride": [1, 2],
     "source": ["a", "b"],
@@ -95,7 +94,7 @@ def test_keys_are_equal_where_layers_are() -> None:
 
 @given(spaces())
 def test_every_segment_of_a_space_has_a_key_of_its_own(space: ElasticSpace) -> None:
-    parts = [nodes for *_, nodes in every_block(space)] + segments(structure(space, space.largest, 3))
+    parts = [part.nodes for part in space.every_part()] + segments(space.structure(space.largest, 3))
     found: dict[str, tuple[Node, ...]] = {}
     for part in parts:
         assert found.setdefault(key(part), layers(part)) == layers(part)
@@ -103,7 +102,7 @@ def test_every_segment_of_a_space_has_a_key_of_its_own(space: ElasticSpace) -> N
 
 
 def test_blocks_of_one_shape_share_a_key_wherever_they_are() -> None:
-    parts = segments(structure(SPACE, SPACE.largest, 3))
+    parts = segments(SPACE.structure(SPACE.largest, 3))
     keys = [key(part) for part in parts if part[0].name.startswith("unit")]
     assert len(keys) == 20
     for unit in range(5):
@@ -111,13 +110,13 @@ def test_blocks_of_one_shape_share_a_key_wherever_they_are() -> None:
         assert len(set(others)) == 1
         assert first not in others
     wider = dataclasses.replace(SPACE, head_width=2 * SPACE.head_width)
-    again = [key(part) for part in segments(structure(wider, wider.largest, 9))]
+    again = [key(part) for part in segments(wider.structure(wider.largest, 9))]
     assert [k for k in again if k in keys] == keys
 
 
 def test_keys_are_readable() -> None:
     segment = next(
-        part for part in segments(structure(SPACE, SPACE.smallest, 3)) if part[0].name == "unit1.block1.expand"
+        part for part in segments(SPACE.structure(SPACE.smallest, 3)) if part[0].name == "unit1.block1.expand"
     )
     assert key(segment) == (
         "4x4x16: conv 1x1 16>48 relu + depthwise 3x3 relu + mean + conv 1x1 48>16 relu + conv 1x1 16>48 hard_sigmoid "
@@ -184,7 +183,7 @@ def alone(graph: Graph, copy: int, segment: Segment) -> Graph:
 @pytest.mark.parametrize("count", [1, 3])
 def test_a_repeated_segment_computes_the_mean_of_the_sum(count: int) -> None:
     parts = segments(
-        structure(SPACE, Architecture.parse("k3e3 k5e4 | k7e6 k3e3 | k5e4 k3e3 | k3e4 k7e3 | k3e3 k3e3"), 3)
+        SPACE.structure(Architecture.parse("k3e3 k5e4 | k7e6 k3e3 | k5e4 k3e3 | k3e4 k7e3 | k3e3 k3e3"), 3)
     )
     for part in parts[1:]:
         graph = repeated(part, 1 if isinstance(part[-1], Linear) else count)
@@ -216,7 +215,7 @@ def test_every_segment_can_be_repeated(space: ElasticSpace, count: int) -> None:
 
 
 def test_equal_seeds_give_equal_weights() -> None:
-    part = segments(structure(SPACE, SPACE.smallest, 3))[3]
+    part = segments(SPACE.structure(SPACE.smallest, 3))[3]
     one, same, other = (repeated(part, 2, seed) for seed in (0, 0, 1))
     for name, weight in one.weights.items():
         np.testing.assert_array_equal(weight, same.weights[name])

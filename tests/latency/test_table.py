@@ -20,7 +20,6 @@ from eas_sdk.graph.nodes import Conv2d, Linear
 from eas_sdk.latency.meter import Conditions, Timing
 from eas_sdk.latency.segments import key, segments
 from eas_sdk.latency.table import LatencyTable, command, differences, parse, read, write
-from eas_sdk.space.structure import structure
 
 MS = st.floats(0, 1e7)
 COUNTS = st.integers(1, 10**6)
@@ -174,7 +173,7 @@ def test_an_absent_file_is_the_systems_error(tmp_path: Path) -> None:
 
 
 def test_a_network_takes_the_scaled_sum_of_its_segments_and_an_offset() -> None:
-    nodes = structure(SPACE, SPACE.largest, 8)
+    nodes = SPACE.structure(SPACE.largest, 8)
     table = dataclasses.replace(random_table(SPACE, 3, scale=1.5), offset_ms=-0.25)
     expected = -0.25 + 1.5 * sum(table.timings[key(part)].median_ms for part in segments(nodes))
     assert table.latency_ms(nodes) == pytest.approx(expected, rel=1e-12)
@@ -197,7 +196,7 @@ def without(table: LatencyTable, name: str) -> LatencyTable:
     ],
 )
 def test_a_missing_segment_is_named_with_the_command_that_measures_it(conditions: dict[str, Any], told: str) -> None:
-    nodes = structure(SPACE, SPACE.smallest, 8)
+    nodes = SPACE.structure(SPACE.smallest, 8)
     table = random_table(SPACE, 0, dataclasses.replace(CONDITIONS, **conditions))
     for part in segments(nodes)[:-1]:
         with pytest.raises(TableError) as caught:

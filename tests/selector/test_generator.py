@@ -20,9 +20,8 @@ from eas_sdk.selector import generator
 from eas_sdk.selector.generator import GeneratorSelector, load
 from eas_sdk.selector.protocol import Request
 from eas_sdk.space.architecture import Architecture, Block
-from eas_sdk.space.choices import GateLayout, encode, gates_of_choices
-from eas_sdk.space.elastic import ElasticSpace
-from eas_sdk.space.structure import structure
+from eas_sdk.space.elastic.gates import GateLayout, gates_of_choices
+from eas_sdk.space.elastic.space import ElasticSpace
 from eas_sdk.space.tables import madds_range, madds_table
 
 NARROW = dataclasses.replace(
@@ -32,7 +31,7 @@ NARROW = dataclasses.replace(
 
 def madds_of(space: ElasticSpace, architecture: Architecture, classes: int) -> int:
     """Counted on the nodes; ArchitectureError where `architecture` is not a member."""
-    return cost(structure(space, architecture, classes)).madds
+    return cost(space.structure(architecture, classes)).madds
 
 
 def random_requests(space: ElasticSpace, count: int, seed: int, superclasses: int = 3) -> list[Request]:
@@ -72,7 +71,7 @@ def test_thousands_of_answers_are_members_within_their_budgets(space: ElasticSpa
     for answer in set(answers):
         space.validate(answer)
     classes, limits = (np.array([getattr(r, name) for r in requests]) for name in ("classes", "madds"))
-    assert (madds_table(space).total(space, encode(space, answers), classes) <= limits).all()
+    assert (madds_table(space).total(space, space.encode(answers), classes) <= limits).all()
     assert len(set(answers)) > 10
 
 
@@ -116,7 +115,7 @@ def reference(selector: GeneratorSelector, request: Request, seed: int) -> Archi
     space = selector.space
     layout = GateLayout.of(space)
     (p,) = selector.probabilities(mixture(selector, [request]), np.array([request.madds]))
-    allowed = gates_of_choices(space, encode(space, [space.largest]))[0]
+    allowed = gates_of_choices(space, space.encode([space.largest]))[0]
     words = np.random.PCG64(seed).random_raw(selector.samples * layout.gates).tolist()
     uniform = [word // 2**40 / 2**24 for word in words]
     draws = [[0.5] * layout.gates]
@@ -145,7 +144,7 @@ def reference(selector: GeneratorSelector, request: Request, seed: int) -> Archi
     madds = [madds_of(space, made, request.classes) for made in drawn]
     costliest = max((m for m in madds if m <= request.madds), default=0)
     for made, m in zip(drawn, madds, strict=True):
-        gates = gates_of_choices(space, encode(space, [made]))[0]
+        gates = gates_of_choices(space, space.encode([made]))[0]
         score = math.fsum(w for w, g in zip(worth, gates, strict=True) if g)
         near = costliest - 0.05 * (selector.budgets[-1] - selector.budgets[0]) <= m <= request.madds
         if near and score > best_score:
@@ -154,7 +153,7 @@ def reference(selector: GeneratorSelector, request: Request, seed: int) -> Archi
         return best
     made = network([q > 0.5 and bool(a) for q, a in zip(p, allowed, strict=True)])
     while madds_of(space, made, request.classes) > request.madds:
-        gates = gates_of_choices(space, encode(space, [made]))[0].tolist()
+        gates = gates_of_choices(space, space.encode([made]))[0].tolist()
         gates[min((q, i) for i, (q, g) in enumerate(zip(p, gates, strict=True)) if g)[1]] = False
         made = network(gates)
     return made

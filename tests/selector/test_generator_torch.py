@@ -9,8 +9,8 @@ from bundles import SPACE
 torch = pytest.importorskip("torch")
 
 from eas_sdk.selector.generator import load  # noqa: E402
-from eas_sdk.space.choices import GateLayout  # noqa: E402
-from eas_sdk.space.elastic import PAPER, SMALL, ElasticSpace  # noqa: E402
+from eas_sdk.space.elastic.gates import GateLayout  # noqa: E402
+from eas_sdk.space.elastic.space import PAPER, SMALL, ElasticSpace  # noqa: E402
 from eas_sdk.space.tables import madds_range  # noqa: E402
 from eas_train.generator.model import ArchitectureGenerator  # noqa: E402
 

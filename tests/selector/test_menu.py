@@ -26,10 +26,8 @@ from eas_sdk.selector.menu import MenuSelector
 from eas_sdk.selector.protocol import Limit, Request, Selector
 from eas_sdk.selector.random import RandomSelector
 from eas_sdk.space.architecture import Architecture
-from eas_sdk.space.choices import encode
-from eas_sdk.space.elastic import ElasticSpace
+from eas_sdk.space.elastic.space import ElasticSpace
 from eas_sdk.space.sample import random_architecture
-from eas_sdk.space.structure import structure
 from eas_sdk.space.tables import madds_range, memory_table
 
 Menu = dict[str, np.ndarray]
@@ -40,7 +38,7 @@ def random_menu(space: ElasticSpace, count: int = 30, superclasses: int = 3, see
     rng = random.Random(seed)
     members = [space.smallest, *(random_architecture(space, rng) for _ in range(count - 1))]
     scores = np.random.default_rng(seed).random((superclasses, count)).astype(np.float32)
-    return {"choices": encode(space, members), "scores": scores}
+    return {"choices": space.encode(members), "scores": scores}
 
 
 def load(space: ElasticSpace, tensors: Menu, superclasses: int = 3) -> MenuSelector:
@@ -48,14 +46,14 @@ def load(space: ElasticSpace, tensors: Menu, superclasses: int = 3) -> MenuSelec
 
 
 def madds_of(space: ElasticSpace, architecture: Architecture, classes: int) -> int:
-    return cost(structure(space, architecture, classes)).madds
+    return cost(space.structure(architecture, classes)).madds
 
 
 def random_requests(space: ElasticSpace, count: int, seed: int) -> list[Request]:
     """Feasible ones, of one superclass and of several, a third of them with a bound on memory."""
     rng = np.random.default_rng(seed)
     table, requests = memory_table(space, MODELS["numpy"]), []
-    ends = encode(space, [space.smallest, space.largest])
+    ends = space.encode([space.smallest, space.largest])
     for i in range(count):
         classes = int(rng.integers(1, 12))
         madds = int(rng.integers(*madds_range(space, classes), endpoint=True))
@@ -73,7 +71,7 @@ def check(space: ElasticSpace, selector: Selector, requests: Sequence[Request], 
         space.validate(answer)
         assert madds_of(space, answer, request.classes) <= request.madds
         for limit in request.limits:
-            assert limit.table.total(space, encode(space, [answer]), request.classes)[0] <= limit.most
+            assert limit.table.total(space, space.encode([answer]), request.classes)[0] <= limit.most
     assert [selector.select([request], seed=seed)[0] for request in requests] == answers
     return answers
 
@@ -98,7 +96,7 @@ def test_the_best_that_fits_is_taken() -> None:
             for architecture, score in zip(selector.architectures, scores, strict=True)
             if madds_of(SPACE, architecture, request.classes) <= request.madds
             and all(
-                limit.table.total(SPACE, encode(SPACE, [architecture]), request.classes)[0] <= limit.most
+                limit.table.total(SPACE, SPACE.encode([architecture]), request.classes)[0] <= limit.most
                 for limit in request.limits
             )
         ]

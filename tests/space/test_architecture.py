@@ -12,8 +12,12 @@ from strategies import members
 from eas_sdk.errors import ArchitectureError
 from eas_sdk.space.architecture import Architecture, Block
 
-BLOCKS = st.builds(Block, kernel=st.integers(1, 999), expansion=st.integers(1, 999))
-UNITS = st.lists(st.lists(BLOCKS, min_size=1, max_size=4).map(tuple), min_size=1, max_size=5).map(tuple)
+NUMBERS = st.integers(1, 999)
+BLOCKS = st.one_of(
+    st.builds(Block, NUMBERS, NUMBERS, NUMBERS, st.just(False), st.booleans()),
+    st.builds(Block, NUMBERS, NUMBERS, st.just(1), st.just(True), st.booleans()),
+)
+UNITS = st.lists(st.lists(BLOCKS, max_size=4).map(tuple), min_size=1, max_size=5).map(tuple)
 ARCHITECTURES = st.builds(Architecture, UNITS)
 
 JSON = st.recursive(
@@ -35,6 +39,10 @@ def test_the_text_form_is_the_documented_one() -> None:
     assert str(architecture) == "k3e6 k5e4 | k7e3"
     assert architecture.to_json() == {"units": [["k3e6", "k5e4"], ["k7e3"]]}
     assert architecture.depths == (2, 1)
+    branches = Architecture.parse("k3d2e6 1x5e2 | - | k7e3se")
+    assert branches.units == ((Block(3, 6, 2), Block(5, 2, factorised=True)), (), (Block(7, 3, squeeze_excite=True),))
+    assert str(branches) == "k3d2e6 1x5e2 | - | k7e3se"
+    assert branches.to_json() == {"units": [["k3d2e6", "1x5e2"], [], ["k7e3se"]]}
     assert architecture.blocks == (Block(3, 6), Block(5, 4), Block(7, 3))
 
 
@@ -92,7 +100,6 @@ def test_any_text_parses_or_is_refused(text: str) -> None:
         {},
         {"units": None},
         {"units": []},  # inside a space it would mean "no bound"
-        {"units": [[]]},
         {"units": ["k3e6"]},
         {"units": [[3, 6]]},
         {"units": [["k3e6 k3e6"]]},  # two blocks in one

@@ -13,7 +13,9 @@ from strategies import architectures, members, spaces
 
 from eas_sdk.errors import ArchitectureError, BundleError
 from eas_sdk.space.architecture import Architecture, Block
-from eas_sdk.space.elastic import PAPER, PRESETS, SMALL, ElasticSpace, Stage, make_divisible
+from eas_sdk.space.elastic.space import PAPER, SMALL, ElasticSpace, Stage
+from eas_sdk.space.presets import PRESETS
+from eas_sdk.space.widths import make_divisible
 
 # What trainings and bundles have recorded; a change of these texts would orphan them.
 STAGES = [

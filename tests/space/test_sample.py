@@ -10,9 +10,8 @@ from hypothesis import strategies as st
 from strategies import spaces
 
 from eas_sdk.graph.cost import cost
-from eas_sdk.space.elastic import ElasticSpace
+from eas_sdk.space.elastic.space import ElasticSpace
 from eas_sdk.space.sample import random_architecture
-from eas_sdk.space.structure import structure
 
 SEEDS = st.integers(0, 2**32)
 
@@ -33,7 +32,7 @@ def test_draws_are_members_of_any_space(space: ElasticSpace, seed: int) -> None:
 
 def test_draws_cover_all_costs() -> None:
     rng = random.Random(0)
-    low, high = (cost(structure(SPACE, end, 5)).madds for end in (SPACE.smallest, SPACE.largest))
-    madds = [cost(structure(SPACE, random_architecture(SPACE, rng), 5)).madds for _ in range(200)]
+    low, high = (cost(SPACE.structure(end, 5)).madds for end in (SPACE.smallest, SPACE.largest))
+    madds = [cost(SPACE.structure(random_architecture(SPACE, rng), 5)).madds for _ in range(200)]
     parts = [int(9.99 * (m - low) / (high - low)) for m in madds]
     assert min(parts.count(tenth) for tenth in range(10)) >= 5

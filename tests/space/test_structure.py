@@ -10,8 +10,7 @@ from eas_sdk.errors import ArchitectureError
 from eas_sdk.graph.cost import output_shape
 from eas_sdk.graph.nodes import INPUT, Add, Conv2d, DepthwiseConv2d, Linear, Multiply, Normalize
 from eas_sdk.space.architecture import Architecture
-from eas_sdk.space.elastic import PAPER, ElasticSpace
-from eas_sdk.space.structure import structure
+from eas_sdk.space.elastic.space import PAPER, ElasticSpace
 
 
 @given(members())
@@ -19,7 +18,7 @@ def test_every_node_reads_what_was_made_in_the_shape_that_was_made(
     member: tuple[ElasticSpace, Architecture],
 ) -> None:
     space, architecture = member
-    nodes = structure(space, architecture, classes=7)
+    nodes = space.structure(architecture, classes=7)
     made: dict[str, tuple[int, ...]] = {INPUT: (space.input_size, space.input_size, 3)}
     for node in nodes:
         assert node.name not in made
@@ -41,7 +40,7 @@ def test_every_node_reads_what_was_made_in_the_shape_that_was_made(
 
 
 def test_the_paper_s_largest_network() -> None:
-    nodes = {node.name: node for node in structure(PAPER, PAPER.largest, 1000)}
+    nodes = {node.name: node for node in PAPER.structure(PAPER.largest, 1000)}
     sizes = {u: output_shape(nodes[f"unit{u}.block0.project"]) for u in range(5)}
     assert sizes == {0: (56, 56, 24), 1: (28, 28, 40), 2: (14, 14, 80), 3: (14, 14, 112), 4: (7, 7, 160)}
     assert {name for name, node in nodes.items() if isinstance(node, Add)} == {"first.add"} | {
@@ -65,4 +64,4 @@ def test_the_paper_s_largest_network() -> None:
 
 def test_a_foreign_architecture_is_refused() -> None:
     with pytest.raises(ArchitectureError):
-        structure(PAPER, Architecture.parse("k3e6"), 10)
+        PAPER.structure(Architecture.parse("k3e6"), 10)

@@ -27,7 +27,7 @@ from eas_sdk.runtime import Runtime  # noqa: E402
 from eas_sdk.selector.protocol import Request  # noqa: E402
 from eas_sdk.selector.registry import load_selector  # noqa: E402
 from eas_sdk.space.architecture import Architecture, Block  # noqa: E402
-from eas_sdk.space.choices import encode, gates_of_choices  # noqa: E402
+from eas_sdk.space.elastic.gates import gates_of_choices  # noqa: E402
 from eas_sdk.space.tables import madds_table  # noqa: E402
 from eas_train.bundle import half, prune, save, selectable, to_supernet  # noqa: E402
 from eas_train.statistics.model import arrays  # noqa: E402
@@ -95,7 +95,7 @@ def test_half_halves_the_weights_alone_and_moves_the_logits_little(tmp_path: Pat
 
 def on_grid(bundle: Bundle) -> list[Request]:
     """Requests of every superclass over the whole range of the bundle's budgets."""
-    table, ends = madds_table(bundle.space), encode(bundle.space, [bundle.space.smallest, bundle.space.largest])
+    table, ends = madds_table(bundle.space), bundle.space.encode([bundle.space.smallest, bundle.space.largest])
     low, high = table.total(bundle.space, ends, 3).tolist()
     return [
         Request(((t, 1),), 3, madds) for t in range(2) for madds in np.linspace(low, high, GRID).astype(int).tolist()
@@ -104,7 +104,7 @@ def on_grid(bundle: Bundle) -> list[Request]:
 
 def promise(bundle: Bundle, requests: list[Request], picked: list[Architecture]) -> np.ndarray:
     """What the predictor expects of each pick."""
-    gates = gates_of_choices(TINY, encode(TINY, picked))
+    gates = gates_of_choices(TINY, TINY.encode(picked))
     weights = bundle.tensors["selector/predictor"][[r.shares[0][0] for r in requests]]
     return (gates * weights).sum(1)
 
@@ -112,14 +112,13 @@ def promise(bundle: Bundle, requests: list[Request], picked: list[Architecture])
 @pytest.mark.parametrize("seed", range(3))
 def test_a_pruned_bundle_selects_at_least_as_well_within_every_budget(seed: int) -> None:
     bundle = random_bundle(seed=seed)
-    largest = selectable(bundle, GRID)
-    pruned = prune(bundle, largest)
-    assert max(block.kernel for block in largest.blocks) == 5
+    pruned = prune(bundle, selectable(bundle, GRID))
+    assert max(block.kernel for block in pruned.space.largest.blocks) == 5
     requests = on_grid(bundle)
     before, after = (load_selector(b).select(requests) for b in (bundle, pruned))
     for request, architecture in zip(requests, after, strict=True):
         pruned.space.validate(architecture)
-        assert madds_table(TINY).total(TINY, encode(TINY, [architecture]), 3)[0] <= request.madds
+        assert madds_table(TINY).total(TINY, TINY.encode([architecture]), 3)[0] <= request.madds
     same = [a == b for a, b in zip(before, after, strict=True)]
     assert np.mean(same) > 0.9
     assert (promise(bundle, requests, after) >= promise(bundle, requests, before) - 1e-6).all()
@@ -147,7 +146,7 @@ def test_pruning_to_the_smallest_network_keeps_that_one(tmp_path: Path) -> None:
     bundle = random_bundle()
     whole = loaded(bundle, tmp_path)
     expected = device_logits(whole, "lines", TINY.smallest)
-    runtime = loaded(prune(bundle, TINY.smallest), tmp_path)
+    runtime = loaded(prune(bundle, TINY.narrowed([TINY.smallest])), tmp_path)
     np.testing.assert_array_equal(device_logits(runtime, "lines", TINY.smallest), expected)
     assert runtime.budget_range("lines")[0] == runtime.budget_range("lines")[1]
     with pytest.raises(ArchitectureError):

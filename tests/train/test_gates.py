@@ -12,14 +12,8 @@ torch = pytest.importorskip("torch")
 from torch import Tensor  # noqa: E402
 from train.tiny import SPACES, TINY, architectures, collected, random_images, random_net  # noqa: E402
 
-from eas_sdk.space.choices import (  # noqa: E402
-    GateLayout,
-    choices_of_gates,
-    effective_gates,
-    encode,
-    gates_of_choices,
-)
-from eas_sdk.space.elastic import ElasticSpace, Stage  # noqa: E402
+from eas_sdk.space.elastic.gates import GateLayout, choices_of_gates, effective_gates, gates_of_choices  # noqa: E402
+from eas_sdk.space.elastic.space import ElasticSpace, Stage  # noqa: E402
 from eas_sdk.space.tables import madds_table  # noqa: E402
 from eas_train.generator.gates import Shells, expected_cost, gated_forward, sample_gates  # noqa: E402
 
@@ -46,7 +40,7 @@ def test_hard_gates_give_the_sub_network(name: str, count: int) -> None:
     net, images = random_net(space), random_images(space, 3)
     table = collected(net)
     members = architectures(space, count, seed=2)
-    gates = gates_of_choices(space, encode(space, members))
+    gates = gates_of_choices(space, space.encode(members))
     for architecture, row in zip(members, gates, strict=True):
         with torch.no_grad():
             expected = net(images, architecture, table.norm(architecture))

@@ -31,10 +31,9 @@ from eas_sdk.latency.segments import key  # noqa: E402
 from eas_sdk.latency.table import LatencyTable  # noqa: E402
 from eas_sdk.latency.table import write as write_table  # noqa: E402
 from eas_sdk.selector.generator import load  # noqa: E402
-from eas_sdk.space.choices import GateLayout, encode  # noqa: E402
-from eas_sdk.space.elastic import ElasticSpace  # noqa: E402
+from eas_sdk.space.elastic.gates import GateLayout  # noqa: E402
+from eas_sdk.space.elastic.space import ElasticSpace  # noqa: E402
 from eas_sdk.space.sample import random_architecture  # noqa: E402
-from eas_sdk.space.structure import structure  # noqa: E402
 from eas_sdk.space.tables import madds_table  # noqa: E402
 from eas_train.generator.cost import cost_table  # noqa: E402
 from eas_train.generator.gates import Shells, expected_cost  # noqa: E402
@@ -118,7 +117,7 @@ def test_a_batch_of_requests_is_answered_like_each_alone() -> None:
 
 def test_the_budgets_span_the_space_evenly() -> None:
     generator = new_generator(GeneratorRecipe(budgets=5), random_net(TINY), [3, 3])
-    low, high = madds_table(TINY).total(TINY, encode(TINY, [TINY.smallest, TINY.largest]), 3).tolist()
+    low, high = madds_table(TINY).total(TINY, TINY.encode([TINY.smallest, TINY.largest]), 3).tolist()
     np.testing.assert_allclose(generator.budgets, np.linspace(low, high, 5))
 
 
@@ -258,11 +257,11 @@ def phone_table() -> LatencyTable:
 def test_latencies_on_the_scale_of_multiply_adds() -> None:
     table = phone_table()
     costs, counted = cost_table(TINY, 3, table), cost_table(TINY, 3, None)
-    ends = encode(TINY, [TINY.smallest, TINY.largest])
+    ends = TINY.encode([TINY.smallest, TINY.largest])
     np.testing.assert_allclose(costs.total(TINY, ends, 3), counted.total(TINY, ends, 3))
     drawn = [random_architecture(TINY, random.Random(seed)) for seed in range(50)]
-    latencies = [table.latency_ms(structure(TINY, architecture, 3)) for architecture in drawn]
-    assert np.corrcoef(latencies, costs.total(TINY, encode(TINY, drawn), 3))[0, 1] > 0.999
+    latencies = [table.latency_ms(TINY.structure(architecture, 3)) for architecture in drawn]
+    assert np.corrcoef(latencies, costs.total(TINY, TINY.encode(drawn), 3))[0, 1] > 0.999
 
 
 def test_it_learns_to_keep_to_a_latency(train: Train, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ torch = pytest.importorskip("torch")
 from train.tiny import GENTLE, SPACES, TINY, architectures, collected, drawings, random_images, random_net  # noqa: E402
 
 from eas_sdk.selector.generator import load  # noqa: E402
-from eas_sdk.space.choices import GateLayout, encode, gates_of_choices  # noqa: E402
+from eas_sdk.space.elastic.gates import GateLayout, gates_of_choices  # noqa: E402
 from eas_sdk.space.tables import madds_table  # noqa: E402
 from eas_train.generator.gates import Shells, expected_cost  # noqa: E402
 from eas_train.generator.model import ArchitectureGenerator  # noqa: E402
@@ -34,7 +34,7 @@ def test_paths_with_shares_of_zero_and_one_are_the_sub_network(name: str, count:
     net, images = random_net(space), random_images(space, 3)
     table = collected(net)
     members = architectures(space, count, seed=2)
-    gates = torch.from_numpy(gates_of_choices(space, encode(space, members))).float()
+    gates = torch.from_numpy(gates_of_choices(space, space.encode(members))).float()
     for architecture, row in zip(members, gates, strict=True):
         with torch.no_grad():
             expected = net(images, architecture, table.norm(architecture))
@@ -50,7 +50,7 @@ def test_a_mixture_lies_between_its_paths_and_has_a_gradient() -> None:
     for part in (shells.depth, shells.kernel, shells.expansion):
         assert float(part.detach().max()) < 1
         torch.testing.assert_close(part.sum(-1), torch.ones(len(part)))
-    low, high = madds_table(TINY).total(TINY, encode(TINY, [TINY.smallest, TINY.largest]), 6).tolist()
+    low, high = madds_table(TINY).total(TINY, TINY.encode([TINY.smallest, TINY.largest]), 6).tolist()
     assert low < float(expected_cost(madds_table(TINY), shells, 6).detach()) < high
     mixed_forward(net, images, shells, table).square().sum().backward()
     assert logits.grad is not None

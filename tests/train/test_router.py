@@ -28,7 +28,6 @@ from train.tiny import (  # noqa: E402
 from eas_sdk.engine.numpy_engine import NumpyEngine  # noqa: E402
 from eas_sdk.errors import DataError, TrainingError  # noqa: E402
 from eas_sdk.graph.nodes import Graph  # noqa: E402
-from eas_sdk.space.structure import structure  # noqa: E402
 from eas_train.data.imageset import Splits, Superclass  # noqa: E402
 from eas_train.recipe import RouterRecipe  # noqa: E402
 from eas_train.router import train as module  # noqa: E402
@@ -134,7 +133,7 @@ def test_the_folded_network_computes_what_was_trained() -> None:
     weights = fold(net, statistics, 3, temperature=2.0)
     half = np.full(3, 0.5, np.float32)
     weights |= {"normalize.weight": 1 / half, "normalize.bias": -half / half}
-    graph = Graph(structure(net.space, net.space.largest, 3), weights, ("a", "b", "c"))
+    graph = Graph(net.space.structure(net.space.largest, 3), weights, ("a", "b", "c"))
     found = NumpyEngine().compile(graph).run(images.permute(0, 2, 3, 1).numpy().copy())
     np.testing.assert_allclose(found, expected.numpy() / 2, atol=1e-4 * float(expected.abs().max()))
 

@@ -16,7 +16,8 @@ from train.tiny import TINY, collected, drawings, interrupted_after, random_net,
 from eas_sdk.selector.menu import MenuSelector, load  # noqa: E402
 from eas_sdk.selector.protocol import Request  # noqa: E402
 from eas_sdk.space.architecture import Architecture, Block  # noqa: E402
-from eas_sdk.space.choices import BoolArray, IntArray, choices_of_gates, decode, encode, gates_of_choices  # noqa: E402
+from eas_sdk.space.elastic.gates import choices_of_gates, gates_of_choices  # noqa: E402
+from eas_sdk.space.protocol import BoolArray, IntArray  # noqa: E402
 from eas_sdk.space.sample import random_architecture  # noqa: E402
 from eas_sdk.space.tables import madds_range, madds_table  # noqa: E402
 from eas_train.recipe import Recipe, SearchRecipe  # noqa: E402
@@ -30,7 +31,7 @@ SMALL_SEARCH = SearchRecipe(budgets=(0.3, 0.7), population=40, generations=40, e
 
 def test_the_code_says_kernel_and_ratio_of_every_block_and_nothing_of_absent_ones() -> None:
     architecture = Architecture(((Block(5, 2),), (Block(3, 4), Block(7, 3)), (Block(3, 2),)))
-    (code,) = one_hot(TINY, encode(TINY, [architecture]))
+    (code,) = one_hot(TINY, TINY.encode([architecture]))
     kernels, ratios = code.reshape(2, 9, 3)
     assert kernels.argmax(1)[[0, 3, 4, 6]].tolist() == [1, 0, 2, 0]
     assert ratios.argmax(1)[[0, 3, 4, 6]].tolist() == [0, 2, 1, 0]
@@ -46,7 +47,7 @@ def preference(choices: IntArray) -> np.ndarray:
 
 def drawn(count: int, seed: int = 0) -> IntArray:
     rng = random.Random(seed)
-    return encode(TINY, [random_architecture(TINY, rng) for _ in range(count)])
+    return TINY.encode([random_architecture(TINY, rng) for _ in range(count)])
 
 
 def test_the_predictor_orders_networks_that_it_has_not_seen() -> None:
@@ -66,12 +67,12 @@ def test_the_search_keeps_to_the_budget_and_beats_as_many_random_draws(budget: f
     found = evolve(TINY, preference, fits, SMALL_SEARCH, seed=0)
     assert fits(found[None]).all()
     again = evolve(TINY, preference, fits, SMALL_SEARCH, seed=0)
-    assert decode(TINY, again) == decode(TINY, found)
+    assert TINY.decode(again) == TINY.decode(found)
     others = drawn(40 * 41, seed=2)
     others = others[fits(others)]
-    best = preference(encode(TINY, [decode(TINY, found)]))[0]
+    best = preference(TINY.encode([TINY.decode(found)]))[0]
     if budget == 0:
-        assert decode(TINY, found) == TINY.smallest
+        assert TINY.decode(found) == TINY.smallest
     else:
         assert best >= preference(others).max()
 
@@ -104,14 +105,14 @@ def requests(fraction: float) -> list[Request]:
 def test_ofa_t_searches_for_each_superclass_and_ofa_v_once_for_all(tmp_path: Path) -> None:
     for_each = menu(tmp_path / "T")
     first, second = for_each.select(requests(0.7))
-    liked = preference(encode(TINY, [first, second]))
+    liked = preference(TINY.encode([first, second]))
     assert liked[0] > 0.5 > liked[1]
     one = menu(tmp_path / "V", SMALL_SEARCH.model_copy(update={"per": "all"}))
     assert len(set(one.select(requests(0.7)))) == 1
     for selector in (for_each, one):
         for fraction in (0.0, 0.1, 0.3, 0.5, 1.0):
             for request, picked in zip(requests(fraction), selector.select(requests(fraction)), strict=True):
-                assert madds_table(TINY).total(TINY, encode(TINY, [picked]), 3)[0] <= request.madds
+                assert madds_table(TINY).total(TINY, TINY.encode([picked]), 3)[0] <= request.madds
 
 
 def test_a_search_that_was_stopped_goes_on_with_the_next(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -142,6 +143,6 @@ def test_training_drawings_count_as_much_as_is_said() -> None:
 def test_absent_blocks_leave_no_trace_in_a_menu(tmp_path: Path) -> None:
     choices = select(given(tmp_path)).tensors["choices"]
     np.testing.assert_array_equal(choices_of_gates(TINY, gates_of_choices(TINY, choices)), choices)
-    found = [decode(TINY, row) for row in choices]
+    found = [TINY.decode(row) for row in choices]
     assert len(set(found)) == len(found)
     assert TINY.smallest in found

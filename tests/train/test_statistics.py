@@ -14,16 +14,9 @@ torch = pytest.importorskip("torch")
 from train.tiny import TINY, architectures, collected, means, random_images, random_net  # noqa: E402
 
 from eas_sdk.errors import TrainingError  # noqa: E402
-from eas_sdk.space.choices import (  # noqa: E402
-    GateLayout,
-    choices_of_gates,
-    decode,
-    effective_gates,
-    encode,
-    gates_of_choices,
-)
+from eas_sdk.space.elastic.gates import GateLayout, choices_of_gates, effective_gates, gates_of_choices  # noqa: E402
 from eas_sdk.space.sample import random_architecture  # noqa: E402
-from eas_train.statistics.model import Observations, arrays, fit, observe, relevant_gates  # noqa: E402
+from eas_train.statistics.model import Observations, arrays, fit, observe  # noqa: E402
 from eas_train.supernet.evaluate import calibrate, logits_of, recalibrated, within_superclass  # noqa: E402
 from eas_train.supernet.norm import Recorder  # noqa: E402
 
@@ -118,7 +111,7 @@ def test_observations_are_the_calibrated_statistics() -> None:
     observed = observe(net, lambda seed: random_images(TINY, 8, seed), lambda _: next(queue), networks=5)
     # The largest comes first, whatever is drawn: it uses every channel.
     networks = [TINY.largest, *drawn[1:]]
-    assert torch.equal(observed.gates, torch.from_numpy(gates_of_choices(TINY, encode(TINY, networks))).float())
+    assert torch.equal(observed.gates, torch.from_numpy(gates_of_choices(TINY, TINY.encode(networks))).float())
     for i, architecture in enumerate(networks):
         made = calibrate(net, architecture, random_images(TINY, 8, i))
         for name, rows in observed.layers.items():
@@ -131,7 +124,7 @@ def test_observations_are_the_calibrated_statistics() -> None:
 
 
 def test_only_relevant_gates_move_a_layers_statistics() -> None:
-    """Switch each gate of the largest network off: statistics move only where `relevant_gates` says so."""
+    """Switch each gate of the largest network off: statistics move only where `Space.scope` says so."""
     net, images = random_net(TINY), random_images(TINY, 6)
     whole = calibrate(net, TINY.largest, images)
     every = np.ones(GateLayout.of(TINY).gates, dtype=bool)
@@ -139,12 +132,12 @@ def test_only_relevant_gates_move_a_layers_statistics() -> None:
     for gate in range(len(every)):
         off = every.copy()
         off[gate] = False
-        architecture = decode(TINY, choices_of_gates(TINY, effective_gates(TINY, off)))
+        architecture = TINY.decode(choices_of_gates(TINY, effective_gates(TINY, off)))
         for name, row in calibrate(net, architecture, images).items():
             if not torch.allclose(row, whole[name][:, : row.shape[1]], rtol=1e-4, atol=1e-6):
                 moved[name].add(gate)
     for name, gates in moved.items():
-        own, before = relevant_gates(TINY, name)
+        own, before = TINY.scope(name)
         assert gates <= {*own, *before}, name
     assert len(moved["head"]) > len(every) // 2
     assert moved["stem"] == set()
@@ -155,7 +148,7 @@ def planted(rank: int, networks: int = 60) -> tuple[Observations, str]:
     name = "unit1.block1.project"
     rng = np.random.default_rng(0)
     gates = torch.from_numpy(rng.random((networks, GateLayout.of(TINY).gates)) < 0.5).float()
-    own, before = relevant_gates(TINY, name)
+    own, before = TINY.scope(name)
     mix = torch.zeros(gates.shape[1], rank)
     mix[own + before] = torch.from_numpy(rng.standard_normal((len(own + before), rank))).float()
     basis = torch.from_numpy(0.3 * rng.standard_normal((rank, 2, 16))).float()
@@ -168,7 +161,7 @@ def test_a_linear_law_is_found() -> None:
     layer = fit(TINY, observations, rank=2, own=1e-6, upstream=1e-6).layers[name]
     found = torch.stack([layer.at(row) for row in observations.gates])
     torch.testing.assert_close(found, observations.layers[name], rtol=1e-3, atol=1e-3)
-    own, before = relevant_gates(TINY, name)
+    own, before = TINY.scope(name)
     others = [g for g in range(observations.gates.shape[1]) if g not in own + before]
     assert (layer.mix[others] == 0).all()
 

@@ -17,7 +17,7 @@ pytest.importorskip("matplotlib")
 from train.tiny import CPU  # noqa: E402
 
 from eas_sdk.errors import DataError, TrainingError  # noqa: E402
-from eas_sdk.space.elastic import SMALL  # noqa: E402
+from eas_sdk.space.elastic.space import SMALL  # noqa: E402
 from eas_train.data.source import Source  # noqa: E402
 from eas_train.pipeline import Training  # noqa: E402
 from eas_train.study import run  # noqa: E402

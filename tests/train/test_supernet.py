@@ -10,7 +10,7 @@ from torch import Tensor, nn  # noqa: E402
 from train.tiny import SPACES, TINY, architectures, collected, random_images, random_net  # noqa: E402
 
 from eas_sdk.space.architecture import Architecture, Block  # noqa: E402
-from eas_sdk.space.elastic import ElasticSpace  # noqa: E402
+from eas_sdk.space.elastic.space import ElasticSpace  # noqa: E402
 from eas_train.supernet.model import Supernet  # noqa: E402
 from eas_train.supernet.sort import sort_channels  # noqa: E402
 

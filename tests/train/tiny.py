@@ -13,7 +13,7 @@ from torch import Tensor
 
 from eas_sdk.bank.bundle import Bundle
 from eas_sdk.space.architecture import Architecture
-from eas_sdk.space.elastic import SMALL, ElasticSpace, Stage
+from eas_sdk.space.elastic.space import SMALL, ElasticSpace, Stage
 from eas_sdk.space.sample import random_architecture
 from eas_sdk.task import Superclass as Task
 from eas_train.bundle import assemble

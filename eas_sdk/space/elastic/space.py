@@ -9,31 +9,32 @@ from __future__ import annotations
 
 import dataclasses
 import reprlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+import numpy as np
+import numpy.typing as npt
+
 from eas_sdk.errors import ArchitectureError, BundleError
+from eas_sdk.graph.nodes import Node
 from eas_sdk.space.architecture import Architecture, Block
+from eas_sdk.space.elastic import gates, network
+from eas_sdk.space.protocol import BoolArray, IntArray, Numbers, Part, Space
+from eas_sdk.space.widths import (
+    MAX_CHOICE,
+    MAX_INPUT_SIZE,
+    MAX_WIDTH,
+    check_integer,
+    check_multiplier,
+    make_divisible,
+)
 
 KIND = "elastic-mobilenetv3"
 
-# Bounds of what a file may ask for: every count stays within int64, every loop within reason.
-MAX_INPUT_SIZE, MAX_WIDTH, MAX_WIDTH_MULTIPLIER, MAX_CHOICE = 2048, 65536, 16, 99
 MAX_STAGES, MAX_OPTIONS, MAX_DEPTH = 16, 8, 16
 
 _WHOLE = Architecture(())  # as `largest`: all choices
-
-
-def make_divisible(value: float, divisor: int = 8) -> int:
-    """`value` rounded to a multiple of `divisor`, never below `divisor` or 0.9 `value` (MobileNet)."""
-    rounded = max(divisor, int(value + divisor / 2) // divisor * divisor)
-    return rounded + divisor if rounded < 0.9 * value else rounded
-
-
-def _check_integer(what: str, value: object, low: int, high: int) -> None:
-    if type(value) is not int or not low <= value <= high:
-        raise ArchitectureError(f"{what} is an integer from {low} to {high}; got {reprlib.repr(value)}")
 
 
 @dataclass(frozen=True)
@@ -46,8 +47,8 @@ class Stage:
     squeeze_excite: bool
 
     def __post_init__(self) -> None:
-        _check_integer("the width of a stage", self.width, 1, MAX_WIDTH)
-        _check_integer("the stride of a stage", self.stride, 1, 2)
+        check_integer("the width of a stage", self.width, 1, MAX_WIDTH)
+        check_integer("the stride of a stage", self.stride, 1, 2)
         if self.activation not in ("relu", "hard_swish"):
             raise ArchitectureError(
                 f"the activation of a stage is 'relu' or 'hard_swish'; got {reprlib.repr(self.activation)}"
@@ -98,15 +99,11 @@ class ElasticSpace:
     largest: Architecture = _WHOLE
 
     def __post_init__(self) -> None:
-        _check_integer("input_size", self.input_size, 8, MAX_INPUT_SIZE)
-        _check_integer("stem_stride", self.stem_stride, 1, 2)
+        check_integer("input_size", self.input_size, 8, MAX_INPUT_SIZE)
+        check_integer("stem_stride", self.stem_stride, 1, 2)
         for name in ("stem_width", "head_width", "feature_width"):
-            _check_integer(name, getattr(self, name), 1, MAX_WIDTH)
-        multiplier = self.width_multiplier
-        if type(multiplier) not in (int, float) or not 0 < multiplier <= MAX_WIDTH_MULTIPLIER:
-            raise ArchitectureError(
-                f"width_multiplier is a number above 0, at most {MAX_WIDTH_MULTIPLIER}; got {reprlib.repr(multiplier)}"
-            )
+            check_integer(name, getattr(self, name), 1, MAX_WIDTH)
+        check_multiplier(self.width_multiplier)
         if not 1 <= len(self.stages) <= MAX_STAGES:
             raise ArchitectureError(f"a space has 1 to {MAX_STAGES} stages; got {len(self.stages)}")
         for name in ("depths", "kernels", "expansions"):
@@ -114,7 +111,7 @@ class ElasticSpace:
             if not 1 <= len(values) <= MAX_OPTIONS:
                 raise ArchitectureError(f"{name} hold 1 to {MAX_OPTIONS} choices; got {len(values)}")
             for value in values:
-                _check_integer(f"each of {name}", value, 1, MAX_DEPTH if name == "depths" else MAX_CHOICE)
+                check_integer(f"each of {name}", value, 1, MAX_DEPTH if name == "depths" else MAX_CHOICE)
             if list(values) != sorted(set(values)) or (name == "kernels" and not all(v % 2 for v in values)):
                 raise ArchitectureError(f"{name} ascend, and kernels are odd; got {reprlib.repr(values)}")
         if self.largest == _WHOLE:
@@ -180,6 +177,94 @@ class ElasticSpace:
                         allowed = [v for v in options if v <= most]
                         raise ArchitectureError(f"block {b} of unit {u} may have {name} {allowed}; got {value}")
 
+    @property
+    def options(self) -> tuple[int, ...]:
+        """See `Space.options`: depth of each unit, kernel of each slot, expansion ratio of each slot."""
+        counts = ((self.depths, len(self.stages)), (self.kernels, self.slots), (self.expansions, self.slots))
+        return tuple(len(options) for options, times in counts for _ in range(times))
+
+    @property
+    def features(self) -> int:
+        """See `Space.features`: effective gates."""
+        return gates.GateLayout.of(self).gates
+
+    @property
+    def random_numbers(self) -> int:
+        """See `Space.random_numbers`."""
+        return self.features + 1
+
+    def structure(self, architecture: Architecture, classes: int) -> tuple[Node, ...]:
+        """See `Space.structure`."""
+        self.validate(architecture)
+        return network.structure(self, architecture, classes)
+
+    def bank(self, classes: int) -> tuple[Node, ...]:
+        """See `Space.bank`: the nodes of the largest member, of which all others use prefixes and centres."""
+        return network.structure(self, self.largest, classes)
+
+    def around(self, classes: int) -> tuple[tuple[Node, ...], tuple[Node, ...]]:
+        """See `Space.around`."""
+        return tuple(network.before(self)), tuple(network.after(self, "source", classes))
+
+    def encode(self, architectures: Sequence[Architecture]) -> IntArray:
+        """See `Space.encode`; members are allowed to exceed `largest`."""
+        for architecture in architectures:
+            self.validate(architecture, within=None)
+        return gates.encode(self, architectures)
+
+    def decode(self, row: IntArray) -> Architecture:
+        """See `Space.decode`; what lies beyond a unit's depth is ignored."""
+        return gates.decode(self, row)
+
+    def allowed(self, choices: IntArray) -> BoolArray:
+        """See `Space.allowed`: those within `largest`."""
+        most = gates.gates_of_choices(self, gates.encode(self, [self.largest]))[0]
+        within: BoolArray = (gates.gates_of_choices(self, choices) <= most).all(-1)
+        return within
+
+    def members(self, uniform: npt.NDArray[np.float64]) -> IntArray:
+        """See `Space.members`: gates are on with a probability that is itself drawn."""
+        most = gates.gates_of_choices(self, gates.encode(self, [self.largest]))[0]
+        on = gates.effective_gates(self, (uniform[:, 1:] < uniform[:, :1]) & most)
+        return gates.choices_of_gates(self, on)
+
+    def features_of(self, choices: IntArray) -> BoolArray:
+        """See `Space.features_of`."""
+        return gates.gates_of_choices(self, choices)
+
+    def features_among(self, wider: Space) -> list[int]:
+        """See `Space.features_among`: they stay the same."""
+        return list(range(self.features))
+
+    def scope(self, name: str) -> tuple[list[int], list[int]]:
+        """See `Space.scope`."""
+        return gates.scope(self, name)
+
+    def parts(self, choices: IntArray) -> IntArray:
+        """See `Space.parts`: the block of each slot."""
+        units, slots, kernels, expansions = len(self.stages), self.slots, len(self.kernels), len(self.expansions)
+        kernel, expansion = choices[..., units : units + slots], choices[..., units + slots :]
+        place = 1 + kernels * expansions * np.arange(slots) + expansions * kernel.astype(np.int64) + expansion
+        return np.asarray(place * gates.active_slots(self, choices[..., :units]))
+
+    def every_part(self) -> Iterator[Part]:
+        """See `Space.every_part`: slot by slot, kernel by kernel, expansion ratio by expansion ratio."""
+        return network.every_block(self)
+
+    def by_slot(self, costs: Numbers) -> Numbers:
+        """[S, kernels, expansions]: the costs [1 + parts] of blocks."""
+        by_slot: Numbers = costs[1:].reshape(self.slots, len(self.kernels), len(self.expansions))
+        return by_slot
+
+    def monotonic(self, costs: Numbers) -> Numbers:
+        """See `Space.monotonic`."""
+        raised = np.maximum.accumulate(np.maximum.accumulate(self.by_slot(costs), 1), 2)
+        return np.concatenate([costs[:1], raised.ravel()])
+
+    def narrowed(self, architectures: Sequence[Architecture]) -> ElasticSpace:
+        """See `Space.narrowed`: a smaller `largest`."""
+        return dataclasses.replace(self, largest=gates.union(self, architectures))
+
     def to_json(self) -> dict[str, object]:
         """A JSON-able form that `from_json` reads back to an equal space."""
         data = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
@@ -230,5 +315,3 @@ SMALL = ElasticSpace(
     stages=(*MOBILENET_V3_STAGES[:-1], dataclasses.replace(MOBILENET_V3_STAGES[-1], stride=1)),
 )
 """The shipped bundle's space: 64 px. The last unit keeps a 4 x 4 map, so a large kernel still has a use."""
-
-PRESETS = {"paper": PAPER, "small": SMALL}

@@ -11,15 +11,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
 from eas_sdk.space.architecture import Architecture, Block
-from eas_sdk.space.elastic import ElasticSpace
+from eas_sdk.space.protocol import BoolArray, IntArray
 
-IntArray = npt.NDArray[np.integer]
-BoolArray = npt.NDArray[np.bool_]
+if TYPE_CHECKING:
+    from eas_sdk.space.elastic.space import ElasticSpace
 
 
 @dataclass(frozen=True)
@@ -65,15 +66,10 @@ class GateLayout:
 
 
 def encode(space: ElasticSpace, architectures: Sequence[Architecture]) -> IntArray:
-    """Choices [M, U + 2S] int8 of architectures.
-
-    Raises:
-        ArchitectureError: one of them is made of other choices than the space's (`space.largest` aside).
-    """
+    """Choices [M, U + 2S] int8 of architectures that are made of the space's choices."""
     deepest, units = space.depths[-1], len(space.stages)
     rows = np.zeros((len(architectures), units + 2 * space.slots), np.int8)
     for row, architecture in zip(rows, architectures, strict=True):
-        space.validate(architecture, within=None)
         for u, unit in enumerate(architecture.units):
             row[u] = space.depths.index(len(unit))
             for b, block in enumerate(unit):
@@ -129,6 +125,34 @@ def gates_of_choices(space: ElasticSpace, choices: IntArray) -> BoolArray:
         (choices[..., u + s :], layout.expansion),
     )
     return effective_gates(space, _joined(*(np.arange(n) < part[..., None] for part, n in parts)))
+
+
+def union(space: ElasticSpace, architectures: Sequence[Architecture]) -> Architecture:
+    """The smallest architecture that holds all of these, choice by choice."""
+    held: BoolArray = np.asarray(gates_of_choices(space, encode(space, [space.smallest, *architectures])).any(0))
+    return decode(space, choices_of_gates(space, held))
+
+
+def scope(space: ElasticSpace, name: str) -> tuple[list[int], list[int]]:
+    """See `Space.scope`. A block's expansion gates change its projection alone: the channels of the layers before are
+    prefixes."""
+    layout = GateLayout.of(space)
+    index = np.arange(layout.gates)
+    depth, kernel, expansion = layout.split(index)
+    prefix, _, layer = name.rpartition(".")
+    if name == "head":
+        return [], index.tolist()
+    if not prefix.startswith("unit"):
+        return [], []
+    unit, block = (int(part) for part in prefix.removeprefix("unit").split(".block"))
+    slot = unit * (layout.slots // layout.units) + block
+    mine: list[int] = []
+    if layer in ("depthwise", "project"):
+        mine += kernel[slot].tolist()
+    if layer == "project":
+        mine += expansion[slot].tolist()
+    before = np.concatenate([depth[:unit].ravel(), kernel[:slot].ravel(), expansion[:slot].ravel()])
+    return mine, before.tolist()
 
 
 # A choice has few gates: numpy's own accumulate and sum over so short an axis take several times as long.

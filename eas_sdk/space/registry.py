@@ -1,0 +1,24 @@
+"""The forms of spaces, by the "kind" in their JSON."""
+
+from __future__ import annotations
+
+import reprlib
+from collections.abc import Mapping
+
+from eas_sdk.errors import BundleError
+from eas_sdk.space.elastic.space import KIND as ELASTIC
+from eas_sdk.space.elastic.space import ElasticSpace
+from eas_sdk.space.protocol import Space
+
+
+def from_json(data: object) -> Space:
+    """The space that `Space.to_json` wrote.
+
+    Raises:
+        BundleError: the kind is unknown, or a field is missing, unknown or of the wrong type.
+        ArchitectureError: the values break a rule of the space.
+    """
+    kind = data.get("kind") if isinstance(data, Mapping) else data
+    if kind == ELASTIC:
+        return ElasticSpace.from_json(data)
+    raise BundleError(f"a search space is an object of kind {ELASTIC!r}; got {reprlib.repr(kind)}")
