@@ -13,9 +13,9 @@ from eas_sdk.errors import InfeasibleBudget, TableError
 from eas_sdk.graph.memory import MODELS, MemoryModel
 from eas_sdk.latency.predict import choice_table
 from eas_sdk.latency.table import LatencyTable
-from eas_sdk.selector.protocol import Limit, Request
+from eas_sdk.selector.protocol import Limit, Request, Selector
 from eas_sdk.space.protocol import Space
-from eas_sdk.space.tables import CostTable, madds_range, memory_table
+from eas_sdk.space.tables import CostTable, madds_table, memory_table
 from eas_sdk.task import Task
 
 ROUNDING = 1e-9
@@ -44,29 +44,31 @@ class Costs:
         return self.power.energy_mj(1.0, self.latency.conditions.threads)
 
 
-def request(space: Space, task: Task, budget: Budget, costs: Costs) -> Request:
+def request(selector: Selector, task: Task, budget: Budget, costs: Costs) -> Request:
     """What a selector is asked; bounds that every network of the space meets are left out.
 
     Raises:
-        InfeasibleBudget: the smallest network is above one of the bounds.
+        InfeasibleBudget: every network of the selector is above one of the bounds.
         TableError: time or energy is bounded, and there is no latency table, or it lacks a segment of the space.
     """
-    classes = len(task.classes)
-    low, high = madds_range(space, classes)
+    space, classes = selector.space, len(task.classes)
+    low, high = selector.madds_range(classes)
     allowed = [high if budget.madds is None else budget.madds]
     if budget.level is not None:
         allowed.append(low + round(budget.level * (high - low)))
-    raised: dict[str, Any] = {"madds": low} if min(allowed) < low else {}
-    ends = space.encode([space.smallest, space.largest])
-    limits = []
+    bounds = {"madds": Limit(madds_table(space), min(allowed))}
     for name, table in _tables(space, classes, budget, costs).items():
-        bound = getattr(budget, name)
-        most = bound * (1 + ROUNDING) if isinstance(bound, float) else bound
-        least, greatest = table.total(space, ends, classes).tolist()
-        if least > most:
-            raised[name] = _rounded_up(least, type(bound))
-        if greatest > most:
-            limits.append(Limit(table, most))
+        most = getattr(budget, name)
+        bounds[name] = Limit(table, most * (1 + ROUNDING) if isinstance(most, float) else most)
+    ends = space.encode([selector.nearest(classes, list(bounds.values())), space.largest])
+    raised: dict[str, Any] = {}
+    limits = []
+    for name, limit in bounds.items():
+        least, greatest = limit.table.total(space, ends, classes).tolist()
+        if least > limit.most:
+            raised |= _raised(name, least, budget, low, high)
+        if greatest > limit.most and name != "madds":
+            limits.append(limit)
     if raised:
         takes = " and ".join(_text(name, value) for name, value in raised.items())
         nearest = replace(budget, **raised)
@@ -76,6 +78,18 @@ def request(space: Space, task: Task, budget: Budget, costs: Costs) -> Request:
             nearest=nearest,
         )
     return Request(task.shares, classes, min(allowed), tuple(limits))
+
+
+def _raised(name: str, least: float, budget: Budget, low: int, high: int) -> dict[str, Any]:
+    """The bounds that are to be raised for a network of such a cost to meet them."""
+    if name != "madds":
+        return {name: _rounded_up(least, type(getattr(budget, name)))}
+    raised: dict[str, Any] = {}
+    if budget.level is not None and low + round(budget.level * (high - low)) < least:
+        raised["level"] = min(1.0, _rounded_up((least - low) / (high - low), float))
+    if budget.level is None or (budget.madds is not None and budget.madds < least):
+        raised["madds"] = int(least)
+    return raised
 
 
 def exact(budget: Budget) -> str:

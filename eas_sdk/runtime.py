@@ -29,7 +29,6 @@ from eas_sdk.router.network import Router, load_router
 from eas_sdk.selector.protocol import Selector
 from eas_sdk.selector.registry import load_selector
 from eas_sdk.space.architecture import Architecture
-from eas_sdk.space.tables import madds_range
 from eas_sdk.task import TaskLike, is_auto, resolve, routed
 
 if TYPE_CHECKING:
@@ -78,9 +77,9 @@ class Runtime:
             TaskError: there is no such task.
         """
         if self._is_auto(task):
-            low, high = madds_range(self.bundle.space, len(self.bundle.labels))
+            low, high = self.selector.madds_range(len(self.bundle.labels))
             return self.checked_router().cost.madds + low, self.checked_router().cost.madds + high
-        return madds_range(self.bundle.space, len(resolve(task, self.bundle.superclasses).classes))
+        return self.selector.madds_range(len(resolve(task, self.bundle.superclasses).classes))
 
     def architectures(
         self,
@@ -109,7 +108,7 @@ class Runtime:
             resolved, parsed = resolve(task, self.bundle.superclasses), read_budget(budget)
             costs = self.costs(parsed, engine, threads)
             taken = spent(self.checked_router(), parsed, costs, engine) if after_router else {}
-            asked += requests_after(taken, self.bundle.space, [resolved], parsed, costs)
+            asked += requests_after(taken, self.selector, [resolved], parsed, costs)
         return self.selector.select(asked, seed=seed)
 
     @overload
@@ -152,7 +151,7 @@ class Runtime:
             family = self.family(parsed, seed=seed, engine=engine, threads=threads)
             kept = None if parsed.memory_bytes is None else 1
             return self.routed(family, engine=engine, threads=threads, latency=costs.latency, kept=kept)
-        asked = request(self.bundle.space, resolved, parsed, costs)
+        asked = request(self.selector, resolved, parsed, costs)
         (architecture,) = self.selector.select([asked], seed=check_seed(seed))
         return self.build(resolved, architecture, engine=engine, threads=threads, latency=costs.latency)
 
@@ -171,7 +170,7 @@ class Runtime:
         costs = self.costs(parsed, engine, threads)
         tasks = [routed(t, self.bundle.superclasses) for t in range(len(self.tasks))]
         taken = spent(self.checked_router(), parsed, costs, engine)
-        asked = requests_after(taken, self.bundle.space, tasks, parsed, costs)
+        asked = requests_after(taken, self.selector, tasks, parsed, costs)
         return dict(zip(self.tasks, self.selector.select(asked, seed=check_seed(seed)), strict=True))
 
     def routed(

@@ -13,7 +13,7 @@ from eas_sdk.bank.bundle import Bundle
 from eas_sdk.selector.protocol import Request
 from eas_sdk.selector.registry import load_selector
 from eas_sdk.space.architecture import Architecture
-from eas_sdk.space.tables import madds_range, madds_table
+from eas_sdk.space.tables import madds_table
 from eas_train.bundle import to_supernet
 from eas_train.data.augment import as_tensor
 from eas_train.data.imageset import ImageSet, Splits, superclass_of_class
@@ -24,12 +24,12 @@ from eas_train.supernet.evaluate import logits_of, within_superclass
 
 def accuracy_table(bundle: Bundle, data: Splits, settings: BundleRecipe, device: torch.device) -> list[dict[str, Any]]:
     """Top-1 within the known superclass at evenly spaced budgets, on validation and test drawings."""
-    space, count = bundle.space, len(bundle.superclasses)
+    space, count, selector = bundle.space, len(bundle.superclasses), load_selector(bundle)
     requests, fractions = [], np.linspace(0, 1, settings.budgets).tolist()
     for t, superclass in enumerate(bundle.superclasses):
-        low, high = madds_range(space, len(superclass.labels))
+        low, high = selector.madds_range(len(superclass.labels))
         requests += [Request(((t, 1),), len(superclass.labels), int(low + f * (high - low))) for f in fractions]
-    picked = load_selector(bundle).select(requests)
+    picked = selector.select(requests)
     classes = np.array([r.classes for r in requests])
     madds = madds_table(space).total(space, space.encode(picked), classes).reshape(count, -1)
     accuracy = {

@@ -92,9 +92,11 @@ def half(bundle: Bundle) -> Bundle:
 
 
 def selectable(bundle: Bundle, budgets: int) -> Space:
-    """The smallest space with everything that any superclass selects on a dense grid of budgets, and a whole menu."""
+    """The smallest space with a whole menu, or with all that any superclass selects on a dense grid of budgets."""
     selector, space = load_selector(bundle), bundle.space
-    found = set(selector.architectures) if isinstance(selector, MenuSelector) else {space.smallest}
+    if isinstance(selector, MenuSelector):
+        return space.narrowed(selector.architectures)
+    found = {space.smallest}
     for t, superclass in enumerate(bundle.superclasses):
         classes = len(superclass.labels)
         grid = np.linspace(*madds_range(space, classes), budgets).astype(int).tolist()

@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -23,6 +24,8 @@ from eas_sdk.router.network import load_router
 from eas_sdk.space.architecture import Architecture
 from eas_sdk.space.elastic.gates import GateLayout
 from eas_sdk.space.elastic.space import ElasticSpace
+from eas_sdk.space.protocol import Space
+from eas_sdk.space.sample import random_architecture
 from eas_sdk.task import Superclass
 
 SPACE = ElasticSpace(input_size=32, width_multiplier=0.25)
@@ -39,7 +42,7 @@ def random_bundle(
     folder: Path,
     superclasses: Mapping[str, Sequence[str]] = SUPERCLASSES,
     *,
-    space: ElasticSpace = SPACE,
+    space: Space = SPACE,
     seed: int = 0,
     training: Mapping[str, Any] | None = None,
     calibration_images: int = 4,
@@ -52,7 +55,7 @@ def random_bundle(
     Args:
         folder: an existing folder.
         superclasses: the labels of each task.
-        space: what the bank serves.
+        space: what the bank serves. One of cells has a menu in place of a generator, and no router.
         seed: of all weights.
         training: the bundle's `training` section, for instance {"accuracy": [...]}.
         calibration_images: how many it carries; noise.
@@ -62,17 +65,24 @@ def random_bundle(
     classes = sum(len(labels) for labels in superclasses.values())
     tensors = {
         name: _tensor(rng, name, shape)
-        for node in space.structure(space.largest, classes)
+        for node in space.bank(classes)
         for name, shape in tensor_shapes(space, node, rank=2).items()
     }
-    ends = [cost(space.structure(end, classes)).madds for end in (space.smallest, space.largest)]
-    budgets = np.linspace(*ends, 4).tolist()
-    tensors |= {f"selector/{k}": v for k, v in _selector(rng, space, len(superclasses), len(budgets)).items()}
+    if isinstance(space, ElasticSpace):
+        ends = [cost(space.structure(end, classes)).madds for end in (space.smallest, space.largest)]
+        budgets = np.linspace(*ends, 4).tolist()
+        selector = {"kind": "generator", "budgets": budgets, "samples": 16}
+        chosen = _generator(rng, space, len(superclasses), len(budgets))
+    else:
+        selector, router = {"kind": "menu"}, False
+        chosen = menu(space, len(superclasses), seed=seed)
+    tensors |= {f"selector/{name}": tensor for name, tensor in chosen.items()}
     if calibration_images:
         shape = (calibration_images, space.input_size, space.input_size, 3)
         tensors[CALIBRATION] = rng.integers(0, 256, shape, np.uint8)
     section: dict[str, Any] | None = None
     if router:
+        assert isinstance(space, ElasticSpace)
         fixed = replace(space, depths=(1,), kernels=(3,), expansions=(2,), largest=Architecture(()))
         section = {"space": fixed.to_json(), "threshold": 0.4}
         for node in fixed.structure(fixed.largest, len(superclasses) + 1):
@@ -84,7 +94,7 @@ def random_bundle(
         superclasses=tuple(Superclass(name, tuple(labels)) for name, labels in superclasses.items()),
         mean=(0.5, 0.5, 0.5),
         std=(0.25, 0.25, 0.25),
-        selector={"kind": "generator", "budgets": budgets, "samples": 16},
+        selector=selector,
         tensors=tensors,
         training=training or {},
         attributions=("Random numbers by numpy, public domain.",),
@@ -95,6 +105,14 @@ def random_bundle(
     path = folder / "random.safetensors"
     write(path, bundle.tensors, {"eas": bundle.metadata()})
     return path
+
+
+def menu(space: Space, superclasses: int, count: int = 30, seed: int = 0) -> dict[str, np.ndarray]:
+    """A menu's tensors: the smallest architecture and random ones, with random scores."""
+    drawn = random.Random(seed)
+    listed = [space.smallest, *(random_architecture(space, drawn) for _ in range(count - 1))]
+    scores = np.random.default_rng(seed).random((superclasses, count)).astype(np.float32)
+    return {"choices": space.encode(listed), "scores": scores}
 
 
 def _tensor(rng: np.random.Generator, name: str, shape: tuple[int, ...]) -> np.ndarray:
@@ -131,7 +149,7 @@ def patches(count: int, size: int, seed: int = 0) -> np.ndarray:
     return coarse.repeat(size // 4, 1).repeat(size // 4, 2)
 
 
-def _selector(rng: np.random.Generator, space: ElasticSpace, superclasses: int, budgets: int) -> dict[str, np.ndarray]:
+def _generator(rng: np.random.Generator, space: ElasticSpace, superclasses: int, budgets: int) -> dict[str, np.ndarray]:
     """A generator's tensors (see eas_sdk.selector.generator); it expects bigger networks to do better."""
     layout, width, hidden = GateLayout.of(space), 8, 16
     shapes = {

@@ -8,6 +8,7 @@ import numpy as np
 from hypothesis import strategies as st
 
 from eas_sdk.space.architecture import Architecture, Block
+from eas_sdk.space.cells.space import Cell, CellSpace
 from eas_sdk.space.elastic.space import ElasticSpace, Stage
 
 
@@ -62,6 +63,61 @@ def spaces(draw: st.DrawFn, *, narrowed: bool = True) -> ElasticSpace:
     if narrowed and draw(st.booleans()):
         return dataclasses.replace(space, largest=draw(architectures(space)))
     return space
+
+
+BLOCKS = st.one_of(
+    st.builds(
+        Block,
+        st.sampled_from((1, 3, 5)),
+        st.integers(1, 3),
+        st.integers(1, 3),
+        st.just(False),
+        st.booleans(),
+    ),
+    st.builds(Block, st.sampled_from((3, 5)), st.integers(1, 2), st.just(1), st.just(True), st.booleans()),
+)
+
+
+@st.composite
+def cell_spaces(draw: st.DrawFn) -> CellSpace:
+    """Small spaces of cells: one block a cell or several side by side, some cells without any to choose from."""
+    cells = []
+    for i in range(draw(st.integers(1, 4))):
+        width, stride = draw(st.sampled_from((8, 12, 16))), draw(st.sampled_from((1, 1, 2)))
+        keeps = i > 0 and stride == 1 and width == cells[-1].width
+        blocks = draw(st.lists(BLOCKS, min_size=0 if keeps else 1, max_size=4, unique=True))
+        cells.append(Cell(width, stride, tuple(blocks)))
+    return CellSpace(
+        input_size=draw(st.integers(8, 33)),
+        width_multiplier=draw(st.sampled_from((0.5, 1.0))),
+        stem_stride=draw(st.sampled_from((1, 2))),
+        stem_width=draw(st.integers(1, 20)),
+        first_width=draw(st.sampled_from((None, 8, 16))),
+        head_width=draw(st.integers(1, 40)),
+        feature_width=draw(st.sampled_from((None, 24))),
+        activation=draw(st.sampled_from(("relu", "hard_swish"))),
+        merge=draw(st.sampled_from(("residual", "mean"))),
+        cells=tuple(cells),
+    )
+
+
+@st.composite
+def cell_architectures(draw: st.DrawFn, space: CellSpace) -> Architecture:
+    """Members of a space of cells."""
+    units = []
+    for cell, skips in zip(space.cells, space.skips, strict=True):
+        most = min(1, len(cell.blocks)) if space.single else len(cell.blocks)
+        places = st.integers(0, len(cell.blocks) - 1) if cell.blocks else st.nothing()
+        chosen = draw(st.lists(places, min_size=1 - skips, max_size=most, unique=True))
+        units.append(tuple(cell.blocks[j] for j in sorted(chosen)))
+    return Architecture(tuple(units))
+
+
+@st.composite
+def cell_members(draw: st.DrawFn) -> tuple[CellSpace, Architecture]:
+    """A space of cells and one of its members."""
+    space = draw(cell_spaces())
+    return space, draw(cell_architectures(space))
 
 
 @st.composite

@@ -230,8 +230,9 @@ def test_a_level_in_percent(runtime: Runtime, text: str, part: float) -> None:
 def test_one_hundred_percent_and_zero_are_the_ends() -> None:
     for bias, level, end in ((60.0, 1.0, SPACE.largest), (-60.0, 1.0, SPACE.smallest), (60.0, 0.0, SPACE.smallest)):
         superclasses = [eas_sdk.task.Superclass("birds", ("a", "b", "c", "d", "e"))]
-        asked = request(SPACE, resolve("birds", superclasses), Budget(level=level), Costs())
-        assert random_selector(SPACE, bias=bias).select([asked]) == [end]
+        selector = random_selector(SPACE, bias=bias)
+        asked = request(selector, resolve("birds", superclasses), Budget(level=level), Costs())
+        assert selector.select([asked]) == [end]
 
 
 @given(STATES)
@@ -316,7 +317,7 @@ def test_bounds_are_kept_whatever_the_generator_learned(
     asked = []
     for task, budget in zip(tasks, budgets, strict=True):
         costs = found.runtime.costs(budget, found.engine)
-        asked.append(request(SPACE, resolve(task, runtime.bundle.superclasses), budget, costs))
+        asked.append(request(selector, resolve(task, runtime.bundle.superclasses), budget, costs))
     for task, budget, architecture in zip(tasks, budgets, selector.select(asked), strict=True):
         assert found.keeps(task, budget, architecture)
 
@@ -325,11 +326,11 @@ def test_bounds_in_time_need_a_table(runtime: Runtime) -> None:
     task = resolve("birds", runtime.bundle.superclasses)
     for budget in (Budget(latency_ms=5.0), Budget(energy_mj=5.0), Budget(10**6, latency_ms=5.0)):
         with pytest.raises(TableError, match="needs a latency table"):
-            request(SPACE, task, budget, Costs())
+            request(runtime.selector, task, budget, Costs())
         for call in (runtime.specialize, lambda *ask: runtime.architectures([ask])):
             with pytest.raises(TableError, match="`eas lut build --engine numpy`"):
                 call("birds", budget)
-    assert request(SPACE, task, Budget(10**6), Costs()) == Request(task.shares, 3, 10**6)
+    assert request(runtime.selector, task, Budget(10**6), Costs()) == Request(task.shares, 3, 10**6)
 
 
 def test_this_machine_s_tables_are_found_and_a_model_tells_its_latency(runtime: Runtime) -> None:

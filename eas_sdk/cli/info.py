@@ -56,6 +56,7 @@ def describe(runtime: Runtime, path: str, size_bytes: int) -> dict[str, Any]:
         "size_bytes": size_bytes,
         "bank_numbers": sum(tensor.size for tensor in held.group("bank").values()),
         "space": held.space.to_json(),
+        "choices": held.space.in_words(),
         "selector": dict(held.selector),
         "tasks": [
             {
@@ -85,18 +86,13 @@ def describe(runtime: Runtime, path: str, size_bytes: int) -> dict[str, Any]:
 
 def _print(facts: dict[str, Any]) -> None:
     space, versions = facts["space"], facts["versions"]
-
-    def choices(name: str) -> str:
-        return ", ".join(str(value) for value in space[name])
-
     print_facts(
         {
             "bundle": facts["name"],
             "file": f"{facts['file']} ({size(facts['size_bytes'])})",
             "images": f"{space['input_size']} x {space['input_size']} px, RGB",
             "space": f"{space['kind']}, width multiplier {space['width_multiplier']:g}",
-            "choices": f"{len(space['stages'])} units of {choices('depths')} blocks; "
-            f"kernels {choices('kernels')}; expansion ratios {choices('expansions')}",
+            "choices": facts["choices"],
             "bank": f"{facts['bank_numbers'] / 1e6:.2f} million numbers",
             "selector": str(facts["selector"]["kind"]),
             "router": f"{madds(router['madds'])} multiply-adds" if (router := facts["router"]) else "none",

@@ -11,8 +11,7 @@ from eas_sdk.errors import InfeasibleBudget
 from eas_sdk.graph.memory import memory_bytes
 from eas_sdk.limits import Costs, exact, request
 from eas_sdk.router.network import Router
-from eas_sdk.selector.protocol import Request
-from eas_sdk.space.protocol import Space
+from eas_sdk.selector.protocol import Request, Selector
 from eas_sdk.task import Task
 
 LEAST: dict[str, float] = {"madds": 0, "memory_bytes": 0, "latency_ms": 1e-9, "energy_mj": 1e-9}
@@ -47,7 +46,7 @@ def without(budget: Budget, costs: dict[str, float]) -> Budget:
 
 
 def requests_after(
-    router_costs: dict[str, float], space: Space, tasks: Sequence[Task], budget: Budget, costs: Costs
+    router_costs: dict[str, float], selector: Selector, tasks: Sequence[Task], budget: Budget, costs: Costs
 ) -> list[Request]:
     """What a selector is asked for the network of each task, where a router has taken its part of the budget.
 
@@ -59,12 +58,12 @@ def requests_after(
         TableError: see `eas_sdk.limits.request`.
     """
     if not router_costs:
-        return [request(space, task, budget, costs) for task in tasks]
+        return [request(selector, task, budget, costs) for task in tasks]
     left, made = without(budget, router_costs), []
     nearest = budget.bounds
     for task in tasks:
         try:
-            made.append(request(space, task, left, costs))
+            made.append(request(selector, task, left, costs))
         except InfeasibleBudget as error:
             for name, value in error.nearest.bounds.items():
                 nearest[name] = max(nearest[name], value + router_costs.get(name, 0))

@@ -22,7 +22,7 @@ import numpy.typing as npt
 
 from eas_sdk.bank.bundle import check_tensor
 from eas_sdk.errors import BundleError
-from eas_sdk.selector.protocol import Limit, Request
+from eas_sdk.selector.protocol import AnyMember, Limit, Request
 from eas_sdk.space.architecture import Architecture
 from eas_sdk.space.elastic.gates import GateLayout, choices_of_gates, effective_gates, gates_of_choices
 from eas_sdk.space.elastic.space import ElasticSpace
@@ -49,7 +49,7 @@ CHUNK_GATES = 2**20
 
 
 @dataclass(frozen=True, eq=False)
-class GeneratorSelector:
+class GeneratorSelector(AnyMember):
     """The trained generator and predictor of a bundle.
 
     Attributes:

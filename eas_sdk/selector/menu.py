@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from eas_sdk.errors import ArchitectureError, BundleError
-from eas_sdk.selector.protocol import Request
+from eas_sdk.selector.protocol import Limit, Request
 from eas_sdk.space.architecture import Architecture
 from eas_sdk.space.protocol import IntArray, Space
 from eas_sdk.space.tables import madds_table
@@ -27,7 +27,7 @@ class MenuSelector:
 
     Attributes:
         space: the space that the bank can serve.
-        architectures: [N], the smallest of the space among them, so that every feasible request is met.
+        architectures: [N].
         choices: [N, C], the same as integers.
         scores: float64 [T, N]: the higher, the better for a superclass; any scale.
     """
@@ -36,6 +36,19 @@ class MenuSelector:
     architectures: tuple[Architecture, ...]
     choices: IntArray
     scores: npt.NDArray[np.float64]
+
+    def madds_range(self, classes: int) -> tuple[int, int]:
+        """See `Selector.madds_range`."""
+        madds = madds_table(self.space).total(self.space, self.choices, classes)
+        return int(madds.min()), int(madds.max())
+
+    def nearest(self, classes: int, limits: Sequence[Limit]) -> Architecture:
+        """See `Selector.nearest`; of equals, the cheapest."""
+        excess = np.ones(len(self.choices))
+        for limit in limits:
+            excess = np.maximum(excess, limit.table.total(self.space, self.choices, classes) / limit.most)
+        madds = madds_table(self.space).total(self.space, self.choices, classes)
+        return self.architectures[int(np.lexsort((madds, excess))[0])]
 
     def select(self, requests: Sequence[Request], *, seed: int = 0) -> list[Architecture]:
         """See `Selector.select`; a menu draws nothing, so that every seed gives the same. Of equals, the cheapest."""
@@ -63,7 +76,7 @@ def load(
             floating type.
 
     Raises:
-        BundleError: something is missing or malformed, an architecture is beyond the bank, or the smallest is missing.
+        BundleError: something is missing or malformed, or an architecture is beyond the bank.
     """
     width = len(space.options)
     choices, scores = tensors.get("choices"), tensors.get("scores")
@@ -87,8 +100,6 @@ def load(
             space.validate(architecture)
     except ArchitectureError as error:
         raise BundleError(f"a menu holds architectures that the bank can serve: {error}") from error
-    if space.smallest not in architectures:
-        raise BundleError(f"a menu holds the smallest architecture, {space.smallest}, so that it meets every budget")
     return MenuSelector(space, architectures, space.encode(architectures), scores.astype(np.float64))
 
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from eas_sdk.space.architecture import Architecture
-from eas_sdk.space.tables import CostTable
+from eas_sdk.space.protocol import Space
+from eas_sdk.space.tables import CostTable, madds_range
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,8 +42,40 @@ class Request:
 
 
 class Selector(Protocol):
-    """Picks architectures. The generator is one; a menu that a search left is another."""
+    """Picks architectures. The generator is one; a menu that a search left is another.
+
+    Attributes:
+        space: the space that the bank can serve.
+    """
+
+    @property
+    def space(self) -> Space: ...
+
+    def madds_range(self, classes: int) -> tuple[int, int]:
+        """Multiply-adds of its smallest and of its largest network, with a classifier of so many classes."""
+        ...
+
+    def nearest(self, classes: int, limits: Sequence[Limit]) -> Architecture:
+        """The network that exceeds limits least; where one meets them all, such a one."""
+        ...
 
     def select(self, requests: Sequence[Request], *, seed: int = 0) -> list[Architecture]:
-        """One architecture a request, each within its multiply-adds and limits; equal seeds give equal answers."""
+        """One architecture a request, each within its multiply-adds and limits; equal seeds give equal answers.
+
+        Some network must meet them (see `nearest`).
+        """
         ...
+
+
+class AnyMember:
+    """What selectors share that may pick any member of the space: the smallest meets whatever can be met."""
+
+    space: Space
+
+    def madds_range(self, classes: int) -> tuple[int, int]:
+        """See `Selector.madds_range`."""
+        return madds_range(self.space, classes)
+
+    def nearest(self, classes: int, limits: Sequence[Limit]) -> Architecture:
+        """See `Selector.nearest`."""
+        return self.space.smallest

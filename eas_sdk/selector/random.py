@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from eas_sdk.selector.protocol import Request
+from eas_sdk.selector.protocol import AnyMember, Request
 from eas_sdk.space.architecture import Architecture
 from eas_sdk.space.protocol import IntArray, Space
 from eas_sdk.space.tables import madds_range, madds_table
@@ -21,7 +21,7 @@ UNUSED = 0.05
 
 
 @dataclass(frozen=True, eq=False)
-class RandomSelector:
+class RandomSelector(AnyMember):
     """Draws architectures, and takes the first of those that come close to the budget.
 
     Attributes:

@@ -143,8 +143,16 @@ class Space(Protocol):
         """Costs [1 + parts], the first 0, raised until no part costs less than a smaller one in its place."""
         ...
 
+    def covering(self) -> list[Architecture]:
+        """A few members that together have everything in the bank."""
+        ...
+
     def narrowed(self, architectures: Sequence[Architecture]) -> Space:
         """The smallest space of this form that has these members."""
+        ...
+
+    def in_words(self) -> str:
+        """What there is to choose, for people."""
         ...
 
     def to_json(self) -> dict[str, object]:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import reprlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from eas_sdk.errors import BundleError
+from eas_sdk.space.cells.space import KIND as CELLS
+from eas_sdk.space.cells.space import CellSpace
 from eas_sdk.space.elastic.space import KIND as ELASTIC
 from eas_sdk.space.elastic.space import ElasticSpace
 from eas_sdk.space.protocol import Space
+
+FORMS: Mapping[str, Callable[[object], Space]] = {ELASTIC: ElasticSpace.from_json, CELLS: CellSpace.from_json}
 
 
 def from_json(data: object) -> Space:
@@ -19,6 +23,6 @@ def from_json(data: object) -> Space:
         ArchitectureError: the values break a rule of the space.
     """
     kind = data.get("kind") if isinstance(data, Mapping) else data
-    if kind == ELASTIC:
-        return ElasticSpace.from_json(data)
-    raise BundleError(f"a search space is an object of kind {ELASTIC!r}; got {reprlib.repr(kind)}")
+    if not isinstance(kind, str) or kind not in FORMS:
+        raise BundleError(f"a search space is an object of a kind in {sorted(FORMS)}; got {reprlib.repr(kind)}")
+    return FORMS[kind](data)

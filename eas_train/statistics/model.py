@@ -1,10 +1,11 @@
 """Statistics as a function of the architecture: what a freshly sliced sub-network needs, without calibration.
 
 The mean and the variance of a channel depend on the block that makes it and on everything before it. Both are close
-to linear in the architecture's gates (the variance in its logarithm), and the coefficients of one layer have a low
-rank. So each batch-norm keeps a linear model, fitted to the recorded statistics of a few hundred sub-networks:
+to linear in the architecture's features, such as the gates of an elastic space (the variance in its logarithm), and the
+coefficients of one layer have a low rank. So each batch-norm keeps a linear model, fitted to the recorded statistics of
+a few hundred sub-networks:
 
-    (mean, log(variance + epsilon)) = offset + (gates @ mix) @ basis
+    (mean, log(variance + epsilon)) = offset + (features @ mix) @ basis
 """
 
 from __future__ import annotations
@@ -22,13 +23,14 @@ import torch
 from torch import Tensor
 
 from eas_sdk.bank.bundle import EPSILON
+from eas_sdk.graph.cost import output_shape
 from eas_sdk.space.architecture import Architecture
 from eas_sdk.space.protocol import Space
 from eas_train import checkpoint
 from eas_train.clock import clock
 from eas_train.progress import progress
 from eas_train.supernet.evaluate import calibrate
-from eas_train.supernet.model import Supernet
+from eas_train.supernet.model import Supernet, has_norm
 from eas_train.supernet.norm import FixedStatistics
 
 Context = Literal["none", "block", "upstream"]
@@ -41,7 +43,7 @@ class LayerStatistics:
     """The linear model of one batch-norm over C channels.
 
     Attributes:
-        mix: [gates, r]; zero for gates that do not matter here.
+        mix: [gates, r]; zero for features that do not matter here.
         basis: [r, 2, C]; offset: [2, C]. Row 0 is the mean, row 1 log(variance + EPSILON).
     """
 
@@ -49,9 +51,9 @@ class LayerStatistics:
     basis: Tensor
     offset: Tensor
 
-    def at(self, gates: Tensor) -> Tensor:
-        """[2, C] mean and variance under effective gates [gates]; differentiable in them."""
-        mean, log_variance = self.offset + torch.tensordot(gates @ self.mix, self.basis, 1)
+    def at(self, features: Tensor) -> Tensor:
+        """[2, C] mean and variance under features [F]; differentiable in them."""
+        mean, log_variance = self.offset + torch.tensordot(features @ self.mix, self.basis, 1)
         # A variance is not negative; slicing clamps alike.
         return torch.stack([mean, log_variance.exp().clamp(min=EPSILON) - EPSILON])
 
@@ -66,8 +68,8 @@ class StatisticsModel:
     def norm(self, architecture: Architecture) -> FixedStatistics:
         """How a sub-network normalises on the device."""
         row = self.space.features_of(self.space.encode([architecture]))[0]
-        gates = torch.from_numpy(row).float().to(self.layers["stem"].mix.device)
-        return FixedStatistics(lambda name: self.layers[name].at(gates))
+        features = torch.from_numpy(row).float().to(self.layers["stem"].mix.device)
+        return FixedStatistics(lambda name: self.layers[name].at(features))
 
     def to(self, device: torch.device) -> StatisticsModel:
         """The same on another device."""
@@ -83,12 +85,12 @@ class Observations:
     """Recorded statistics of sub-networks.
 
     Attributes:
-        gates: [N, gates] effective gates of each sub-network.
+        features: [N, F] of each sub-network.
         layers: node name -> [N, 2, C] mean and variance; NaN where a sub-network lacks the channel.
         seconds: how long the recording took.
     """
 
-    gates: Tensor
+    features: Tensor
     layers: Mapping[str, Tensor]
     seconds: float = 0.0
 
@@ -107,23 +109,27 @@ def observe(
 
     Args:
         draw_images: from a seed to a batch of training images N x 3 x S x S, on the net's device.
-        draw_architecture: draws the sub-networks, after the largest, which uses every channel.
+        draw_architecture: draws the sub-networks, after those that together have every block.
+        networks: how many; at least as many as the latter.
         cache: keeps what was recorded when the process is stopped; removed at the end.
 
     Raises:
         TrainingError: the cache is damaged or belongs to another training.
     """
     rng = random.Random(seed)
-    architectures = [net.space.largest, *(draw_architecture(rng) for _ in range(networks - 1))]
+    known = net.space.covering()
+    architectures = [*known, *(draw_architecture(rng) for _ in range(networks - len(known)))]
     state = checkpoint.load(cache, recipe=fingerprint) if cache else None
     done, layers, before = (state["done"], state["layers"], state["seconds"]) if state else (0, {}, 0.0)
+    channels = {node.name: output_shape(node)[-1] for node in net.space.bank(net.classes) if has_norm(node)}
     now = clock(next(net.parameters()).device)
     began, saved = now(), time.monotonic()
+    networks = len(architectures)
     with progress("statistics", networks, done) as update:
         for i in range(done, networks):
             for name, row in calibrate(net, architectures[i], draw_images(seed * 100_003 + i)).items():
-                if i == 0:
-                    layers[name] = torch.full((networks, *row.shape), torch.nan)
+                if name not in layers:
+                    layers[name] = torch.full((networks, 2, channels[name]), torch.nan)
                 layers[name][i, :, : row.shape[1]] = row.cpu()
             if cache and time.monotonic() - saved >= SAVE_EVERY_S:
                 elapsed = before + now() - began
@@ -132,8 +138,8 @@ def observe(
             update(i + 1, "")
     if cache:
         cache.unlink(missing_ok=True)
-    gates = net.space.features_of(net.space.encode(architectures))
-    return Observations(torch.from_numpy(gates).float(), layers, before + now() - began)
+    features = net.space.features_of(net.space.encode(architectures))
+    return Observations(torch.from_numpy(features).float(), layers, before + now() - began)
 
 
 def fit(
@@ -148,23 +154,23 @@ def fit(
     """Fit the linear models by ridge regression, then cut their coefficients to `rank`.
 
     Args:
-        own, upstream: ridge strengths for the gates of the layer's own block and for those before it.
-        context: which gates may matter: "upstream" (the block's own and all before), "block" (its own), "none"
+        own, upstream: ridge strengths for the features of the layer's own block and for those before it.
+        context: which features may matter: "upstream" (the block's own and all before), "block" (its own), "none"
             (an average over sub-networks).
     """
-    gates = observations.gates.double()
+    features = observations.features.double()
     layers = {}
     for name, observed in observations.layers.items():
         mine, before = space.scope(name)
         used = {"none": [], "block": mine, "upstream": mine + before}[context]
         strength = torch.tensor([own if g in mine else upstream for g in used], dtype=torch.float64)
-        layers[name] = _fit_layer(gates, observed.double(), used, strength, rank)
+        layers[name] = _fit_layer(features, observed.double(), used, strength, rank)
     return StatisticsModel(space, layers)
 
 
-def _fit_layer(gates: Tensor, observed: Tensor, used: Sequence[int], strength: Tensor, rank: int) -> LayerStatistics:
-    """Ridge regression of mean and log variance on the gates `used`, separately for channels seen by other networks."""
-    count, channels = gates.shape[1], observed.shape[2]
+def _fit_layer(features: Tensor, observed: Tensor, used: Sequence[int], strength: Tensor, rank: int) -> LayerStatistics:
+    """Ridge regression of mean and log variance on the features `used`, for each set of networks that has channels."""
+    count, channels = features.shape[1], observed.shape[2]
     target = torch.stack([observed[:, 0], torch.log(observed[:, 1] + EPSILON)], 1)
     coefficients = torch.zeros(len(used), 2, channels, dtype=torch.float64)
     offset = torch.zeros(2, channels, dtype=torch.float64)
@@ -173,7 +179,7 @@ def _fit_layer(gates: Tensor, observed: Tensor, used: Sequence[int], strength: T
     for tier in range(int(tier_of.max()) + 1):
         columns = torch.nonzero(tier_of == tier).flatten()
         rows = ~torch.isnan(target[:, 0, columns[0]])
-        x, y = gates[rows][:, used], target[rows][:, :, columns].flatten(1)
+        x, y = features[rows][:, used], target[rows][:, :, columns].flatten(1)
         centre, mean = x.mean(0), y.mean(0)
         z = x - centre
         w = torch.linalg.solve(z.T @ z + torch.diag(strength), z.T @ (y - mean))

@@ -11,7 +11,7 @@ from eas_sdk.latency.build import space_segments
 from eas_sdk.latency.meter import Conditions, Timing
 from eas_sdk.latency.segments import key
 from eas_sdk.latency.table import LatencyTable
-from eas_sdk.space.elastic.space import ElasticSpace
+from eas_sdk.space.protocol import Space
 
 CONDITIONS = Conditions("A machine", "A processor", "numpy", 1, "float32", "numpy 2.0")
 
@@ -54,7 +54,7 @@ def network_ms(nodes: tuple[Node, ...]) -> float:
 
 
 def random_table(
-    space: ElasticSpace, seed: int, conditions: Conditions = CONDITIONS, scale: float = 1.0, offset_ms: float = 0.0
+    space: Space, seed: int, conditions: Conditions = CONDITIONS, scale: float = 1.0, offset_ms: float = 0.0
 ) -> LatencyTable:
     """Every segment takes 0.01 to 1 ms at random: larger blocks are as likely as not the faster ones."""
     rng = random.Random(seed)

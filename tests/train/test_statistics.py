@@ -65,7 +65,7 @@ def test_recording_goes_on_where_it_was_stopped(tmp_path: Path, monkeypatch: pyt
     assert rest == [3, 4]
     assert not cache.exists()
     whole = run(lambda seed: random_images(TINY, 8, seed))
-    assert torch.equal(resumed.gates, whole.gates)
+    assert torch.equal(resumed.features, whole.features)
     for name, layer in whole.layers.items():
         assert torch.equal(resumed.layers[name].nan_to_num(-1), layer.nan_to_num(-1))
 
@@ -111,7 +111,7 @@ def test_observations_are_the_calibrated_statistics() -> None:
     observed = observe(net, lambda seed: random_images(TINY, 8, seed), lambda _: next(queue), networks=5)
     # The largest comes first, whatever is drawn: it uses every channel.
     networks = [TINY.largest, *drawn[1:]]
-    assert torch.equal(observed.gates, torch.from_numpy(gates_of_choices(TINY, TINY.encode(networks))).float())
+    assert torch.equal(observed.features, torch.from_numpy(gates_of_choices(TINY, TINY.encode(networks))).float())
     for i, architecture in enumerate(networks):
         made = calibrate(net, architecture, random_images(TINY, 8, i))
         for name, rows in observed.layers.items():
@@ -159,10 +159,10 @@ def planted(rank: int, networks: int = 60) -> tuple[Observations, str]:
 def test_a_linear_law_is_found() -> None:
     observations, name = planted(rank=2)
     layer = fit(TINY, observations, rank=2, own=1e-6, upstream=1e-6).layers[name]
-    found = torch.stack([layer.at(row) for row in observations.gates])
+    found = torch.stack([layer.at(row) for row in observations.features])
     torch.testing.assert_close(found, observations.layers[name], rtol=1e-3, atol=1e-3)
     own, before = TINY.scope(name)
-    others = [g for g in range(observations.gates.shape[1]) if g not in own + before]
+    others = [g for g in range(observations.features.shape[1]) if g not in own + before]
     assert (layer.mix[others] == 0).all()
 
 
@@ -171,7 +171,7 @@ def test_a_lower_rank_and_less_context_fit_worse() -> None:
 
     def error(**settings: object) -> float:
         layer = fit(TINY, observations, own=1e-6, upstream=1e-6, **settings).layers[name]
-        found = torch.stack([layer.at(row) for row in observations.gates])
+        found = torch.stack([layer.at(row) for row in observations.features])
         return float((found - observations.layers[name])[:, 0].square().mean())
 
     assert error(rank=3) < 0.1 * error(rank=1)
@@ -182,8 +182,8 @@ def test_a_lower_rank_and_less_context_fit_worse() -> None:
 def test_without_context_statistics_are_an_average() -> None:
     observations, name = planted(rank=2)
     layer = fit(TINY, observations, context="none").layers[name]
-    torch.testing.assert_close(layer.at(observations.gates[0])[0], observations.layers[name][:, 0].mean(0))
-    assert torch.equal(layer.at(observations.gates[0]), layer.at(observations.gates[1]))
+    torch.testing.assert_close(layer.at(observations.features[0])[0], observations.layers[name][:, 0].mean(0))
+    assert torch.equal(layer.at(observations.features[0]), layer.at(observations.features[1]))
 
 
 def test_even_one_network_leaves_no_channel_without_statistics() -> None:

@@ -261,9 +261,20 @@ class ElasticSpace:
         raised = np.maximum.accumulate(np.maximum.accumulate(self.by_slot(costs), 1), 2)
         return np.concatenate([costs[:1], raised.ravel()])
 
+    def covering(self) -> list[Architecture]:
+        """See `Space.covering`: the largest."""
+        return [self.largest]
+
     def narrowed(self, architectures: Sequence[Architecture]) -> ElasticSpace:
         """See `Space.narrowed`: a smaller `largest`."""
         return dataclasses.replace(self, largest=gates.union(self, architectures))
+
+    def in_words(self) -> str:
+        """See `Space.in_words`."""
+        depths, kernels, expansions = (
+            ", ".join(map(str, options)) for options in (self.depths, self.kernels, self.expansions)
+        )
+        return f"{len(self.stages)} units of {depths} blocks; kernels {kernels}; expansion ratios {expansions}"
 
     def to_json(self) -> dict[str, object]:
         """A JSON-able form that `from_json` reads back to an equal space."""
