@@ -60,14 +60,14 @@ def request(selector: Selector, task: Task, budget: Budget, costs: Costs) -> Req
     for name, table in _tables(space, classes, budget, costs).items():
         most = getattr(budget, name)
         bounds[name] = Limit(table, most * (1 + ROUNDING) if isinstance(most, float) else most)
-    ends = space.encode([selector.nearest(classes, list(bounds.values())), space.largest])
+    best = space.encode([selector.nearest(classes, list(bounds.values()))])
     raised: dict[str, Any] = {}
     limits = []
     for name, limit in bounds.items():
-        least, greatest = limit.table.total(space, ends, classes).tolist()
+        (least,) = limit.table.total(space, best, classes).tolist()
         if least > limit.most:
             raised |= _raised(name, least, budget, low, high)
-        if greatest > limit.most and name != "madds":
+        if name != "madds" and selector.binds(limit, classes):
             limits.append(limit)
     if raised:
         takes = " and ".join(_text(name, value) for name, value in raised.items())

@@ -42,6 +42,10 @@ class MenuSelector:
         madds = madds_table(self.space).total(self.space, self.choices, classes)
         return int(madds.min()), int(madds.max())
 
+    def binds(self, limit: Limit, classes: int) -> bool:
+        """See `Selector.binds`."""
+        return bool((limit.table.total(self.space, self.choices, classes) > limit.most).any())
+
     def nearest(self, classes: int, limits: Sequence[Limit]) -> Architecture:
         """See `Selector.nearest`; of equals, the cheapest."""
         excess = np.ones(len(self.choices))

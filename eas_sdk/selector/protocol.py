@@ -55,6 +55,10 @@ class Selector(Protocol):
         """Multiply-adds of its smallest and of its largest network, with a classifier of so many classes."""
         ...
 
+    def binds(self, limit: Limit, classes: int) -> bool:
+        """Whether some network may exceed a limit."""
+        ...
+
     def nearest(self, classes: int, limits: Sequence[Limit]) -> Architecture:
         """The network that exceeds limits least; where one meets them all, such a one."""
         ...
@@ -75,6 +79,11 @@ class AnyMember:
     def madds_range(self, classes: int) -> tuple[int, int]:
         """See `Selector.madds_range`."""
         return madds_range(self.space, classes)
+
+    def binds(self, limit: Limit, classes: int) -> bool:
+        """See `Selector.binds`."""
+        largest = self.space.encode([self.space.largest])
+        return not self.space.nested or limit.table.total(self.space, largest, classes)[0] > limit.most
 
     def nearest(self, classes: int, limits: Sequence[Limit]) -> Architecture:
         """See `Selector.nearest`."""

@@ -52,12 +52,17 @@ class Space(Protocol):
 
     @property
     def smallest(self) -> Architecture:
-        """The member that costs least."""
+        """The member of fewest multiply-adds; where choices nest, no other costs less by any table."""
         ...
 
     @property
     def largest(self) -> Architecture:
-        """The member that costs most."""
+        """The member of most multiply-adds."""
+        ...
+
+    @property
+    def nested(self) -> bool:
+        """Whether smaller choices are parts of larger ones: the largest member then costs most by every table."""
         ...
 
     @property

@@ -173,6 +173,11 @@ class CellSpace:
             )
         )
 
+    @property
+    def nested(self) -> bool:
+        """See `Space.nested`: every block has weights of its own."""
+        return False
+
     @cached_property
     def options(self) -> tuple[int, ...]:
         """See `Space.options`: of each cell, no block first where that is allowed; or, of each block, off and on."""

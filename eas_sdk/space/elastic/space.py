@@ -178,6 +178,11 @@ class ElasticSpace:
                         raise ArchitectureError(f"block {b} of unit {u} may have {name} {allowed}; got {value}")
 
     @property
+    def nested(self) -> bool:
+        """See `Space.nested`."""
+        return True
+
+    @property
     def options(self) -> tuple[int, ...]:
         """See `Space.options`: depth of each unit, kernel of each slot, expansion ratio of each slot."""
         counts = ((self.depths, len(self.stages)), (self.kernels, self.slots), (self.expansions, self.slots))
