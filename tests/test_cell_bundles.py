@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from bundles import SUPERCLASSES, random_bundle
+from cell_spaces import MEANS, SPACES
 from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -26,28 +27,8 @@ from eas_sdk.graph.cost import cost
 from eas_sdk.graph.memory import memory_bytes
 from eas_sdk.graph.nodes import Conv2d, DepthwiseConv2d, Mean
 from eas_sdk.limits import ROUNDING
-from eas_sdk.space.architecture import Architecture, Block
-from eas_sdk.space.cells.space import Cell, CellSpace
+from eas_sdk.space.architecture import Architecture
 from eas_sdk.space.elastic.space import ElasticSpace
-
-PLAIN = (Block(3, 2), Block(5, 3, squeeze_excite=True), Block(7, 2))
-ODD = (Block(3, 2, 2), Block(3, 1, 3), Block(9, 2), Block(5, 2, factorised=True), Block(7, 1, factorised=True))
-MEANS = CellSpace(
-    input_size=32,
-    width_multiplier=1.0,
-    stem_stride=2,
-    stem_width=8,
-    first_width=None,
-    head_width=32,
-    feature_width=None,
-    activation="relu",
-    merge="mean",
-    cells=(Cell(8, 1, ODD), Cell(16, 2, (*PLAIN, *ODD)), Cell(16, 1, PLAIN), Cell(24, 2, ODD), Cell(24, 1, ODD)),
-)
-RESIDUALS = dataclasses.replace(
-    MEANS, merge="residual", first_width=8, feature_width=32, activation="hard_swish", stem_width=16
-)
-SPACES = {"means": MEANS, "residuals": RESIDUALS}
 
 
 @pytest.fixture(scope="module", params=SPACES)
