@@ -87,6 +87,7 @@ def generator(training: Training, requests: list[Request]) -> dict[str, Any]:
             training.statistics,
             lambda: training.measured,
             training.data.validation,
+            training.trained,
             Path(folder),
             "benchmark",
         )

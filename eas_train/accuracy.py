@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor
 
 from eas_sdk.bank.bundle import Bundle
 from eas_sdk.selector.protocol import Request
@@ -15,9 +14,8 @@ from eas_sdk.selector.registry import load_selector
 from eas_sdk.space.architecture import Architecture
 from eas_sdk.space.tables import madds_table
 from eas_train.bundle import to_supernet
-from eas_train.data.augment import as_tensor
+from eas_train.data.fixed_views import fixed_views
 from eas_train.data.imageset import ImageSet, Splits, superclass_of_class
-from eas_train.data.views import views
 from eas_train.recipe import BundleRecipe
 from eas_train.supernet.evaluate import logits_of, within_superclass
 
@@ -48,13 +46,6 @@ def accuracy_table(bundle: Bundle, data: Splits, settings: BundleRecipe, device:
         }
         for i, f in enumerate(fractions)
     ]
-
-
-def fixed_views(data: ImageSet, count: int, size: int, device: torch.device) -> tuple[Tensor, Tensor]:
-    """`count` fixed views of every drawing, N*count x 3 x size x size, and their targets."""
-    made = views(data.images, count, size, seed=0)
-    images = as_tensor(made.reshape(-1, *made.shape[2:]), device).contiguous(memory_format=torch.channels_last)
-    return images, torch.from_numpy(np.repeat(data.targets, count)).to(device)
 
 
 def _accuracies(

@@ -24,12 +24,14 @@ from torch import Tensor
 from eas_sdk.bank.atomic import write_atomically
 from eas_sdk.bank.bundle import Bundle
 from eas_sdk.errors import DataError, InputError, closest
+from eas_sdk.space.architecture import Architecture
 from eas_sdk.space.sample import random_architecture
 from eas_sdk.task import Superclass
 from eas_train import bundle as bundles
 from eas_train import checkpoint
-from eas_train.accuracy import accuracy_table, fixed_views
+from eas_train.accuracy import accuracy_table
 from eas_train.data.augment import as_tensor, augment
+from eas_train.data.fixed_views import fixed_views
 from eas_train.data.imageset import Splits, superclass_of_class
 from eas_train.generator.measure import Shown, measure
 from eas_train.recipe import Recipe
@@ -37,9 +39,10 @@ from eas_train.router.calibrate import TrainedRouter, finish
 from eas_train.router.data import RouterData, check_others
 from eas_train.router.network import new_router
 from eas_train.router.train import train_router
-from eas_train.selection import Given, Measured, Selection, select
+from eas_train.selection import Given, Measured, Selection, Trained, select
 from eas_train.statistics.model import StatisticsModel, arrays, fit, from_arrays, observe
 from eas_train.supernet.model import Supernet
+from eas_train.supernet.train import CHECKPOINT as SUPERNET
 from eas_train.supernet.train import load_supernet, train_supernet
 
 STAGES = ("supernet", "statistics", "predictor", "selector", "router", "bundle")
@@ -106,7 +109,7 @@ class Training:
     @cached_property
     def fingerprints(self) -> dict[str, str]:
         """What each stage depends on: its settings, the data that it uses first, all stages before."""
-        chain = self.recipe.supernet.fingerprint(self.data.train)
+        chain = self.recipe.supernet.fingerprint(self.data.train, self.data.validation)
         made = {"supernet": chain}
         data = {
             "predictor": self.data.validation.digest,
@@ -132,13 +135,13 @@ class Training:
         if stage != "selector":
             section: BaseModel = getattr(recipe, stage)
             return section.model_dump_json(exclude={"checkpoint_every_s"})
-        if recipe.selector == "search":
-            return f"search {recipe.search.model_dump_json()}"
-        if recipe.selector == "generator":
-            table = recipe.generator.latency_table
-            latencies = "" if table is None else Path(table).read_text(encoding="utf-8")
-            return f"generator {recipe.generator.model_dump_json()} {recipe.bundle.samples}{latencies}"
-        return recipe.selector
+        if recipe.selector == "random":
+            return recipe.selector
+        chosen: BaseModel = getattr(recipe, recipe.selector)
+        table: str | None = getattr(chosen, "latency_table", None)
+        latencies = "" if table is None else Path(table).read_text(encoding="utf-8")
+        samples = f" {recipe.bundle.samples}" if recipe.selector == "generator" else ""
+        return f"{recipe.selector} {chosen.model_dump_json()}{samples}{latencies}"
 
     def place(self, stage: str) -> Path:
         """The folder of a stage's files."""
@@ -150,12 +153,23 @@ class Training:
         if self.shared and teacher is not None:
             start = self.folder / f"teacher-{teacher.fingerprint(self.data.train)[:16]}"
             train_supernet(teacher, self.data.train, start, self.device)
-        train_supernet(recipe, self.data.train, self.place("supernet"), self.device, teacher=start)
+        place, validation = self.place("supernet"), self.data.validation
+        train_supernet(recipe, self.data.train, place, self.device, validation=validation, teacher=start)
         return {"stage": "supernet", "steps": recipe.total_steps}
 
     @cached_property
     def net(self) -> Supernet:
-        return load_supernet(self.recipe.supernet, self.data.train, self.place("supernet"), self.device)
+        place = self.place("supernet")
+        return load_supernet(self.recipe.supernet, self.data.train, place, self.device, self.data.validation)
+
+    @cached_property
+    def trained(self) -> Trained:
+        """What the supernet's training left beside the weights."""
+        state = checkpoint.load(self.place("supernet") / SUPERNET, recipe=self.fingerprints["supernet"])
+        assert state is not None
+        left, counted = state.get("left", ()), state.get("strategy", {})
+        counts = (int(counted.get(name, 0)) for name in ("optimised_images", "evaluated_images"))
+        return Trained(tuple(Architecture.parse(text) for text, _ in left), *counts)
 
     def training_images(self, count: int) -> Callable[[int], Tensor]:
         """A function from a seed to `count` augmented training images, N x 3 x S x S on the device."""
@@ -260,7 +274,16 @@ class Training:
         if state is None:
             validation = self.data.validation
             made = select(
-                Given(self.recipe, self.net, self.statistics, lambda: self.measured, validation, folder, fingerprint)
+                Given(
+                    self.recipe,
+                    self.net,
+                    self.statistics,
+                    lambda: self.measured,
+                    validation,
+                    self.trained,
+                    folder,
+                    fingerprint,
+                )
             )
             tensors = {name: torch.from_numpy(np.ascontiguousarray(array)) for name, array in made.tensors.items()}
             facts = {"config": dict(made.config), "figures": dict(made.figures), "seconds": made.seconds}

@@ -76,10 +76,79 @@ ELASTIC_FIELDS = ("depths", "kernels", "expansions", "sort_channels", "sort_tier
 """Of phases, which nothing but an elastic space understands."""
 
 
+class UniformRecipe(Settings):
+    """Sub-networks are drawn evenly from what a phase allows (Guo et al. 2020)."""
+
+    kind: Literal["uniform"] = "uniform"
+
+
+class GreedyRecipe(Settings):
+    """GreedyNAS (You et al. 2020): paths are filtered by their loss on validation drawings before they are trained."""
+
+    kind: Literal["greedy"]
+    sampled: int = Field(default=10, ge=1)
+    """m: paths drawn at a time."""
+    kept: int = Field(default=5, ge=1)
+    """k: how many of them are trained, those of lowest loss."""
+    images: int = Field(default=1000, gt=0)
+    """Validation images that they are ranked on."""
+    warmup_steps: int = Field(default=0, ge=0)
+    """Steps without filtering: ranks by an untrained supernet are noise (the paper: 10,000)."""
+    pool: int = Field(default=1000, ge=0)
+    """Size of the candidate pool; 0 for none."""
+    pool_probability: float = Field(default=0.8, ge=0, le=1)
+    """Epsilon at the end of the training: the share of paths that are drawn from the pool; it rises from 0."""
+    steady_steps: int = Field(default=0, ge=0)
+    """t: the training stops when the full pool has changed little for so many steps; 0: it does not."""
+    tolerance: float = Field(default=0.08, ge=0, le=1)
+    """Alpha: what little means, as a share of the pool."""
+
+    @model_validator(mode="after")
+    def _check_kept(self) -> GreedyRecipe:
+        if self.kept > self.sampled:
+            raise ValueError(f"no more paths are kept than sampled ({self.sampled}); got {self.kept}")
+        return self
+
+
+class CreamRecipe(Settings):
+    """Cream (Peng et al. 2020): prioritized paths teach the others."""
+
+    kind: Literal["cream"]
+    matching: Literal["none", "fixed", "random", "meta"] = "meta"
+    """Which teacher a path gets: none, the largest network, any path on the board, or the one that a meta network
+    picks, which also says how much it counts (table 1)."""
+    board: int = Field(default=10, gt=0)
+    """K: paths on each board."""
+    ranges: tuple[tuple[float, float], ...] = Field(default=((0.0, 1.0),), min_length=1)
+    """One board for each: from and to which part of the way from the smallest to the largest network's multiply-adds.
+    The paper has one board, for the budget that it searches for."""
+    images: int = Field(default=2048, gt=0)
+    """Validation images that paths are judged on."""
+    warmup_steps: int = Field(default=0, ge=0)
+    """Steps without board and distillation."""
+    refresh_every: int = Field(default=200, gt=0)
+    """Steps until the paths on the boards are judged anew."""
+    match_images: int = Field(default=16, gt=1)
+    """Images of the batch on which paths are compared."""
+    meta_every: int = Field(default=200, gt=0)
+    """tau: steps between updates of the meta network."""
+    meta_hidden: int = Field(default=1000, gt=0)
+    meta_learning_rate: float = Field(default=1e-3, gt=0)
+
+    @field_validator("ranges")
+    @classmethod
+    def _check_ranges(cls, ranges: tuple[tuple[float, float], ...]) -> tuple[tuple[float, float], ...]:
+        if not all(0 <= low < high <= 1 for low, high in ranges):
+            raise ValueError(f"ranges go from a part to a larger one, within 0 and 1; got {ranges}")
+        return ranges
+
+
 class SupernetRecipe(Settings):
     """How the supernet is trained."""
 
     preset: str = "small"
+    strategy: UniformRecipe | GreedyRecipe | CreamRecipe = Field(default=UniformRecipe(), discriminator="kind")
+    """Which sub-networks are trained, and what they learn from one another."""
     seed: int = Field(default=0, ge=0, lt=2**32)
     batch_size: int = Field(default=128, gt=0)
     momentum: float = Field(default=0.9, gt=0, lt=1)
@@ -133,7 +202,12 @@ class SupernetRecipe(Settings):
         """The first phases alone, as far as they train the largest network and no other; None where none does."""
         space = self.space()
         phases = tuple(itertools.takewhile(lambda phase: phase.is_largest_only(space), self.phases))
-        return self.model_copy(update={"phases": phases}) if phases else None
+        return self.model_copy(update={"phases": phases, "strategy": UniformRecipe()}) if phases else None
+
+    @property
+    def tries_on_validation(self) -> bool:
+        """Whether validation drawings decide what is trained."""
+        return not isinstance(self.strategy, UniformRecipe)
 
     def phase_at(self, step: int) -> tuple[Phase, int]:
         """The phase of a global step, and the step's index inside it."""
@@ -143,14 +217,19 @@ class SupernetRecipe(Settings):
             step -= phase.steps
         raise IndexError(step)
 
-    def fingerprint(self, data: ImageSet) -> str:
+    def fingerprint(self, data: ImageSet, validation: ImageSet | None = None) -> str:
         """Identifies recipe and data: a checkpoint goes on only with the same of both."""
+        excluded = {"checkpoint_every_s", "mixed_precision"}
+        if isinstance(self.strategy, UniformRecipe):  # was the only one once
+            excluded.add("strategy")
         facts = {
-            "recipe": self.model_dump(mode="json", exclude={"checkpoint_every_s", "mixed_precision"}),
+            "recipe": self.model_dump(mode="json", exclude=excluded),
             "space": self.space().to_json(),
             "classes": list(data.classes),
             "drawings": data.digest,
         }
+        if self.tries_on_validation and validation is not None:
+            facts["validation"] = validation.digest
         return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
 
@@ -243,6 +322,37 @@ class SearchRecipe(Settings):
     """Of the accuracy on training images, against 1 of that on validation images (see `PredictorRecipe`)."""
 
 
+class BoardRecipe(Settings):
+    """A menu of the architectures that a strategy leaves, without a search: Cream's prioritized paths."""
+
+    per: Literal["superclass", "all"] = "all"
+    """Whether every superclass scores them by its own validation drawings, or all by the mean."""
+    views: int = Field(default=4, gt=0)
+    """Fixed views of each validation drawing that they are scored on."""
+
+
+class Nsga2Recipe(BoardRecipe):
+    """A menu of what NSGA-II finds, which asks the supernet itself (GreedyNAS, section 4.2; SPOS).
+
+    The default sizes are GreedyNAS's.
+    """
+
+    seed: int = Field(default=0, ge=0, lt=2**32)
+    budgets: tuple[Annotated[float, Field(ge=0, le=1)], ...] = Field(default=(0.2, 0.4, 0.6, 0.8), min_length=1)
+    """What is searched for: parts of the way from the smallest to the largest network."""
+    latency_table: str | None = None
+    """File of a latency table whose latencies are bounded instead of multiply-adds."""
+    from_pool: bool = True
+    """Whether the first population is the best that the strategy left, as far as it fits; else, and where that is too
+    few, it is random."""
+    population: int = Field(default=50, ge=4)
+    generations: int = Field(default=20, gt=0)
+    mutated: float = Field(default=0.5, ge=0, le=1)
+    """Share of the children that are mutated copies of one parent; the others are crossed from two."""
+    mutation: float = Field(default=0.1, gt=0, le=1)
+    """Probability that a mutated child draws a gene anew."""
+
+
 class RouterRecipe(Settings):
     """How the router, which picks the superclass, is built and trained."""
 
@@ -299,10 +409,13 @@ class Recipe(Settings):
     supernet: SupernetRecipe
     statistics: StatisticsRecipe = StatisticsRecipe()
     predictor: PredictorRecipe = PredictorRecipe()
-    selector: Literal["generator", "search", "random"] = "generator"
-    """What picks architectures: the generator of EAS, a menu that an evolutionary search leaves, or chance."""
+    selector: Literal["generator", "search", "nsga2", "board", "random"] = "generator"
+    """What picks architectures: the generator of EAS; a menu that a search leaves, by an accuracy predictor (once for
+    all) or by the supernet (GreedyNAS); a menu of what the training itself left (Cream); or chance."""
     generator: GeneratorRecipe = GeneratorRecipe()
     search: SearchRecipe = SearchRecipe()
+    nsga2: Nsga2Recipe = Nsga2Recipe()
+    board: BoardRecipe = BoardRecipe()
     router: RouterRecipe = RouterRecipe()
     bundle: BundleRecipe = BundleRecipe()
 
@@ -331,6 +444,8 @@ DRY: dict[str, dict[str, Any]] = {
     "predictor": {"networks": 11, "views": 1, "training_images": 0},
     "generator": {"steps": 2, "requests": 1, "batch_size": 2},
     "search": {"budgets": (0.5,), "population": 4, "generations": 2, "epochs": 2},
+    "nsga2": {"budgets": (0.5,), "population": 4, "generations": 2, "views": 1},
+    "board": {"views": 1},
     "router": {"steps": 2, "batch_size": 4, "warmup_steps": 0, "statistics_batches": 1},
     "bundle": {"prune_budgets": 4, "views": 1, "budgets": 2, "calibration_images": 1},
 }

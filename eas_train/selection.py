@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from eas_sdk.space.architecture import Architecture
 from eas_sdk.space.protocol import IntArray
 from eas_train.data.imageset import ImageSet
 from eas_train.recipe import Recipe
@@ -41,6 +42,29 @@ class Measured:
 
 
 @dataclass(frozen=True, eq=False)
+class Trained:
+    """What a supernet's training left beside the weights.
+
+    Attributes:
+        left: promising architectures, best first (see strategy/uniform.py).
+        optimised_images, evaluated_images: how many images went through optimisation steps, and through forward
+            passes that decided what to train.
+    """
+
+    left: tuple[Architecture, ...] = ()
+    optimised_images: int = 0
+    evaluated_images: int = 0
+
+    @property
+    def corrected_optimisations(self) -> float:
+        """Images of both sorts, in optimisations, of which one costs 3.33 evaluations (GreedyNAS, table 1)."""
+        return self.optimised_images + self.evaluated_images / STEP_PER_EVALUATION
+
+
+STEP_PER_EVALUATION = 3.33
+
+
+@dataclass(frozen=True, eq=False)
 class Given:
     """What a way of picking architectures may use.
 
@@ -49,6 +73,7 @@ class Given:
         net, statistics: the trained supernet.
         measured: gives the measured sub-networks, measuring them first where that is not done.
         validation: drawings to choose by.
+        trained: what the supernet's training left beside the weights.
         folder: for checkpoints; fingerprint: what they must carry.
     """
 
@@ -57,6 +82,7 @@ class Given:
     statistics: StatisticsModel
     measured: Callable[[], Measured]
     validation: ImageSet
+    trained: Trained
     folder: Path
     fingerprint: str
 
@@ -86,6 +112,8 @@ class Selection:
 WAYS: dict[str, str] = {
     "generator": "eas_train.generator.select:select",
     "search": "eas_train.search.select:select",
+    "nsga2": "eas_train.search.nsga2:select",
+    "board": "eas_train.search.board:select",
     "random": "eas_train.selection:at_random",
 }
 """Name in the recipe -> "module:function" from `Given` to `Selection`."""

@@ -37,8 +37,8 @@ def evolve(space: Space, score: Score, fits: Fits, recipe: SearchRecipe, seed: i
         GA(
             pop_size=max(2, round(recipe.parents * recipe.population)),
             n_offsprings=recipe.population,
-            sampling=_first(space, fits, recipe.population, rng),
-            mating=_Mating(space, fits, recipe, rng),
+            sampling=first_population(space, fits, recipe.population, rng),
+            mating=Mating(space, fits, recipe.mutated, recipe.mutation, rng),
             survival=FitnessSurvival(),
             eliminate_duplicates=False,
         ),
@@ -61,24 +61,44 @@ class _Best(Problem):  # type: ignore[misc]  # pymoo has no types
         out["F"] = -self.score(x.astype(np.int8))[:, None]
 
 
-class _Mating(InfillCriterion):  # type: ignore[misc]
-    """Children of parents that are drawn evenly; only those within the budget."""
+Pick = Callable[[Population, tuple[int, int], np.random.Generator], IntArray]
+"""From a population to indices of parents, of a shape."""
 
-    def __init__(self, space: Space, fits: Fits, recipe: SearchRecipe, rng: np.random.Generator) -> None:
+
+def evenly(pop: Population, shape: tuple[int, int], rng: np.random.Generator) -> IntArray:
+    """Parents that are all equally likely."""
+    return rng.integers(len(pop), size=shape)
+
+
+class Mating(InfillCriterion):  # type: ignore[misc]
+    """Children of parents that are drawn from the population; only those within the budget."""
+
+    def __init__(
+        self,
+        space: Space,
+        fits: Fits,
+        mutated: float,
+        mutation: float,
+        rng: np.random.Generator,
+        pick: Pick = evenly,
+    ) -> None:
+        """`mutated` of the children are copies of one parent, whose genes are drawn anew with probability `mutation`;
+        `pick` draws parents."""
         super().__init__(n_max_iterations=TRIES)
-        self.options, self.fits, self.recipe, self.rng = np.array(space.options), fits, recipe, rng
+        self.options, self.fits, self.rng, self.pick = np.array(space.options), fits, rng, pick
+        self.mutated, self.mutation = mutated, mutation
 
     def _do(self, problem: Problem, pop: Population, n_offsprings: int, **kwargs: Any) -> Population:
         rng, parents = self.rng, pop.get("X").astype(np.int8)
-        one, other = parents[rng.integers(len(parents), size=(2, n_offsprings))]
+        one, other = parents[self.pick(pop, (2, n_offsprings), rng)]
         crossed = np.where(rng.random(one.shape) < 0.5, one, other)
         anew = rng.integers(self.options, size=one.shape, dtype=np.int8)
-        changed = np.where(rng.random(one.shape) < self.recipe.mutation, anew, one)
-        children = np.where(rng.random((n_offsprings, 1)) < self.recipe.mutated, changed, crossed)
+        changed = np.where(rng.random(one.shape) < self.mutation, anew, one)
+        children = np.where(rng.random((n_offsprings, 1)) < self.mutated, changed, crossed)
         return Population.new(X=children[self.fits(children)])
 
 
-def _first(space: Space, fits: Fits, count: int, rng: np.random.Generator) -> IntArray:
+def first_population(space: Space, fits: Fits, count: int, rng: np.random.Generator) -> IntArray:
     """The first population, [count, C]: random members within the budget; the smallest where too few are found."""
     found = [space.encode([space.smallest])[:0]]
     for _ in range(TRIES):

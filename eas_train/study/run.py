@@ -23,7 +23,7 @@ from eas_sdk.selector.protocol import Request
 from eas_sdk.selector.registry import load_selector
 from eas_sdk.space.architecture import Architecture
 from eas_sdk.space.tables import madds_range, madds_table
-from eas_train.accuracy import fixed_views
+from eas_train.data.fixed_views import fixed_views
 from eas_train.data.imageset import superclass_of_class
 from eas_train.data.source import Source
 from eas_train.generator.measure import Shown, drawing_scores

@@ -22,10 +22,8 @@ from torch import Tensor
 from torch.nn.parallel import DistributedDataParallel
 
 from eas_sdk.errors import TrainingError
-from eas_sdk.space.architecture import Architecture, Block
-from eas_sdk.space.elastic.space import ElasticSpace
+from eas_sdk.space.architecture import Architecture
 from eas_sdk.space.protocol import Space
-from eas_sdk.space.sample import random_architecture
 from eas_train import checkpoint
 from eas_train.clock import clock
 from eas_train.data.augment import as_tensor, augment, blend_partners
@@ -33,6 +31,9 @@ from eas_train.data.imageset import ImageSet, superclass_of_class
 from eas_train.distributed import Share, WholeBatchStatistics, share
 from eas_train.progress import progress
 from eas_train.recipe import Phase, SupernetRecipe
+from eas_train.strategy.registry import strategy
+from eas_train.strategy.trial import Trial
+from eas_train.strategy.uniform import Moment, Uniform
 from eas_train.supernet.loss import cross_entropy, distillation, superclass_mask
 from eas_train.supernet.model import Supernet
 from eas_train.supernet.sort import sort_channels
@@ -66,20 +67,32 @@ class TrainingData:
 
 
 def train_supernet(
-    recipe: SupernetRecipe, data: ImageSet, folder: Path, device: torch.device, *, teacher: Path | None = None
+    recipe: SupernetRecipe,
+    data: ImageSet,
+    folder: Path,
+    device: torch.device,
+    *,
+    validation: ImageSet | None = None,
+    teacher: Path | None = None,
 ) -> Supernet:
     """Train, or go on training, the supernet of `recipe`; checkpoints and a log are kept in `folder`.
 
     Processes that joined (see distributed.py) share every batch; the first of them writes.
 
     Args:
+        validation: what a strategy tries sub-networks on; the even one tries none.
         teacher: the folder of a finished training of `recipe.teacher()`, whose result this one begins with.
 
     Raises:
         TrainingError: the checkpoint belongs to another recipe or data set, the loss is no longer finite, or a batch
-            cannot be shared evenly.
+            cannot be shared evenly, or a strategy needs validation drawings, or one process.
     """
     part = share()
+    if recipe.tries_on_validation and (validation is None or part.size > 1):
+        raise TrainingError(
+            f"the strategy {recipe.strategy.kind!r} tries sub-networks on validation drawings, in one process; got "
+            f"{'none' if validation is None else f'{part.size} processes'}"
+        )
     if recipe.batch_size % part.size:
         raise TrainingError(
             f"batch_size must be a multiple of the {part.size} processes that share it; got {recipe.batch_size}"
@@ -87,7 +100,9 @@ def train_supernet(
     torch.manual_seed(recipe.seed)
     net = _new_supernet(recipe, data, device)
     optimizer = sgd(net, momentum=recipe.momentum, weight_decay=recipe.weight_decay)
-    fingerprint = recipe.fingerprint(data)
+    fingerprint = recipe.fingerprint(data, validation)
+    trial = Trial(net, validation, device) if recipe.tries_on_validation and validation is not None else None
+    chosen = strategy(recipe, net, trial)
     state = checkpoint.load(folder / CHECKPOINT, recipe=fingerprint)
     first = recipe.teacher()
     if state is None and teacher is not None and first is not None:
@@ -97,6 +112,8 @@ def train_supernet(
         net.load_state_dict(state["net"])
         optimizer.load_state_dict(state["optimizer"])
         step, before = state["step"], state["seconds"]
+        if "strategy" in state:  # a teacher's training has none
+            chosen.restore(state["strategy"])
     training = TrainingData.from_set(data, device)
     total = recipe.total_steps
     now = clock(device)
@@ -118,36 +135,41 @@ def train_supernet(
                 "optimizer": optimizer.state_dict(),
                 "step": step,
                 "seconds": before + now() - began,
+                "finished": step == total or chosen.finished,
+                "strategy": chosen.state(),
+                "left": [(str(architecture), score) for architecture, score in chosen.left()],
             },
         )
 
     with progress("supernet", total, step, shown=part.rank == 0) as update:
-        while step < total:
+        while step < total and not chosen.finished:
             phase, at = recipe.phase_at(step)
             if at == 0 and phase.sort_channels:
                 sort_channels(net, tiers=phase.sort_tiers)
                 optimizer.state.clear()
             for group in optimizer.param_groups:
                 group["lr"] = learning_rate(phase, at)
-            losses = _step(model, net.space, optimizer, phase, training, recipe, step, part)
+            losses = _step(model, net.space, optimizer, phase, training, recipe, step, part, chosen)
             step += 1
             if step % 20 == 0 and part.rank == 0:
                 _log(folder / LOG, step, phase.name, losses)
-            if time.monotonic() - saved >= recipe.checkpoint_every_s or step == total:
+            if time.monotonic() - saved >= recipe.checkpoint_every_s or step == total or chosen.finished:
                 save()
                 saved = time.monotonic()
             update(step, f"{phase.name} loss {losses[0]:.3f}")
     return net
 
 
-def load_supernet(recipe: SupernetRecipe, data: ImageSet, folder: Path, device: torch.device) -> Supernet:
+def load_supernet(
+    recipe: SupernetRecipe, data: ImageSet, folder: Path, device: torch.device, validation: ImageSet | None = None
+) -> Supernet:
     """The trained supernet of `folder`.
 
     Raises:
         TrainingError: there is none, it is of another recipe, or its training is not finished.
     """
-    state = checkpoint.load(folder / CHECKPOINT, recipe=recipe.fingerprint(data))
-    if state is None or state["step"] < recipe.total_steps:
+    state = checkpoint.load(folder / CHECKPOINT, recipe=recipe.fingerprint(data, validation))
+    if state is None or not state.get("finished", state["step"] == recipe.total_steps):
         done = 0 if state is None else state["step"]
         raise TrainingError(
             f"{folder} holds no finished supernet ({done} of {recipe.total_steps} steps); run the supernet stage"
@@ -172,26 +194,14 @@ def learning_rate(phase: Phase, at: int) -> float:
     return 0.5 * phase.learning_rate * (1 + math.cos(math.pi * t))
 
 
-def sample_architecture(space: Space, phase: Phase, rng: random.Random) -> Architecture:
-    """A uniform draw, block by block, from the choices that a phase allows."""
-    if not isinstance(space, ElasticSpace):
-        return random_architecture(space, rng)
-    return Architecture(
-        tuple(
-            tuple(
-                Block(rng.choice(phase.kernels), rng.choice(phase.expansions)) for _ in range(rng.choice(phase.depths))
-            )
-            for _ in space.stages
-        )
-    )
-
-
-def phase_architectures(space: Space, phase: Phase, rng: random.Random) -> list[Architecture]:
+def phase_architectures(
+    space: Space, phase: Phase, rng: random.Random, chosen: Uniform, step: int
+) -> list[Architecture]:
     """The sub-networks of one step; the largest comes first when the phase trains it."""
     fixed = [space.largest, space.smallest] if phase.sandwich else []
     if phase.is_largest_only(space):
         return [space.largest]
-    return fixed + [sample_architecture(space, phase, rng) for _ in range(phase.networks - len(fixed))]
+    return fixed + [chosen.draw(phase, rng, step) for _ in range(phase.networks - len(fixed))]
 
 
 def _step(
@@ -203,6 +213,7 @@ def _step(
     recipe: SupernetRecipe,
     step: int,
     part: Share,
+    chosen: Uniform,
 ) -> list[float]:
     """One optimiser step; the losses of its sub-networks, in order.
 
@@ -232,7 +243,7 @@ def _step(
             logits: Tensor = model(images, architecture, norm)
         return logits
 
-    architectures = phase_architectures(space, phase, rng)
+    architectures = phase_architectures(space, phase, rng, chosen, step)
     teacher: Tensor | None = None
     if phase.distillation and architectures[0] != space.largest:
         with torch.no_grad():
@@ -243,7 +254,10 @@ def _step(
         with model.no_sync() if isinstance(model, DistributedDataParallel) and not last else nullcontext():
             logits = forward(architecture)
             loss = cross_entropy(logits, targets, mask, smoothing=recipe.label_smoothing)
-            if architecture == space.largest:
+            moment = Moment(step, optimizer.param_groups[0]["lr"], architecture, images, mask, logits)
+            if architecture != space.largest and (lesson := chosen.lesson(moment)):
+                loss = loss + lesson.weight * distillation(logits, lesson.logits, mask)
+            elif architecture == space.largest:
                 teacher = logits.detach()
             elif phase.distillation and teacher is not None:
                 loss = torch.lerp(loss, distillation(logits, teacher, mask), phase.distillation)
@@ -257,6 +271,8 @@ def _step(
         )
     optimizer.step()
     optimizer.zero_grad(set_to_none=True)
+    chosen.counted(len(architectures) * len(index))
+    chosen.after(moment)
     return losses
 
 

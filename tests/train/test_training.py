@@ -24,6 +24,7 @@ from train.tiny import (  # noqa: E402
     drawings,
     equal_states,
     interrupted_after,
+    random_net,
     sandwich,
     tiny_recipe,
     train_in,
@@ -32,6 +33,8 @@ from train.tiny import (  # noqa: E402
 from eas_sdk.errors import TrainingError  # noqa: E402
 from eas_train import checkpoint  # noqa: E402
 from eas_train.recipe import Phase  # noqa: E402
+from eas_train.strategy.draw import draw  # noqa: E402
+from eas_train.strategy.uniform import Uniform  # noqa: E402
 from eas_train.supernet.model import Supernet  # noqa: E402
 from eas_train.supernet.sort import sort_channels  # noqa: E402
 from eas_train.supernet.train import (  # noqa: E402
@@ -40,7 +43,6 @@ from eas_train.supernet.train import (  # noqa: E402
     learning_rate,
     load_supernet,
     phase_architectures,
-    sample_architecture,
     train_supernet,
 )
 
@@ -229,19 +231,19 @@ def test_the_learning_rate_warms_up_and_falls_along_a_cosine() -> None:
 
 
 def test_a_step_trains_the_largest_the_smallest_and_random_networks() -> None:
-    rng = random.Random(0)
-    networks = phase_architectures(TINY, sandwich(steps=1, networks=4), rng)
+    rng, even = random.Random(0), Uniform(random_net(TINY))
+    networks = phase_architectures(TINY, sandwich(steps=1, networks=4), rng, even, 0)
     assert networks[:2] == [TINY.largest, TINY.smallest]
     assert len(networks) == 4
     teacher = Phase(name="t", steps=1, learning_rate=1, depths=(3,), kernels=(7,), expansions=(4,), networks=3)
-    assert phase_architectures(TINY, teacher, rng) == [TINY.largest]
-    assert len(phase_architectures(TINY, sandwich(steps=1, sandwich=False), rng)) == 3
+    assert phase_architectures(TINY, teacher, rng, even, 0) == [TINY.largest]
+    assert len(phase_architectures(TINY, sandwich(steps=1, sandwich=False), rng, even, 0)) == 3
 
 
 def test_random_networks_are_uniform_over_the_phases_choices() -> None:
     rng = random.Random(0)
     phase = sandwich(steps=1, depths=(1, 3), kernels=(3, 7), expansions=(2, 3, 4))
-    drawn = [sample_architecture(TINY, phase, rng) for _ in range(1500)]
+    drawn = [draw(TINY, phase, rng) for _ in range(1500)]
     for architecture in drawn:
         TINY.validate(architecture)
     counts = collections.Counter(depth for a in drawn for depth in a.depths)

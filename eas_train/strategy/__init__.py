@@ -1,0 +1,1 @@
+"""Which sub-networks a supernet's training trains, and against what: evenly drawn, GreedyNAS's, Cream's."""
