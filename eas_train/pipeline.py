@@ -25,6 +25,7 @@ from eas_sdk.bank.atomic import write_atomically
 from eas_sdk.bank.bundle import Bundle
 from eas_sdk.errors import DataError, InputError, closest
 from eas_sdk.space.architecture import Architecture
+from eas_sdk.space.elastic.space import ElasticSpace
 from eas_sdk.space.sample import random_architecture
 from eas_sdk.task import Superclass
 from eas_train import bundle as bundles
@@ -46,6 +47,9 @@ from eas_train.supernet.train import CHECKPOINT as SUPERNET
 from eas_train.supernet.train import load_supernet, train_supernet
 
 STAGES = ("supernet", "statistics", "predictor", "selector", "router", "bundle")
+BY_PREDICTOR = ("generator", "search")
+"""Ways of picking architectures that measure sub-networks first."""
+
 BUNDLE = "bundle.safetensors"
 REPORT = "report.json"
 
@@ -260,7 +264,8 @@ class Training:
         return Shown(images, targets, drawing), np.arange(validation + more) >= validation
 
     def measure_networks(self) -> dict[str, Any]:
-        return {"stage": "predictor", "networks": len(self.measured.scores)}
+        needed = self.recipe.selector in BY_PREDICTOR
+        return {"stage": "predictor", "networks": len(self.measured.scores) if needed else 0}
 
     def train_selector(self) -> dict[str, Any]:
         return {"stage": "selector", "way": self.recipe.selector, **self.selection.figures}
@@ -300,7 +305,7 @@ class Training:
         )
         assert supernet is not None
         assert statistics is not None
-        measuring = 0.0 if self.recipe.selector == "random" else self.measured.seconds
+        measuring = self.measured.seconds if self.recipe.selector in BY_PREDICTOR else 0.0
         return {
             "supernet": supernet["seconds"],
             "statistics": statistics["seconds"],
@@ -308,7 +313,14 @@ class Training:
             "selector": self.selection.seconds,
         }
 
+    @property
+    def has_router(self) -> bool:
+        """Whether the bundle gets one: it starts from an elastic bank's weights."""
+        return isinstance(self.recipe.supernet.space(), ElasticSpace)
+
     def train_router(self) -> dict[str, Any]:
+        if not self.has_router:
+            return {"stage": "router", "steps": 0}
         return {"stage": "router", "steps": self.recipe.router.steps, **self.router.figures}
 
     @cached_property
@@ -334,7 +346,7 @@ class Training:
             self.statistics,
             self.selection,
             [Superclass(s.name, s.class_names) for s in self.data.superclasses],
-            router=self.router if router else None,
+            router=self.router if router and self.has_router else None,
             training={},
             attributions=self.attributions,
             calibration=self.calibration_images(),
@@ -366,7 +378,7 @@ class Training:
         halved = bundles.half(whole)
         pruned = bundles.prune(halved, bundles.selectable(halved, settings.prune_budgets))
         table = accuracy_table(pruned, self.data, settings, self.device)
-        router = dict(self.router.figures)
+        router = dict(self.router.figures) if self.has_router else {}
         training = {"recipe": self.recipe.model_dump(mode="json"), "accuracy": table, "router": router}
         final = dataclasses.replace(pruned, training=training)
         size = bundles.save(final, path)

@@ -24,7 +24,7 @@ from eas_train.recipe import Recipe, SearchRecipe  # noqa: E402
 from eas_train.search.evolution import evolve  # noqa: E402
 from eas_train.search.predictor import fit, one_hot  # noqa: E402
 from eas_train.search.select import accuracies  # noqa: E402
-from eas_train.selection import Given, Measured, select  # noqa: E402
+from eas_train.selection import Given, Measured, Trained, select  # noqa: E402
 
 SMALL_SEARCH = SearchRecipe(budgets=(0.3, 0.7), population=40, generations=40, epochs=150, hidden=(64,))
 
@@ -88,7 +88,7 @@ def measured(count: int = 200) -> Measured:
 def given(folder: Path, search: SearchRecipe = SMALL_SEARCH) -> Given:
     net = random_net(TINY)
     recipe = Recipe(name="tiny", supernet=tiny_recipe(), selector="search", search=search)
-    return Given(recipe, net, collected(net), measured, drawings(4, 1), folder, "a")
+    return Given(recipe, net, collected(net), measured, drawings(4, 1), Trained(), folder, "a")
 
 
 def menu(folder: Path, search: SearchRecipe = SMALL_SEARCH) -> MenuSelector:
