@@ -11,9 +11,11 @@ import json
 import math
 import random
 import time
+from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +24,7 @@ from torch import Tensor
 from torch.nn.parallel import DistributedDataParallel
 
 from eas_sdk.errors import TrainingError
+from eas_sdk.space import registry as spaces
 from eas_sdk.space.architecture import Architecture
 from eas_sdk.space.protocol import Space
 from eas_train import checkpoint
@@ -97,23 +100,49 @@ def train_supernet(
         raise TrainingError(
             f"batch_size must be a multiple of the {part.size} processes that share it; got {recipe.batch_size}"
         )
-    torch.manual_seed(recipe.seed)
-    net = _new_supernet(recipe, data, device)
-    optimizer = sgd(net, momentum=recipe.momentum, weight_decay=recipe.weight_decay)
+    start, first = None, recipe.teacher()
+    if teacher is not None and first is not None:
+        start = checkpoint.load(teacher / CHECKPOINT, recipe=first.fingerprint(data))
+
+    def make(net: Supernet) -> Uniform:
+        trial = Trial(net, validation, device) if recipe.tries_on_validation and validation is not None else None
+        return strategy(recipe, net, trial)
+
     fingerprint = recipe.fingerprint(data, validation)
-    trial = Trial(net, validation, device) if recipe.tries_on_validation and validation is not None else None
-    chosen = strategy(recipe, net, trial)
-    state = checkpoint.load(folder / CHECKPOINT, recipe=fingerprint)
-    first = recipe.teacher()
-    if state is None and teacher is not None and first is not None:
-        state = checkpoint.load(teacher / CHECKPOINT, recipe=first.fingerprint(data))
+    return train_over(recipe.space(), recipe, data, folder, device, make, fingerprint, start)[0]
+
+
+def train_over(
+    space: Space,
+    recipe: SupernetRecipe,
+    data: ImageSet,
+    folder: Path,
+    device: torch.device,
+    make: Callable[[Supernet], Uniform],
+    fingerprint: str,
+    start: dict[str, Any] | None = None,
+) -> tuple[Supernet, Uniform]:
+    """The training itself, over any space: the supernet, and its strategy at the end.
+
+    Args:
+        make: makes the strategy.
+        fingerprint: what the checkpoint must carry.
+        start: state of another training's checkpoint, whose weights this one begins with.
+    """
+    part = share()
+    torch.manual_seed(recipe.seed)
+    net = new_supernet(space, recipe, data, device)
+    optimizer = sgd(net, momentum=recipe.momentum, weight_decay=recipe.weight_decay)
+    chosen = make(net)
+    own = checkpoint.load(folder / CHECKPOINT, recipe=fingerprint)
+    state = own or start
     step, before = 0, 0.0
     if state is not None:
         net.load_state_dict(state["net"])
         optimizer.load_state_dict(state["optimizer"])
         step, before = state["step"], state["seconds"]
-        if "strategy" in state:  # a teacher's training has none
-            chosen.restore(state["strategy"])
+    if own is not None and "strategy" in own:
+        chosen.restore(own["strategy"])
     training = TrainingData.from_set(data, device)
     total = recipe.total_steps
     now = clock(device)
@@ -138,6 +167,7 @@ def train_supernet(
                 "finished": step == total or chosen.finished,
                 "strategy": chosen.state(),
                 "left": [(str(architecture), score) for architecture, score in chosen.left()],
+                "space": space.to_json(),
             },
         )
 
@@ -157,7 +187,7 @@ def train_supernet(
                 save()
                 saved = time.monotonic()
             update(step, f"{phase.name} loss {losses[0]:.3f}")
-    return net
+    return net, chosen
 
 
 def load_supernet(
@@ -174,13 +204,15 @@ def load_supernet(
         raise TrainingError(
             f"{folder} holds no finished supernet ({done} of {recipe.total_steps} steps); run the supernet stage"
         )
-    net = _new_supernet(recipe, data, device)
+    space = spaces.from_json(state["space"]) if "space" in state else recipe.space()
+    net = new_supernet(space, recipe, data, device)
     net.load_state_dict(state["net"])
     return net.eval()
 
 
-def _new_supernet(recipe: SupernetRecipe, data: ImageSet, device: torch.device) -> Supernet:
-    net = Supernet(recipe.space(), len(data.classes), dropout=recipe.dropout)
+def new_supernet(space: Space, recipe: SupernetRecipe, data: ImageSet, device: torch.device) -> Supernet:
+    """A supernet with new weights."""
+    net = Supernet(space, len(data.classes), dropout=recipe.dropout)
     # torch documents this overload but does not annotate it.
     net.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     return net

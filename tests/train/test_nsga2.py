@@ -137,7 +137,12 @@ def test_latencies_can_be_bounded_instead(tmp_path: Path) -> None:
     assert (found <= fastest + 0.3 * (slowest - fastest)).all()
 
 
-def test_a_board_is_what_the_training_left_scored_for_all_or_for_each(tmp_path: Path) -> None:
+def test_a_board_is_what_the_training_left_scored_for_all_or_for_each(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The measuring itself is that of the predictor's networks; here, networks differ at random."""
+    made_up = np.random.default_rng(0).random((5, 24))
+    monkeypatch.setattr(board, "measure", lambda _net, _statistics, listed, *_, **__: (made_up[: len(listed)], 1.0))
     rng = random.Random(0)
     left = tuple(random_architecture(RESIDUALS, rng) for _ in range(5))
     trained = Trained(left, 100, 333)
@@ -147,7 +152,9 @@ def test_a_board_is_what_the_training_left_scored_for_all_or_for_each(tmp_path: 
         assert {RESIDUALS.decode(row) for row in made.tensors["choices"]} == set(left)
         scores = made.tensors["scores"]
         assert scores.shape == (2, len(set(left)))
-        assert np.array_equal(scores[0], scores[1]) == (per == "all")
+        each = [made_up[: len(set(left)), part].mean(1) for part in (slice(0, 12), slice(12, 24))]
+        expected = each if per == "superclass" else [np.mean(each, 0)] * 2
+        np.testing.assert_allclose(scores, expected, rtol=1e-6)
         assert made.figures["corrected_optimisations"] == 200
     with pytest.raises(TrainingError, match="train with one that keeps architectures"):
         board.select(given(tmp_path, recipe_of(selector="board")))
