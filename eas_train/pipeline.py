@@ -35,7 +35,8 @@ from eas_train.data.augment import as_tensor, augment
 from eas_train.data.fixed_views import fixed_views
 from eas_train.data.imageset import Splits, superclass_of_class
 from eas_train.generator.measure import Shown, measure
-from eas_train.recipe import Recipe
+from eas_train.nse.rounds import evolve_space, read_history
+from eas_train.recipe import NseRecipe, Recipe
 from eas_train.router.calibrate import TrainedRouter, finish
 from eas_train.router.data import RouterData, check_others
 from eas_train.router.network import new_router
@@ -158,8 +159,17 @@ class Training:
             start = self.folder / f"teacher-{teacher.fingerprint(self.data.train)[:16]}"
             train_supernet(teacher, self.data.train, start, self.device)
         place, validation = self.place("supernet"), self.data.validation
+        if isinstance(recipe.strategy, NseRecipe):
+            return self._evolve_space(place)
         train_supernet(recipe, self.data.train, place, self.device, validation=validation, teacher=start)
         return {"stage": "supernet", "steps": recipe.total_steps}
+
+    def _evolve_space(self, place: Path) -> dict[str, Any]:
+        recipe = self.recipe.supernet
+        done = checkpoint.load(place / SUPERNET, recipe=self.fingerprints["supernet"])
+        if done is None:
+            evolve_space(recipe, self.data.train, self.data.validation, place, self.device)
+        return {"stage": "supernet", "steps": recipe.total_steps, "rounds": len(read_history(place))}
 
     @cached_property
     def net(self) -> Supernet:

@@ -143,11 +143,49 @@ class CreamRecipe(Settings):
         return ranges
 
 
+class NseRecipe(Settings):
+    """NSE (Ci et al. 2021): rounds of search over some operations a cell, each of a whole training by `phases`.
+
+    The default sizes are the paper's.
+    """
+
+    kind: Literal["nse"]
+    target: float = Field(default=300.0, gt=0)
+    """tau: what networks are to cost, in millions of multiply-adds, or in milliseconds where there is a table."""
+    drift: float = Field(default=50.0, gt=0)
+    """How far from the target the front may lie, on both sides."""
+    latency_table: str | None = None
+    """File of a latency table whose latencies are the cost."""
+    candidates: int = Field(default=5, ge=2)
+    """K: operations of each cell in a round."""
+    rounds: int | None = Field(default=None, ge=1)
+    """Most rounds; by default, until a cell has too few operations left that were not seen."""
+    images: int = Field(default=256, gt=0)
+    """Validation images for each update of the indicators."""
+    theta_every: int = Field(default=2, gt=0)
+    """Steps between those updates."""
+    theta_learning_rate: float = Field(default=0.1, gt=0)
+    threshold: float = -2.0
+    """Branches whose indicator falls below are dropped."""
+    cost_weight: float = Field(default=1e-5, ge=0)
+    """alpha of Eq. 5, for a cost in the target's unit."""
+    cost_power: float = Field(default=2.0, gt=0)
+    """beta of Eq. 5."""
+    samples: int = Field(default=2000, gt=0)
+    """D: networks that are judged for the front."""
+    edge_samples: int = Field(default=100, ge=0)
+    """D_e: more of them below the band, so that its cheapest are not best for want of others."""
+    recalibration_images: int = Field(default=20_000, gt=0)
+    """Training images for the batch-norm of every network that is judged."""
+
+
 class SupernetRecipe(Settings):
     """How the supernet is trained."""
 
     preset: str = "small"
-    strategy: UniformRecipe | GreedyRecipe | CreamRecipe = Field(default=UniformRecipe(), discriminator="kind")
+    strategy: UniformRecipe | GreedyRecipe | CreamRecipe | NseRecipe = Field(
+        default=UniformRecipe(), discriminator="kind"
+    )
     """Which sub-networks are trained, and what they learn from one another."""
     seed: int = Field(default=0, ge=0, lt=2**32)
     batch_size: int = Field(default=128, gt=0)

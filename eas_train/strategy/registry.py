@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from eas_train.recipe import CreamRecipe, GreedyRecipe, SupernetRecipe
+from eas_sdk.errors import TrainingError
+from eas_train.recipe import CreamRecipe, GreedyRecipe, NseRecipe, SupernetRecipe, UniformRecipe
 from eas_train.strategy.cream import Cream
 from eas_train.strategy.greedy import Greedy
 from eas_train.strategy.trial import Trial
@@ -24,5 +25,7 @@ def strategy(recipe: SupernetRecipe, net: Supernet, trial: Trial | None) -> Unif
         case CreamRecipe():
             assert trial is not None
             return Cream(chosen, net, trial, recipe.seed)
-        case _:
+        case NseRecipe():
+            raise TrainingError("NSE trains in rounds over spaces of its own: see eas_train.nse.rounds.evolve_space")
+        case UniformRecipe():
             return Uniform(net)

@@ -365,6 +365,12 @@ class CellSpace:
         """See `Space.every_part`."""
         return network.every_part(self)
 
+    def by_block(self, costs: Numbers) -> Numbers:
+        """[features]: of costs [1 + parts], those of each block, as the first of its cell."""
+        first = 1 + np.arange(self.features) if self.single else self._positions[0]
+        picked: Numbers = costs[first]
+        return picked
+
     def monotonic(self, costs: Numbers) -> Numbers:
         """See `Space.monotonic`: no block costs less than the smallest network's in its cell."""
         raised: Numbers = costs.copy()

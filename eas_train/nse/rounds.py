@@ -1,0 +1,220 @@
+"""NSE's rounds: train over some operations a cell, keep those of the best networks, refill with ones not yet seen."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from eas_sdk.bank.atomic import write_atomically
+from eas_sdk.errors import TrainingError
+from eas_sdk.space.architecture import Architecture, Block
+from eas_sdk.space.cells.space import CellSpace
+from eas_train import checkpoint
+from eas_train.clock import clock
+from eas_train.data.augment import as_tensor, augment
+from eas_train.data.imageset import ImageSet
+from eas_train.nse.fitness import Fitness, mean_space
+from eas_train.nse.retrieval import Judged, retrieve
+from eas_train.recipe import NseRecipe, SupernetRecipe
+from eas_train.strategy.trial import Trial
+from eas_train.supernet.model import Supernet
+from eas_train.supernet.train import CHECKPOINT, new_supernet, train_over
+
+HISTORY = "rounds.json"
+Blocks = tuple[Block, ...]
+
+
+@dataclass(frozen=True)
+class Round:
+    """One round.
+
+    Attributes:
+        space: what it searched; alive: the blocks of each cell that were left at its end.
+        front: the best networks, by ascending cost; judged: all that were looked at.
+    """
+
+    space: CellSpace
+    alive: tuple[Blocks, ...]
+    front: tuple[Judged, ...]
+    judged: tuple[Judged, ...]
+
+
+def evolve_space(
+    recipe: SupernetRecipe, data: ImageSet, validation: ImageSet, folder: Path, device: torch.device
+) -> list[Round]:
+    """All rounds. `folder` then holds the last supernet, cut to the operations of its front, and the history.
+
+    Every part is kept: what was stopped goes on.
+
+    Raises:
+        TrainingError: the space is none of means, the checkpoint belongs to another training, or no network meets the
+            target.
+    """
+    settings = recipe.strategy
+    assert isinstance(settings, NseRecipe)
+    whole = mean_space(recipe.space())
+    chain = recipe.fingerprint(data, validation)
+    pending = shuffled(whole, recipe.seed)
+    inherited: tuple[Blocks, ...] = ((),) * len(whole.cells)
+    front: tuple[Judged, ...] = ()
+    rounds: list[Round] = []
+    counts = {"optimised_images": 0, "evaluated_images": 0}
+    seconds, net = 0.0, None
+    now = clock(device)
+    while settings.rounds is None or len(rounds) < settings.rounds:
+        space = refilled(whole, inherited, pending, settings.candidates)
+        if space is None:
+            break
+        number = len(rounds)
+        place = folder / f"round-{number}"
+        chain = hashlib.sha256(f"{chain} {number} {json.dumps(space.to_json())}".encode()).hexdigest()
+        before = inherited
+
+        def make(net: Supernet, before: tuple[Blocks, ...] = before) -> Fitness:
+            return Fitness(settings, net, Trial(net, validation, device), recipe.seed, before)
+
+        net, fitness = train_over(space, recipe, data, place, device, make, chain)
+        assert isinstance(fitness, Fitness)
+        trained = checkpoint.load(place / CHECKPOINT, recipe=chain)
+        assert trained is not None
+        began = now()
+        net.eval()
+        images = training_images(recipe, data, settings.recalibration_images, space.input_size, device)
+        found, judged = retrieve(
+            fitness, settings, [j.architecture for j in front], images, place / "judged.json", chain
+        )
+        seconds += trained["seconds"] + now() - began
+        front = tuple(found)
+        alive = tuple(
+            tuple(b for b, lives in zip(cell.blocks, fitness.alive[fitness.cell_of == c], strict=True) if lives)
+            for c, cell in enumerate(space.cells)
+        )
+        rounds.append(Round(space, alive, front, tuple(judged)))
+        for name in counts:
+            counts[name] += int(getattr(fitness, name))
+        inherited = aggregated(front, len(whole.cells))
+        write_atomically(folder / HISTORY, [json.dumps([to_json(one) for one in rounds]).encode()])
+    if net is None:
+        raise TrainingError(
+            f"the first round of NSE takes {settings.candidates} operations a cell; a cell has only "
+            f"{min(len(cell.blocks) for cell in whole.cells)}"
+        )
+    _leave(net, front, recipe, data, validation, folder, seconds, counts)
+    return rounds
+
+
+def shuffled(space: CellSpace, seed: int) -> list[list[Block]]:
+    """The operations of each cell in the order of their turns (section 4.1)."""
+    orders = []
+    for c, cell in enumerate(space.cells):
+        blocks = list(cell.blocks)
+        random.Random(seed * 1009 + c).shuffle(blocks)
+        orders.append(blocks)
+    return orders
+
+
+def refilled(
+    whole: CellSpace, inherited: Sequence[Blocks], pending: list[list[Block]], candidates: int
+) -> CellSpace | None:
+    """The next round's space: what is inherited, and operations that no round has seen (section 3.3.3).
+
+    Those leave `pending`. None where a cell has too few of them, which ends the search.
+    """
+    missing = [max(0, candidates - len(blocks)) for blocks in inherited]
+    if any(len(turns) < count for turns, count in zip(pending, missing, strict=True)):
+        return None
+    cells = []
+    for cell, kept, turns, count in zip(whole.cells, inherited, pending, missing, strict=True):
+        chosen = {*kept, *turns[:count]}
+        del turns[:count]
+        cells.append(dataclasses.replace(cell, blocks=tuple(block for block in cell.blocks if block in chosen)))
+    return dataclasses.replace(whole, cells=tuple(cells))
+
+
+def aggregated(front: Sequence[Judged], cells: int) -> tuple[Blocks, ...]:
+    """The operations of each cell that some network of the front has."""
+    return tuple(
+        tuple(dict.fromkeys(block for one in front for block in one.architecture.units[c])) for c in range(cells)
+    )
+
+
+def training_images(recipe: SupernetRecipe, data: ImageSet, count: int, size: int, device: torch.device) -> Tensor:
+    """Augmented training images, the same in every round."""
+    rng = torch.Generator(device).manual_seed(recipe.seed)
+    picked = torch.randint(len(data), (count,), generator=rng, device=device)
+    return augment(as_tensor(data.images[picked.cpu().numpy()], device), size, recipe.augmentation, rng)
+
+
+def _leave(
+    net: Supernet,
+    front: Sequence[Judged],
+    recipe: SupernetRecipe,
+    data: ImageSet,
+    validation: ImageSet,
+    folder: Path,
+    seconds: float,
+    counts: dict[str, int],
+) -> None:
+    """Write the last supernet, without what its front does not use, as the result of the whole training."""
+    ranked = sorted(front, key=lambda one: -one.accuracy)
+    space = net.space.narrowed([one.architecture for one in ranked])
+    small = new_supernet(space, recipe, data, next(net.parameters()).device)
+    kept = small.state_dict()
+    whole = net.state_dict()
+    small.load_state_dict({name: whole[name] for name in kept})
+    checkpoint.save(
+        folder / CHECKPOINT,
+        {
+            "recipe": recipe.fingerprint(data, validation),
+            "net": small.state_dict(),
+            "step": recipe.total_steps,
+            "seconds": seconds,
+            "finished": True,
+            "strategy": dict(counts),
+            "left": [(str(one.architecture), one.accuracy) for one in ranked],
+            "space": space.to_json(),
+        },
+    )
+
+
+def to_json(one: Round) -> dict[str, Any]:
+    """A round as JSON-able data."""
+
+    def rows(judged: Sequence[Judged]) -> list[list[object]]:
+        return [[str(j.architecture), round(j.cost, 6), j.accuracy] for j in judged]
+
+    return {
+        "searched": [[str(block) for block in cell.blocks] for cell in one.space.cells],
+        "alive": [[str(block) for block in blocks] for blocks in one.alive],
+        "front": rows(one.front),
+        "judged": rows(one.judged),
+    }
+
+
+def read_history(folder: Path) -> list[dict[str, Any]]:
+    """What `evolve_space` kept of its rounds.
+
+    Raises:
+        TrainingError: the file is missing or damaged.
+    """
+    try:
+        rounds = json.loads((folder / HISTORY).read_bytes())
+    except (OSError, ValueError) as error:
+        raise TrainingError(f"{folder / HISTORY} holds the rounds of NSE; it cannot be read: {error}") from error
+    if not isinstance(rounds, list):
+        raise TrainingError(f"{folder / HISTORY} is a list of rounds; got {type(rounds).__name__}")
+    return rounds
+
+
+def front_of(rows: Sequence[Sequence[Any]]) -> list[Judged]:
+    """Judged networks from their JSON rows."""
+    return [Judged(Architecture.parse(text), cost, accuracy) for text, cost, accuracy in rows]
