@@ -146,7 +146,8 @@ class Training:
         table: str | None = getattr(chosen, "latency_table", None)
         latencies = "" if table is None else Path(table).read_text(encoding="utf-8")
         samples = f" {recipe.bundle.samples}" if recipe.selector == "generator" else ""
-        return f"{recipe.selector} {chosen.model_dump_json()}{samples}{latencies}"
+        unused = set() if getattr(chosen, "madds", ()) else {"madds"}
+        return f"{recipe.selector} {chosen.model_dump_json(exclude=unused)}{samples}{latencies}"
 
     def place(self, stage: str) -> Path:
         """The folder of a stage's files."""

@@ -342,6 +342,8 @@ class SearchRecipe(Settings):
         default=(0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0), min_length=1
     )
     """What is searched for: parts of the way from the smallest to the largest network."""
+    madds: tuple[Annotated[int, Field(gt=0)], ...] = ()
+    """The same in multiply-adds, in place of `budgets`."""
     population: int = Field(default=100, ge=4)
     generations: int = Field(default=500, gt=0)
     parents: float = Field(default=0.25, gt=0, le=1)
@@ -378,8 +380,10 @@ class Nsga2Recipe(BoardRecipe):
     seed: int = Field(default=0, ge=0, lt=2**32)
     budgets: tuple[Annotated[float, Field(ge=0, le=1)], ...] = Field(default=(0.2, 0.4, 0.6, 0.8), min_length=1)
     """What is searched for: parts of the way from the smallest to the largest network."""
+    madds: tuple[Annotated[int, Field(gt=0)], ...] = ()
+    """The same in multiply-adds, in place of `budgets`."""
     latency_table: str | None = None
-    """File of a latency table whose latencies are bounded instead of multiply-adds."""
+    """File of a latency table whose latencies are bounded instead of multiply-adds, by `budgets`."""
     from_pool: bool = True
     """Whether the first population is the best that the strategy left, as far as it fits; else, and where that is too
     few, it is random."""

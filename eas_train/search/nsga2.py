@@ -53,16 +53,17 @@ def select(given: Given) -> Selection:
         TrainingError: what was kept belongs to another training; a latency table lacks a block.
     """
     recipe, space = given.recipe.nsga2, given.net.space
-    classes = round(float(np.mean(given.classes)))
+    classes = max(given.classes)
     table = cost_table(space, recipe, classes)
     low, high = _ends(space, table, classes)
     supernet = Judged(given)
     now = clock(next(given.net.parameters()).device)
     began, found = now(), set()
     pool = given.trained.left if recipe.from_pool else ()
-    with progress("search", len(recipe.budgets)) as update:
-        for i, budget in enumerate(recipe.budgets):
-            most = low + budget * (high - low)
+    count = len(recipe.madds or recipe.budgets)
+    with progress("search", count) as update:
+        for i, budget in enumerate(recipe.madds or recipe.budgets):
+            most = budget if recipe.madds else low + budget * (high - low)
 
             def fits(choices: IntArray, most: float = most) -> BoolArray:
                 return np.asarray(space.allowed(choices) & (table.total(space, choices, classes) <= most))
@@ -70,7 +71,7 @@ def select(given: Given) -> Selection:
             found.update(front(space, supernet, fits, pool, recipe, seed=recipe.seed * 1_000_003 + i))
             update(i + 1, f"{len(supernet.known)} networks judged")
     supernet.save()
-    figures: dict[str, float] = {"searches": len(recipe.budgets), "judged": len(supernet.known)}
+    figures: dict[str, float] = {"searches": count, "judged": len(supernet.known)}
     made = as_menu(given, sorted(found), recipe, figures)
     return Selection(made.config, made.tensors, made.figures, supernet.seconds + now() - began - supernet.judging)
 

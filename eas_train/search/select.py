@@ -38,14 +38,14 @@ def select(given: Given) -> Selection:
     state = checkpoint.load(path, recipe=given.fingerprint) or {"found": [], "seconds": 0.0}
     rows: list[IntArray] = [np.array(row, np.int8) for row in state["found"]]
     before = float(state["seconds"])
-    wanted = [(t, budget) for t in range(len(predictors)) for budget in recipe.budgets]
+    wanted = [(t, budget) for t in range(len(predictors)) for budget in recipe.madds or recipe.budgets]
     with progress("search", len(wanted), len(rows)) as update:
         for i, (t, budget) in enumerate(wanted):
             if i < len(rows):
                 continue
             classes = given.classes[t] if recipe.per == "superclass" else round(np.mean(given.classes))
             low, high = madds_range(space, classes)
-            most = int(low + budget * (high - low))
+            most = int(budget if recipe.madds else low + budget * (high - low))
 
             def fits(choices: IntArray, classes: int = classes, most: int = most) -> BoolArray:
                 return np.asarray(madds_table(space).total(space, choices, classes) <= most)

@@ -26,10 +26,10 @@ def study(config: str, source: Source, folder: Path, device: str, *, jobs: int, 
     """
     plan = Study.read(config)
     runs = run_study(plan, source, folder, device, jobs=jobs, margin=margin)
-    space = plan.training_recipe(plan.methods[0], 0, 0).supernet.space()
-    data, _, _ = source.load(space.input_size + margin)
+    spaces = {method.name: plan.training_recipe(method, 0, 0).supernet.space() for method in plan.methods}
+    data, _, _ = source.load(next(iter(spaces.values())).input_size + margin)
     owner = superclass_of_class(data.superclasses)[data.test.targets]
-    made = figures(plan, runs, [s.name for s in data.superclasses], owner, space)
+    made = figures(plan, runs, [s.name for s in data.superclasses], owner, spaces)
     write_atomically(folder / RESULTS, [(json.dumps(made, indent=1) + "\n").encode()])
     write_report(made, folder)
     return made

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from eas_sdk.space.architecture import Architecture
+from eas_sdk.space.cells.space import CellSpace
 from eas_sdk.space.protocol import Space
 from eas_train.search.predictor import one_hot
 from eas_train.study.config import Study
@@ -24,19 +25,19 @@ def figures(
     runs: Sequence[Run],
     superclasses: Sequence[str],
     superclass_of: npt.NDArray[np.int64],
-    space: Space,
+    spaces: Mapping[str, Space],
 ) -> dict[str, Any]:
     """All figures of a study, as JSON-able data.
 
     Args:
         runs: of all methods, supernet seeds and seeds.
         superclasses: names; superclass_of: [D], the superclass of each test drawing.
-        space: of the architectures.
+        spaces: of each method's architectures.
     """
     by_method = {method.name: [run for run in runs if run.method == method.name] for method in study.methods}
     cells = {name: stacked(study, mine) for name, mine in by_method.items()}
     rows = []
-    for b, budget in enumerate(study.budgets):
+    for b, budget in enumerate(study.labels):
         for name, mine in by_method.items():
             scores = cells[name][:, :, b]
             row: dict[str, Any] = {
@@ -47,7 +48,9 @@ def figures(
                 "by_superclass": [
                     round(float(scores[:, :, superclass_of == t].mean()), 4) for t in range(len(superclasses))
                 ],
-                "similarity": round(float(np.mean([similarity(space, run.architectures[b]) for run in mine])), 4),
+                "similarity": round(
+                    float(np.mean([similarity(spaces[name], run.architectures[b]) for run in mine])), 4
+                ),
             }
             if name != study.reference:
                 row["minus_reference"] = interval(scores - cells[study.reference][:, :, b], superclass_of)
@@ -73,6 +76,7 @@ def figures(
         "overall": overall,
         "costs": [{"method": name, **cost(study, mine)} for name, mine in by_method.items()],
         "architectures": {name: run.architectures for name, run in first.items()},
+        "side_by_side": [name for name in by_method if isinstance(spaces[name], CellSpace)],
     }
 
 
@@ -117,5 +121,5 @@ def cost(study: Study, runs: Sequence[Run]) -> dict[str, Any]:
     return {
         "seconds": {stage: round(value, 4) for stage, value in mean.items()},
         "networks_measured": runs[0].measured,
-        "requests": len(study.budgets) * len(runs[0].architectures[0]),
+        "requests": len(study.labels) * len(runs[0].architectures[0]),
     }

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError, model_validator
 
+from eas_sdk.budget import format_madds
 from eas_sdk.errors import TrainingError
 from eas_train.recipe import Recipe, Settings, SupernetRecipe, read_toml
 
@@ -42,6 +43,8 @@ class Study(Settings):
     """What all methods share, by name or file."""
     budgets: tuple[Annotated[float, Field(ge=0, le=1)], ...] = Field(default=(0.2, 0.4, 0.6, 0.8), min_length=1)
     """Parts of the way from each task's smallest to its largest network."""
+    madds: tuple[Annotated[int, Field(gt=0)], ...] = ()
+    """Budgets in multiply-adds, in place of `budgets`: the same for all methods, whatever their spaces."""
     supernet_seeds: tuple[int, ...] = Field(default=(0, 1), min_length=1)
     seeds: tuple[int, ...] = Field(default=(0, 1, 2), min_length=1)
     """Of everything after the supernet: statistics, measured networks, predictor, generator, search."""
@@ -68,6 +71,11 @@ class Study(Settings):
                 )
         return self
 
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The budgets, for people."""
+        return tuple(map(format_madds, self.madds)) or tuple(f"{budget:.0%}" for budget in self.budgets)
+
     @classmethod
     def read(cls, source: str | Path) -> Study:
         """A study from a TOML file, or one that ships with the package, by name ("emoji").
@@ -87,12 +95,15 @@ class Study(Settings):
         variant = self.supernets[method.supernet or next(iter(self.supernets))]
         tree = base.model_dump(mode="json", exclude_unset=True)
         tree["supernet"] = _supernet(variant, base).model_dump(mode="json") | {"seed": supernet_seed}
-        for section in ("statistics", "predictor", "generator", "search"):
+        for section in ("statistics", "predictor", "generator", "search", "nsga2"):
             tree[section] = tree.get(section, {}) | {"seed": seed}
         for name, value in method.settings.items():
             tree[name] = tree.get(name, {}) | value if isinstance(value, dict) else value
-        if "search" not in method.settings or "budgets" not in method.settings["search"]:
-            tree["search"] = tree["search"] | {"budgets": self.budgets}
+        for name in ("search", "nsga2"):
+            given = method.settings.get(name, {})
+            if "budgets" not in given and "madds" not in given:
+                budgets = {"madds": self.madds} if self.madds else {"budgets": self.budgets}
+                tree[name] = tree.get(name, {}) | budgets
         try:
             return Recipe.model_validate(tree)
         except ValidationError as error:

@@ -12,7 +12,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-KERNEL_COLOURS = {3: "#c6dbef", 5: "#6baed6", 7: "#2171b5"}
+KERNEL_COLOURS = {3: "#c6dbef", 5: "#6baed6", 7: "#2171b5", 9: "#08519c", 11: "#08306b"}
+OTHER = "#999999"
 SHOWN = 4
 """Superclasses whose architectures are drawn side by side (EAS, Figure D)."""
 
@@ -30,15 +31,16 @@ def draw_all(figures: Mapping[str, Any]) -> dict[str, tuple[str, bytes]]:
     budgets = [row["budget"] for row in figures["rows"] if row["method"] == reference]
     by_budget = figures["architectures"][reference]
     middle = len(budgets) // 2
-    across = [(f"{budget:.0%}", row[0]) for budget, row in zip(budgets, by_budget, strict=True)]
+    across = [(budget, row[0]) for budget, row in zip(budgets, by_budget, strict=True)]
+    cells = reference in figures["side_by_side"]
     beside = list(zip(names, by_budget[middle], strict=True))[:SHOWN]
     return {
         "accuracy": ("Accuracy against multiply-adds", png(accuracy(figures))),
         "similarity": ("How alike the architectures of superclasses are", png(similarity(figures))),
-        "budgets": (f"Architectures of {reference} for {names[0]}, by budget", png(architectures(across))),
+        "budgets": (f"Architectures of {reference} for {names[0]}, by budget", png(architectures(across, cells=cells))),
         "superclasses": (
-            f"Architectures of {reference} at {budgets[middle]:.0%} of the range, by superclass",
-            png(architectures(beside)),
+            f"Architectures of {reference} at a budget of {budgets[middle]}, by superclass",
+            png(architectures(beside, cells=cells)),
         ),
     }
 
@@ -73,24 +75,48 @@ def similarity(figures: Mapping[str, Any]) -> Figure:
     return figure
 
 
-def architectures(shown: Sequence[tuple[str, str]]) -> Figure:
-    """One row for each architecture: a box for each block, as tall as its expansion ratio, coloured by its kernel."""
+def architectures(shown: Sequence[tuple[str, str]], *, cells: bool = False) -> Figure:
+    """One row for each architecture: a box for each block, as tall as its expansion ratio, coloured by its kernel.
+
+    Args:
+        cells: whether the blocks of a unit lie side by side; they are then drawn one upon the other.
+    """
     from matplotlib.patches import Patch
 
     figure, axes = _new(8.2, 0.8 + 0.85 * len(shown))
+    kernels: set[int] = set()
     for row, (title, text) in enumerate(shown):
-        _draw_one(axes, Architecture.parse(text), -row)
+        (_draw_cells if cells else _draw_units)(axes, Architecture.parse(text), -row)
+        kernels.update(block.kernel for block in Architecture.parse(text).blocks)
         axes.text(-0.6, -row + 0.3, title, ha="right", va="center", fontsize=9)
     axes.set_xlim(-5, 24)
     axes.set_ylim(-len(shown) + 0.75, 1.0)
     axes.axis("off")
-    axes.text(-5, -len(shown) + 0.95, "height and number: expansion ratio; five units from left to right", fontsize=8)
-    patches = [Patch(color=colour, label=f"kernel {kernel}") for kernel, colour in KERNEL_COLOURS.items()]
-    axes.legend(handles=patches, loc="upper right", frameon=False, fontsize=8, bbox_to_anchor=(1.0, 1.12), ncols=3)
+    legend = "boxes of a column: blocks of a cell" if cells else "height: expansion ratio"
+    axes.text(-5, -len(shown) + 0.95, f"{legend}; number: expansion ratio; from left to right", fontsize=8)
+    patches = [Patch(color=KERNEL_COLOURS.get(k, OTHER), label=f"kernel {k}") for k in sorted(kernels)]
+    axes.legend(handles=patches, loc="upper right", frameon=False, fontsize=8, bbox_to_anchor=(1.0, 1.12), ncols=5)
     return figure
 
 
-def _draw_one(axes: Axes, architecture: Architecture, y: float) -> None:
+def _draw_cells(axes: Axes, architecture: Architecture, y: float) -> None:
+    """A column for each cell, a box for each block that lies in it; a line where the input is handed on."""
+    from matplotlib.patches import Rectangle
+
+    width = 23.0 / len(architecture.units)
+    for c, blocks in enumerate(architecture.units):
+        x, height = c * width, 0.65 / max(1, len(blocks))
+        if not blocks:
+            axes.plot([x, x + 0.85 * width], [y + 0.32, y + 0.32], color="#08306b", linewidth=0.8)
+        for i, block in enumerate(blocks):
+            colour = KERNEL_COLOURS.get(block.kernel, OTHER)
+            place = (x, y + i * height)
+            axes.add_patch(Rectangle(place, 0.85 * width, height, facecolor=colour, edgecolor="#08306b", linewidth=0.6))
+            label = f"{'x' if block.factorised else ''}{block.expansion}{'d' * (block.dilation - 1)}"
+            axes.text(x + 0.42 * width, y + (i + 0.5) * height, label, ha="center", va="center", fontsize=6)
+
+
+def _draw_units(axes: Axes, architecture: Architecture, y: float) -> None:
     from matplotlib.patches import Rectangle
 
     x = 0.0
@@ -99,7 +125,7 @@ def _draw_one(axes: Axes, architecture: Architecture, y: float) -> None:
     for unit in architecture.units:
         for i, block in enumerate(unit):
             height = 0.65 * block.expansion / max(widest, 6)
-            colour = KERNEL_COLOURS.get(block.kernel, "#999999")
+            colour = KERNEL_COLOURS.get(block.kernel, OTHER)
             axes.add_patch(Rectangle((x + i, y), 0.85, height, facecolor=colour, edgecolor="#08306b", linewidth=0.6))
             axes.text(x + i + 0.42, y + height / 2, str(block.expansion), ha="center", va="center", fontsize=7)
         x += max(deepest, 4) + 0.6

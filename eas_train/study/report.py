@@ -55,7 +55,7 @@ def tables(figures: Mapping[str, Any]) -> dict[str, Table]:
     full = ["budget", "method", *(f"T-{t + 1}" for t in range(len(names))), "Avg. Acc. (%)", "Avg. #MAdds (M)"]
     cells = [
         [
-            f"{row['budget']:.0%}",
+            row["budget"],
             row["method"],
             *(f"{100 * value:.1f}" for value in row["by_superclass"]),
             f"{100 * row['top1'][0]:.1f}",
@@ -68,7 +68,7 @@ def tables(figures: Mapping[str, Any]) -> dict[str, Table]:
         "By budget": (
             ["budget", "method", "MAdds (M)", "top-1 (95% interval)", f"minus {figures['reference']} (points)"],
             [
-                [f"{row['budget']:.0%}", row["method"], f"{row['mean_madds'] / 1e6:.2f}", percent(row), points(row)]
+                [row["budget"], row["method"], f"{row['mean_madds'] / 1e6:.2f}", percent(row), points(row)]
                 for row in figures["rows"]
             ],
         ),

@@ -19,7 +19,7 @@ import torch
 
 from eas_sdk.bank.atomic import write_atomically
 from eas_sdk.errors import TrainingError
-from eas_sdk.selector.protocol import Request
+from eas_sdk.selector.protocol import Request, Selector
 from eas_sdk.selector.registry import load_selector
 from eas_sdk.space.architecture import Architecture
 from eas_sdk.space.tables import madds_range, madds_table
@@ -27,7 +27,7 @@ from eas_train.data.fixed_views import fixed_views
 from eas_train.data.imageset import superclass_of_class
 from eas_train.data.source import Source
 from eas_train.generator.measure import Shown, drawing_scores
-from eas_train.pipeline import Training
+from eas_train.pipeline import BY_PREDICTOR, Training
 from eas_train.progress import progress
 from eas_train.study.config import Method, Study
 from eas_train.supernet.evaluate import logits_of, recalibrated
@@ -105,8 +105,10 @@ def _logged(study: Study, source: Source, folder: Path, device: str, margin: int
 def _runs_of_seed(
     study: Study, source: Source, folder: Path, device: str, margin: int, supernet_seed: int
 ) -> list[Run]:
-    size = study.training_recipe(study.methods[0], 0, 0).supernet.space().input_size
-    data, _, _ = source.load(size + margin)
+    sizes = {study.training_recipe(method, 0, 0).supernet.space().input_size for method in study.methods}
+    if len(sizes) > 1:
+        raise TrainingError(f"the methods of a study take images of one size; got {sorted(sizes)} px")
+    data, _, _ = source.load(sizes.pop() + margin)
     runs = []
     for seed in study.seeds:
         for method in study.methods:
@@ -119,15 +121,16 @@ def _runs_of_seed(
 
 def _run(study: Study, method: Method, training: Training, folder: Path) -> Run:
     stages = (training.fingerprints["selector"], training.data.test.digest)
-    facts = (method.name, *stages, study.budgets, study.views, method.statistics, study.recalibration_images)
+    budgets = study.madds or study.budgets
+    facts = (method.name, *stages, budgets, study.views, method.statistics, study.recalibration_images)
     fingerprint = hashlib.sha256(json.dumps(facts).encode()).hexdigest()
     path = folder / RUNS / f"{fingerprint[:16]}.json"
     if path.exists():
         return _read(path)
     training.train_supernet()
-    requests = _requests(study, training)
     bundle = training.whole_bundle(router=False)
     selector = load_selector(bundle)
+    requests = _requests(study, training, selector)
     began = time.process_time()
     picked = selector.select(requests, seed=training.recipe.generator.seed)
     pick = time.process_time() - began
@@ -143,7 +146,7 @@ def _run(study: Study, method: Method, training: Training, folder: Path) -> Run:
         madds.tolist(),
         _scores(study, method, training, picked),
         {**training.seconds(), "pick": pick},
-        0 if recipe.selector == "random" else len(training.measured.scores),
+        len(training.measured.scores) if recipe.selector in BY_PREDICTOR else 0,
     )
     path.parent.mkdir(exist_ok=True)
     write_atomically(path, [json.dumps(vars(made)).encode()])
@@ -157,15 +160,25 @@ def _read(path: Path) -> Run:
         raise TrainingError(f"{path} is damaged ({error!r}); delete it to run afresh") from error
 
 
-def _requests(study: Study, training: Training) -> list[Request]:
-    """Budget-major, one for each superclass."""
+def _requests(study: Study, training: Training, selector: Selector) -> list[Request]:
+    """Budget-major, one for each superclass.
+
+    Raises:
+        TrainingError: the method has no network within a budget.
+    """
     space = training.net.space
     requests = []
-    for budget in study.budgets:
+    for budget in study.madds or study.budgets:
         for t, superclass in enumerate(training.data.superclasses):
             classes = len(superclass.class_names)
             low, high = madds_range(space, classes)
-            requests.append(Request(((t, 1),), classes, int(low + budget * (high - low))))
+            madds = int(budget) if study.madds else int(low + budget * (high - low))
+            if (least := selector.madds_range(classes)[0]) > madds:
+                raise TrainingError(
+                    f"every method has a network within every budget; the smallest of recipe {training.recipe.name!r} "
+                    f"for {superclass.name!r} takes {least} multiply-adds; got the budget {madds}"
+                )
+            requests.append(Request(((t, 1),), classes, madds))
     return requests
 
 
