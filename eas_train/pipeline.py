@@ -308,6 +308,13 @@ class Training:
         arrays = {name: tensor.numpy() for name, tensor in state["tensors"].items()}
         return Selection(state["config"], arrays, state["figures"], state["seconds"])
 
+    @property
+    def supernet_seconds(self) -> float:
+        """How long its training took."""
+        state = checkpoint.load(self.place("supernet") / SUPERNET, recipe=self.fingerprints["supernet"])
+        assert state is not None
+        return float(state["seconds"])
+
     def seconds(self) -> dict[str, float]:
         """How long each stage up to the selector took, on the device of the training."""
         supernet, statistics = (

@@ -6,13 +6,18 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import torch
+
 from eas_sdk.bank.atomic import write_atomically
-from eas_train.data.imageset import superclass_of_class
+from eas_train.data.imageset import Splits, superclass_of_class
 from eas_train.data.source import Source
+from eas_train.pipeline import Training
 from eas_train.study.compare import figures
-from eas_train.study.config import Study
+from eas_train.study.config import Quality, Study
+from eas_train.study.quality import correlations, rank
 from eas_train.study.report import write_report
-from eas_train.study.run import run_study
+from eas_train.study.run import STAGES, run_study
 
 RESULTS = "results.json"
 
@@ -30,6 +35,43 @@ def study(config: str, source: Source, folder: Path, device: str, *, jobs: int, 
     data, _, _ = source.load(next(iter(spaces.values())).input_size + margin)
     owner = superclass_of_class(data.superclasses)[data.test.targets]
     made = figures(plan, runs, [s.name for s in data.superclasses], owner, spaces)
+    if plan.quality is not None:
+        made["quality"] = supernet_quality(plan, plan.quality, data, folder, device)
     write_atomically(folder / RESULTS, [(json.dumps(made, indent=1) + "\n").encode()])
     write_report(made, folder)
     return made
+
+
+def supernet_quality(plan: Study, quality: Quality, data: Splits, folder: Path, device: str) -> list[dict[str, Any]]:
+    """Rank correlations of every supernet of a study with networks that are trained alone, one row a supernet."""
+    trainings: dict[str, list[Training]] = {}
+    names: dict[str, list[str]] = {}
+    for method in plan.methods:
+        mine = [
+            Training(
+                plan.training_recipe(method, seed, plan.seeds[0]),
+                data,
+                folder / STAGES,
+                torch.device(device),
+                shared=True,
+            )
+            for seed in plan.supernet_seeds
+        ]
+        key = " ".join(training.fingerprints["supernet"] for training in mine)
+        trainings[key] = mine
+        names.setdefault(key, []).append(method.name)
+    rows = []
+    for key, mine in trainings.items():
+        ranked = [rank(training, quality, plan.views, folder) for training in mine]
+        rows.append(
+            {
+                "methods": names[key],
+                **correlations(ranked),
+                "networks": quality.networks,
+                "supernet_seconds": round(float(np.mean([t.supernet_seconds for t in mine])), 1),
+                "alone_seconds": round(float(np.mean([r.seconds for r in ranked])), 1),
+                "mean_shared": round(float(np.mean([r.shared for r in ranked])), 4),
+                "mean_alone": round(float(np.mean([r.alone for r in ranked])), 4),
+            }
+        )
+    return rows

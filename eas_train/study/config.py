@@ -35,6 +35,19 @@ class Method(Settings):
     """Whether networks run on the statistics that the bundle carries, or on some recalibrated for each of them."""
 
 
+class Quality(Settings):
+    """How supernets are compared with networks that are trained alone, briefly."""
+
+    networks: int = Field(default=20, ge=3)
+    """Random networks of each space."""
+    seed: int = Field(default=0, ge=0, lt=2**32)
+    steps: int = Field(default=400, gt=0)
+    learning_rate: float = Field(default=0.1, gt=0)
+    image_size: int | None = Field(default=None, ge=16)
+    """Side of the training images, where it is not the space's own."""
+    recalibration_images: int = Field(default=1000, gt=0)
+
+
 class Study(Settings):
     """A whole study."""
 
@@ -54,6 +67,8 @@ class Study(Settings):
     """Training images for each network that is recalibrated (OFA: 2,000)."""
     supernets: dict[str, SupernetVariant] = Field(default={"supernet": SupernetVariant()}, min_length=1)
     methods: tuple[Method, ...] = Field(min_length=1)
+    quality: Quality | None = None
+    """Whether, and how, the ranks that supernets give are compared with those of networks trained alone."""
     reference: str
     """The method that all others are compared with."""
 

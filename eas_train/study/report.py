@@ -74,6 +74,7 @@ def tables(figures: Mapping[str, Any]) -> dict[str, Table]:
         ),
         "By superclass (" + ", ".join(f"T-{t + 1} {name}" for t, name in enumerate(names)) + ")": (full, cells),
         "Cost of one run": costs(figures),
+        **({"How supernets rank networks": ranks(figures)} if "quality" in figures else {}),
     }
 
 
@@ -95,6 +96,20 @@ def costs(figures: Mapping[str, Any]) -> Table:
             str(row["requests"]),
         ]
         for row in figures["costs"]
+    ]
+
+
+def ranks(figures: Mapping[str, Any]) -> Table:
+    """One line a supernet: rank correlations with networks that were trained alone."""
+    columns = ["supernet of", "Kendall tau (95% interval)", "Spearman rho (95% interval)", "training (s)", "networks"]
+    return columns, [
+        [
+            ", ".join(row["methods"]),
+            *("{:.2f} ({:.2f} to {:.2f})".format(*row[name]) for name in ("kendall", "spearman")),
+            f"{row['supernet_seconds']:.0f}",
+            str(row["networks"]),
+        ]
+        for row in figures["quality"]
     ]
 
 

@@ -24,6 +24,7 @@ from eas_train.study import run  # noqa: E402
 from eas_train.study.command import study as run_command  # noqa: E402
 from eas_train.study.compare import interval, similarity  # noqa: E402
 from eas_train.study.config import SHIPPED, Study  # noqa: E402
+from eas_train.study.quality import Ranked, correlations  # noqa: E402
 from eas_train.study.run import run_study  # noqa: E402
 from eas_train.supernet.evaluate import calibrate  # noqa: E402
 from eas_train.supernet.norm import FixedStatistics  # noqa: E402
@@ -64,6 +65,11 @@ seeds = [0, 1]
 views = 1
 recalibration_images = 4
 reference = "EAS"
+[quality]
+networks = 3
+steps = 1
+image_size = 16
+recalibration_images = 4
 [supernets.dropout]
 superclass_dropout = 0.5
 [supernets.none]
@@ -125,12 +131,38 @@ def test_every_method_and_budget_has_a_row_with_intervals(figures: dict[str, Any
         assert -1 <= row["similarity"] <= 1.0001
     spent = {(row["method"], row["budget"]): row["mean_madds"] for row in figures["rows"]}
     for name in ("EAS", "Random"):  # a menu may know of nothing better that costs more
-        assert spent[name, 0.2] < spent[name, 0.8]
+        assert spent[name, "20%"] < spent[name, "80%"]
     for cost in figures["costs"]:
         assert set(cost["seconds"]) == {"supernet", "statistics", "predictor", "selector", "pick"}
         assert cost["seconds"]["supernet"] > 0
         assert (cost["networks_measured"] > 0) == (cost["method"] != "Random")
     json.dumps(figures, allow_nan=False)
+
+
+def test_supernets_are_ranked_against_networks_trained_alone(root: Path, figures: dict[str, Any]) -> None:
+    assert [row["methods"] for row in figures["quality"]] == [["EAS", "OFA-T", "Random"], ["EAS, q = 0, recalibrated"]]
+    for row in figures["quality"]:
+        assert row["networks"] == 3
+        assert row["alone_seconds"] > 0
+        for name in ("kendall", "spearman"):
+            mean, low, high = row[name]
+            assert -1 <= low <= mean <= high <= 1
+    alone = list((root / "out" / "alone").iterdir())
+    assert len(alone) == 3, "both supernets are compared with the same networks"
+    assert {p.name for each in alone for p in each.iterdir()} <= {"accuracy.json", "supernet.jsonl"}
+
+
+def test_rank_correlations_of_the_like_the_contrary_and_the_constant() -> None:
+    alone = tuple(np.linspace(0, 1, 12).tolist())
+    names = ("",) * 12
+    same, contrary, constant = (Ranked(names, shared, alone, 1.0) for shared in (alone, alone[::-1], (0.5,) * 12))
+    assert correlations([same])["kendall"][0] == correlations([same, same])["spearman"][0] == 1
+    assert correlations([contrary])["spearman"][0] == -1
+    assert correlations([constant])["kendall"] == (0, 0, 0)
+    mean, low, high = correlations([same, contrary])["kendall"]
+    assert mean == pytest.approx(0)
+    assert low < -0.8
+    assert high > 0.8
 
 
 def test_stages_are_done_once_for_all_methods_that_share_them(root: Path, figures: dict[str, Any]) -> None:

@@ -1,0 +1,169 @@
+"""How well a supernet ranks networks: against the accuracies of the same networks trained alone (Cream, table 1)."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from scipy.stats import kendalltau, spearmanr
+
+from eas_sdk.bank.atomic import write_atomically
+from eas_sdk.errors import TrainingError
+from eas_sdk.space.architecture import Architecture
+from eas_sdk.space.protocol import Space
+from eas_sdk.space.sample import random_architecture
+from eas_train import checkpoint
+from eas_train.data.augment import as_tensor, augment
+from eas_train.data.fixed_views import fixed_views
+from eas_train.data.imageset import ImageSet, Splits, superclass_of_class
+from eas_train.pipeline import Training
+from eas_train.progress import progress
+from eas_train.recipe import Phase, SupernetRecipe
+from eas_train.strategy.uniform import Uniform
+from eas_train.study.config import Quality
+from eas_train.supernet.evaluate import logits_of, recalibrated, within_superclass
+from eas_train.supernet.model import Supernet
+from eas_train.supernet.train import CHECKPOINT, train_over
+
+Array = npt.NDArray[np.float64]
+
+FOLDER = "alone"
+DRAWS = 4000
+
+
+@dataclass(frozen=True)
+class Ranked:
+    """Networks and their accuracies on test drawings: with the supernet's weights, and trained alone."""
+
+    architectures: tuple[str, ...]
+    shared: tuple[float, ...]
+    alone: tuple[float, ...]
+    seconds: float
+    """Of training them alone."""
+
+
+class Only(Uniform):
+    """Trains one architecture and no other."""
+
+    def __init__(self, net: Supernet, architecture: Architecture) -> None:
+        super().__init__(net)
+        self.architecture = architecture
+
+    def draw(self, phase: Phase, rng: random.Random, step: int) -> Architecture:
+        """See `Uniform.draw`."""
+        return self.architecture
+
+
+def rank(training: Training, quality: Quality, views: int, folder: Path) -> Ranked:
+    """Accuracies of random networks of a training's space, both ways. Those trained alone serve all its trainings.
+
+    Args:
+        views: fixed views of each test drawing.
+        folder: keeps what was trained; a run that was stopped goes on.
+    """
+    net, data, device = training.net, training.data, training.device
+    rng = random.Random(quality.seed)
+    drawn = [random_architecture(net.space, rng) for _ in range(quality.networks)]
+    supernet = training.recipe.supernet
+    images = training_images(supernet, data.train, quality.recalibration_images, net.space.input_size, device)
+    shown = Shown(data.test, views, net.space.input_size, device)
+    shared, alone, seconds = [], [], 0.0
+    with progress("networks trained alone", len(drawn)) as update:
+        for i, architecture in enumerate(drawn):
+            shared.append(shown.accuracy(net, architecture, images))
+            accuracy, taken = train_alone(net.space, architecture, supernet, quality, data, images, shown, folder)
+            alone.append(accuracy)
+            seconds += taken
+            update(i + 1, "")
+    return Ranked(tuple(map(str, drawn)), tuple(shared), tuple(alone), seconds)
+
+
+class Shown:
+    """Test drawings that networks are judged on."""
+
+    def __init__(self, data: ImageSet, views: int, size: int, device: torch.device) -> None:
+        self.images, self.targets = fixed_views(data, views, size, device)
+        self.superclass_of = torch.from_numpy(superclass_of_class(data.superclasses)).to(device)
+        self.digest = f"{data.digest} {views}"
+
+    def accuracy(self, net: Supernet, architecture: Architecture, images: torch.Tensor) -> float:
+        """Top-1 within the superclass, with batch-norm recalibrated on training images."""
+        net.eval()
+        logits = logits_of(net, architecture, self.images, recalibrated(net, architecture, images))
+        return float(within_superclass(logits, self.targets, self.superclass_of).float().mean())
+
+
+def train_alone(
+    space: Space,
+    architecture: Architecture,
+    supernet: SupernetRecipe,
+    quality: Quality,
+    data: Splits,
+    images: torch.Tensor,
+    shown: Shown,
+    folder: Path,
+) -> tuple[float, float]:
+    """Accuracy of an architecture that was trained from scratch, and the seconds that took."""
+    own = space.narrowed([architecture])
+    phase = Phase(name="alone", steps=quality.steps, learning_rate=quality.learning_rate, image_size=quality.image_size)
+    recipe = supernet.model_copy(update={"phases": (phase,), "seed": quality.seed})
+    text = [recipe.model_dump_json(exclude={"strategy", "preset", "checkpoint_every_s"}), json.dumps(own.to_json())]
+    fingerprint = hashlib.sha256(
+        json.dumps([*text, str(architecture), data.train.digest, shown.digest, len(images)]).encode()
+    ).hexdigest()
+    place = folder / FOLDER / fingerprint[:16]
+    result = place / "accuracy.json"
+    if result.exists():
+        try:
+            kept = json.loads(result.read_bytes())
+            return float(kept["accuracy"]), float(kept["seconds"])
+        except (ValueError, KeyError, TypeError) as error:
+            raise TrainingError(f"{result} is damaged ({error!r}); delete it to train afresh") from error
+    device = shown.images.device
+    net, _ = train_over(own, recipe, data.train, place, device, lambda net: Only(net, architecture), fingerprint)
+    state = checkpoint.load(place / CHECKPOINT, recipe=fingerprint)
+    assert state is not None
+    made = {"accuracy": shown.accuracy(net, architecture, images), "seconds": state["seconds"]}
+    write_atomically(result, [json.dumps(made).encode()])
+    (place / CHECKPOINT).unlink()  # weights that nothing reads again
+    return made["accuracy"], made["seconds"]
+
+
+def training_images(
+    recipe: SupernetRecipe, data: ImageSet, count: int, size: int, device: torch.device
+) -> torch.Tensor:
+    """Augmented training images for the batch-norm of networks that are judged."""
+    rng = torch.Generator(device).manual_seed(0)
+    picked = torch.randint(len(data), (count,), generator=rng, device=device)
+    return augment(as_tensor(data.images[picked.cpu().numpy()], device), size, recipe.augmentation, rng)
+
+
+def correlations(ranked: Sequence[Ranked], seed: int = 0) -> dict[str, tuple[float, float, float]]:
+    """Mean Kendall tau and Spearman rho over supernets, with 95% bootstrap intervals over networks and supernets."""
+    rng = np.random.default_rng(seed)
+    made = {}
+    for name, measure in (("kendall", kendalltau), ("spearman", spearmanr)):
+        drawn = []
+        for _ in range(DRAWS):
+            values = []
+            for one in (ranked[i] for i in rng.integers(len(ranked), size=len(ranked))):
+                index = rng.integers(len(one.alone), size=len(one.alone))
+                values.append(_correlation(measure, np.array(one.shared)[index], np.array(one.alone)[index]))
+            drawn.append(np.mean(values))
+        mean = np.mean([_correlation(measure, np.array(r.shared), np.array(r.alone)) for r in ranked])
+        low, high = np.percentile(drawn, [2.5, 97.5])
+        made[name] = (round(float(mean), 4), round(float(low), 4), round(float(high), 4))
+    return made
+
+
+def _correlation(measure: Callable[..., Any], one: Array, other: Array) -> float:
+    """A rank correlation; 0 where all ranks are equal, which tells nothing."""
+    return 0.0 if np.ptp(one) == 0 or np.ptp(other) == 0 else float(measure(one, other).statistic)
