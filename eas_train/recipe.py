@@ -476,10 +476,27 @@ class Recipe(Settings):
         changes: dict[str, Any] = {"name": f"{self.name}-dry-run"}
         for section, counts in DRY.items():
             changes[section] = getattr(self, section).model_copy(update=counts)
-        changes["supernet"] = changes["supernet"].model_copy(update={"phases": phases})
+        chosen = self.supernet.strategy
+        small = chosen.model_copy(update=DRY_STRATEGIES[chosen.kind])
+        changes["supernet"] = changes["supernet"].model_copy(update={"phases": phases, "strategy": small})
         return self.model_copy(update=changes)
 
 
+DRY_STRATEGIES: dict[str, dict[str, Any]] = {
+    "uniform": {},
+    "greedy": {"sampled": 2, "kept": 1, "images": 4, "warmup_steps": 0, "pool": 2},
+    "cream": {"board": 2, "images": 4, "match_images": 2, "meta_every": 1, "warmup_steps": 0},
+    "nse": {
+        "rounds": 1,
+        "candidates": 2,
+        "drift": 1e9,
+        "images": 4,
+        "theta_every": 1,
+        "samples": 2,
+        "edge_samples": 0,
+        "recalibration_images": 4,
+    },
+}
 DRY: dict[str, dict[str, Any]] = {
     "supernet": {"batch_size": 4},
     "statistics": {"networks": 3, "images": 4},

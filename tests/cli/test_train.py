@@ -140,6 +140,19 @@ def test_the_papers_recipe_runs_dry_on_a_folder_of_imagenets_layout(eas, tmp_pat
     assert report[0] == {"stage": "supernet", "steps": 12}  # two of the teacher and of each of five phases
 
 
+@pytest.mark.parametrize("recipe", ["greedynas", "cream", "nse"])
+def test_the_other_papers_recipes_run_dry(eas, tree: Path, recipe: str, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    result = eas("train", "--recipe", recipe, "--data", tree, "--dry-run", "--out", out, "--device", "cpu", "--json")
+    assert result.exit_code == 0, result.output
+    runtime = eas_sdk.load(out / "bundle.safetensors")
+    assert runtime.bundle.name == f"{recipe}-dry-run"
+    assert runtime.bundle.space.input_size == 224
+    assert runtime.specialize("birds", "100%").madds <= runtime.budget_range("birds")[1]
+    report = json.loads(result.stdout)["stages"]
+    assert (report[0]["stage"], report[0]["steps"]) == ("supernet", 2)
+
+
 def test_cuda_must_be_there(eas, tmp_path: Path) -> None:
     import torch
 
