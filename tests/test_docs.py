@@ -250,6 +250,19 @@ def test_the_training_guide_lists_every_field_of_a_recipe_with_its_default() -> 
     assert told == dict(recipe_fields(Recipe))
 
 
+@pytest.mark.parametrize(
+    ("title", "kind"), [("GreedyNAS", "GreedyRecipe"), ("Cream", "CreamRecipe"), ("NSE", "NseRecipe")]
+)
+def test_the_strategies_page_lists_every_field_with_its_default(title: str, kind: str) -> None:
+    from eas_train import recipe
+
+    text = (ROOT / "docs" / "strategies.md").read_text(encoding="utf-8")
+    section = text.split(f"\n## {title}\n")[1].split("\n## ")[0]
+    rows = re.findall(r"^\| `(\w+)` \| (?:`(.+?)`)? ?\|", section, re.MULTILINE)
+    told = {name: json.loads(default) if default else None for name, default in rows}
+    assert {"kind": None, **told} == dict(recipe_fields(getattr(recipe, kind)))
+
+
 def test_the_format_page_lists_every_field_and_tensor_of_a_bundle(tmp_path: Path) -> None:
     text = (ROOT / "docs" / "bundle-format.md").read_text(encoding="utf-8")
     fields, tensors = text.split("| field of `eas`")[1].split("| tensor  ")
