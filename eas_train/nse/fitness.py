@@ -22,7 +22,7 @@ from eas_sdk.space.cells.space import CellSpace
 from eas_sdk.space.protocol import Space
 from eas_sdk.space.tables import SumTable, madds_table
 from eas_train.recipe import NseRecipe, Phase
-from eas_train.strategy.trial import Trial
+from eas_train.strategy.trial import Batch, Trial
 from eas_train.strategy.uniform import Moment, Uniform
 from eas_train.supernet.loss import cross_entropy
 from eas_train.supernet.model import Supernet
@@ -142,15 +142,15 @@ class Fitness(Uniform):
             return
         rng = random.Random(self.seed * 1_000_003 + moment.step)
         p = self.probabilities
-        loss = self.loss(self._gates(p, rng), self._gates(p, rng), self.seed * 7919 + moment.step)
+        batch = self.trial.batch(self.recipe.images, self.seed * 7919 + moment.step, moment.images.shape[-1])
+        loss = self.loss(self._gates(p, rng), self._gates(p, rng), batch)
         (self.theta.grad,) = torch.autograd.grad(loss, [self.theta])
         self.optimizer.step()
         self._drop()
 
-    def loss(self, one: Gates, other: Gates, seed: int) -> Tensor:
-        """Eq. 5 by two configurations of every cell (Eq. 7 and 8), on random validation images; differentiable in
-        theta."""
-        recipe, batch = self.recipe, self.trial.batch(self.recipe.images, seed)
+    def loss(self, one: Gates, other: Gates, batch: Batch) -> Tensor:
+        """Eq. 5 by two configurations of every cell (Eq. 7 and 8), on validation images; differentiable in theta."""
+        recipe = self.recipe
         self.evaluated_images += len(batch.targets)
         share = self.share(one, other)
         logits = two_way(self.net, self.space, batch.images, one, other, share)

@@ -120,13 +120,13 @@ class Cream(Uniform):
 
     def after(self, moment: Moment) -> None:
         """See `Uniform.after`: the board learns of the path (Eq. 3); phase 3 of section 3.2."""
-        recipe, step = self.recipe, moment.step
+        recipe, step, side = self.recipe, moment.step, moment.images.shape[-1]
         if step < recipe.warmup_steps:
             return
         if (step - recipe.warmup_steps) % recipe.refresh_every == 0:  # scores of an earlier supernet mean little
             for board in self.boards:
-                board.entries = [self._judged(entry.architecture, step) for entry in board.entries]
-        judged = self._judged(moment.architecture, step)
+                board.entries = [self._judged(entry.architecture, side) for entry in board.entries]
+        judged = self._judged(moment.architecture, side)
         for board in self.boards:
             board.offer(judged)
         if self.pull and self.difference is not None:
@@ -135,7 +135,7 @@ class Cream(Uniform):
     def _learn(self, moment: Moment) -> None:
         """Eq. 6. The new weights are w - eta (g + rho h), h being the distillation's gradient: linear in rho. So the
         gradient of the validation loss R in rho is -eta <dR/dw, h>, and that in the meta network's weights follows."""
-        batch = self.trial.batch(self.recipe.images, self.seed * 7919 + moment.step)
+        batch = self.trial.batch(self.recipe.images, self.seed * 7919 + moment.step, moment.images.shape[-1])
         push = self._gradients(self.trial.loss(moment.architecture, batch), keep=False)
         slope = -moment.learning_rate * sum(float((a * b).sum()) for a, b in zip(push, self.pull, strict=True))
         assert self.difference is not None
@@ -153,9 +153,9 @@ class Cream(Uniform):
             for w, g in zip(weights, found, strict=True)
         ]
 
-    def _judged(self, architecture: Architecture, step: int) -> Entry:
+    def _judged(self, architecture: Architecture, side: int) -> Entry:
         """A path with its accuracy by the supernet as it is."""
-        batch = self.trial.batch(self.recipe.images, self.seed)  # always the same images, so that entries compare
+        batch = self.trial.batch(self.recipe.images, self.seed, side)  # always the same images, so that entries compare
         self.evaluated_images += len(batch.targets)
         return self._entry(architecture, self.trial.accuracy(architecture, batch))
 

@@ -72,7 +72,7 @@ class Greedy(Uniform):
             else super(Greedy, self).draw(phase, rng, step)
             for _ in range(recipe.sampled)
         ]
-        batch = self.trial.batch(recipe.images, self.seed * 1_000_003 + step)
+        batch = self.trial.batch(recipe.images, self.seed * 1_000_003 + step, phase.image_size)
         losses = self.trial.losses(drawn, batch)
         self.evaluated_images += len(drawn) * len(batch.targets)
         order = sorted(range(len(drawn)), key=losses.__getitem__)[: recipe.kept]

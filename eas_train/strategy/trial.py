@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from eas_sdk.space.architecture import Architecture
@@ -41,13 +42,16 @@ class Trial:
         self.images, self.targets = fixed_views(validation, 1, net.space.input_size, device)
         self.superclass_of = torch.from_numpy(superclass_of_class(validation.superclasses)).to(device)
 
-    def batch(self, count: int, seed: int) -> Batch:
-        """So many images at random, or all where there are fewer."""
+    def batch(self, count: int, seed: int, size: int | None = None) -> Batch:
+        """So many images at random, or all where there are fewer; of a side that the training uses just now."""
         order = torch.randperm(len(self.targets), generator=torch.Generator().manual_seed(seed))[:count]
         index = order.to(self.targets.device)
         targets = self.targets[index]
         mask = self.superclass_of.unsqueeze(0) == self.superclass_of[targets].unsqueeze(1)
-        return Batch(self.images[index], targets, mask)
+        images = self.images[index]
+        if size is not None and size != images.shape[-1]:
+            images = F.interpolate(images, (size, size), mode="bilinear", antialias=True)
+        return Batch(images, targets, mask)
 
     def loss(self, architecture: Architecture, batch: Batch) -> Tensor:
         """Cross-entropy among the classes of the targets' superclasses; differentiable in the supernet's weights."""

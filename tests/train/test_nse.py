@@ -156,7 +156,7 @@ def test_the_share_of_a_configuration_is_its_probability_among_the_two() -> None
 def test_costs_above_the_target_pull_dear_branches_down() -> None:
     made = fitness(target=0.01, drift=0.005, cost_weight=100.0)
     for step in range(1, 121, 2):
-        made.after(Moment(step, 0.1, EVOLVED.largest, torch.empty(0), torch.empty(0), torch.empty(0)))
+        made.after(Moment(step, 0.1, EVOLVED.largest, torch.empty(1, 3, 24, 24), torch.empty(0), torch.empty(0)))
     theta = made.theta.detach().numpy()
     dear = np.arange(15) % 5 >= 3  # the widest, and the factorised one
     assert theta[dear].mean() < theta[~dear].mean()

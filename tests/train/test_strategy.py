@@ -68,6 +68,22 @@ def new_trial(seed: int = 0) -> Trial:
     return Trial(random_net(RESIDUALS, seed=seed), VALIDATION, CPU)
 
 
+def test_validation_images_have_the_side_that_the_training_has() -> None:
+    trial = new_trial()
+    whole, small = trial.batch(10, 1), trial.batch(10, 1, 16)
+    assert whole.images.shape == (10, 3, 32, 32)
+    assert small.images.shape == (10, 3, 16, 16)
+    assert torch.equal(whole.targets, small.targets)
+    assert 0 <= small.images.min() <= small.images.max() <= 1
+    torch.testing.assert_close(small.images.mean((1, 2, 3)), whole.images.mean((1, 2, 3)), rtol=0.05, atol=0.01)
+    greedy = Greedy(GreedyRecipe(kind="greedy", sampled=3, kept=1, images=5), trial.net, trial, 10, 0)
+    seen: list[torch.Size] = []
+    original = trial.losses
+    trial.losses = lambda architectures, batch: (seen.append(batch.images.shape), original(architectures, batch))[1]
+    greedy.filtered(PHASE.model_copy(update={"image_size": 16}), random.Random(0), 0)
+    assert seen == [(5, 3, 16, 16)]
+
+
 # GreedyNAS
 
 
