@@ -211,10 +211,9 @@ class SupernetRecipe(Settings):
         space = self.space()
         for phase in self.phases:
             if not isinstance(space, ElasticSpace):
-                if given := phase.model_fields_set & set(ELASTIC_FIELDS):
-                    raise ValueError(
-                        f"{sorted(given)} of phase {phase.name!r} are of elastic spaces; {self.preset!r} is none"
-                    )
+                given = [name for name in ELASTIC_FIELDS if getattr(phase, name) != Phase.model_fields[name].default]
+                if given:
+                    raise ValueError(f"{given} of phase {phase.name!r} are of elastic spaces; {self.preset!r} is none")
                 continue
             for field, allowed in (
                 ("depths", space.depths),

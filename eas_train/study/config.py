@@ -21,6 +21,8 @@ class SupernetVariant(Settings):
     """q of every phase that trains smaller networks; the teacher is trained without (EAS, section B)."""
     recipe: str | None = None
     """Another recipe, whose supernet section is taken."""
+    strategy: dict[str, Any] = Field(default_factory=dict)
+    """What differs from that recipe's strategy."""
 
 
 class Method(Settings):
@@ -110,6 +112,7 @@ class Study(Settings):
         variant = self.supernets[method.supernet or next(iter(self.supernets))]
         tree = base.model_dump(mode="json", exclude_unset=True)
         tree["supernet"] = _supernet(variant, base).model_dump(mode="json") | {"seed": supernet_seed}
+        tree["supernet"]["strategy"] |= variant.strategy
         for section in ("statistics", "predictor", "generator", "search", "nsga2"):
             tree[section] = tree.get(section, {}) | {"seed": seed}
         for name, value in method.settings.items():

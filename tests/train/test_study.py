@@ -271,13 +271,20 @@ def test_the_shipped_studies_can_be_read_and_all_their_recipes_made() -> None:
         recipes = {m.name: plan.training_recipe(m, 5, 7) for m in plan.methods}
         for recipe in recipes.values():
             assert recipe.supernet.seed == 5
-            assert {recipe.statistics.seed, recipe.predictor.seed, recipe.generator.seed, recipe.search.seed} == {7}
-            assert recipe.search.budgets == plan.budgets
+            sections = (recipe.statistics, recipe.predictor, recipe.generator, recipe.search, recipe.nsga2)
+            assert {section.seed for section in sections} == {7}
+            for section in (recipe.search, recipe.nsga2):
+                assert section.madds == plan.madds
+                assert plan.madds or section.budgets == plan.budgets
     plan = Study.read("emoji")
     dropped = {m.name: plan.training_recipe(m, 0, 0).supernet.phases for m in plan.methods}
     assert {p.superclass_dropout for p in dropped["EAS, q = 1"][1:]} == {1.0}
     assert dropped["EAS, q = 1"][0] == dropped["EAS"][0]  # one teacher for all
     assert dropped["EAS, q = 1"][0].superclass_dropout == 0
+    plan = Study.read("strategies")
+    kinds = {m.name: plan.training_recipe(m, 0, 0).supernet.strategy for m in plan.methods}
+    assert [kinds[f"Cream{name}"].matching for name in ("", ", fixed", ", random")] == ["meta", "fixed", "random"]
+    assert (kinds["GreedyNAS"].pool, kinds["GreedyNAS, no pool"].pool) == (300, 0)
 
 
 @pytest.mark.parametrize(
