@@ -31,7 +31,7 @@ from eas_sdk.task import Superclass
 from eas_train import bundle as bundles
 from eas_train import checkpoint
 from eas_train.accuracy import accuracy_table
-from eas_train.data.augment import as_tensor, augment
+from eas_train.data.augment import as_tensor, augment, random_images
 from eas_train.data.fixed_views import fixed_views
 from eas_train.data.imageset import Splits, superclass_of_class
 from eas_train.generator.measure import Shown, measure
@@ -191,13 +191,7 @@ class Training:
         images = self.data.train.images
         size, settings = self.net.space.input_size, self.recipe.supernet.augmentation
 
-        def draw(seed: int) -> Tensor:
-            rng = torch.Generator(self.device).manual_seed(seed)
-            picked = torch.randint(len(images), (count,), generator=rng, device=self.device)
-            batch = augment(as_tensor(images[picked.cpu().numpy()], self.device), size, settings, rng)
-            return batch.contiguous(memory_format=torch.channels_last)
-
-        return draw
+        return lambda seed: random_images(images, count, size, settings, self.device, seed)
 
     def collect_statistics(self) -> dict[str, Any]:
         path, fingerprint = self.place("statistics") / "statistics.pt", self.fingerprints["statistics"]

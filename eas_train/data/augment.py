@@ -201,3 +201,13 @@ def _damage(image: Tensor, s: Augmentation, rng: _Rng) -> Tensor:
     inside = (at >= start.unsqueeze(-1)) & (at < (start + side).unsqueeze(-1))
     box = (inside[:, 0].unsqueeze(2) & inside[:, 1].unsqueeze(1)).unsqueeze(1).float()
     return torch.lerp(image, rng.uniform(n, 3, 1, 1).expand_as(image), box * rng.chance(s.p_erase, n))
+
+
+def random_images(
+    images: npt.NDArray[np.uint8], count: int, size: int, settings: Augmentation, device: torch.device, seed: int
+) -> Tensor:
+    """`count` augmented images of a set, N x 3 x size x size on a device; equal seeds give equal images."""
+    rng = torch.Generator(device).manual_seed(seed)
+    picked = torch.randint(len(images), (count,), generator=rng, device=device)
+    batch = augment(as_tensor(images[picked.cpu().numpy()], device), size, settings, rng)
+    return batch.contiguous(memory_format=torch.channels_last)

@@ -12,15 +12,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from eas_sdk.bank.atomic import write_atomically
 from eas_sdk.errors import TrainingError
-from eas_sdk.space.architecture import Architecture, Block
+from eas_sdk.space.architecture import Block
 from eas_sdk.space.cells.space import CellSpace
 from eas_train import checkpoint
 from eas_train.clock import clock
-from eas_train.data.augment import as_tensor, augment
+from eas_train.data.augment import random_images
 from eas_train.data.imageset import ImageSet
 from eas_train.nse.fitness import Fitness, mean_space
 from eas_train.nse.retrieval import Judged, retrieve
@@ -88,7 +87,8 @@ def evolve_space(
         assert trained is not None
         began = now()
         net.eval()
-        images = training_images(recipe, data, settings.recalibration_images, space.input_size, device)
+        count, size = settings.recalibration_images, space.input_size
+        images = random_images(data.images, count, size, recipe.augmentation, device, recipe.seed)
         found, judged = retrieve(
             fitness, settings, [j.architecture for j in front], images, place / "judged.json", chain
         )
@@ -145,13 +145,6 @@ def aggregated(front: Sequence[Judged], cells: int) -> tuple[Blocks, ...]:
     return tuple(
         tuple(dict.fromkeys(block for one in front for block in one.architecture.units[c])) for c in range(cells)
     )
-
-
-def training_images(recipe: SupernetRecipe, data: ImageSet, count: int, size: int, device: torch.device) -> Tensor:
-    """Augmented training images, the same in every round."""
-    rng = torch.Generator(device).manual_seed(recipe.seed)
-    picked = torch.randint(len(data), (count,), generator=rng, device=device)
-    return augment(as_tensor(data.images[picked.cpu().numpy()], device), size, recipe.augmentation, rng)
 
 
 def _leave(
@@ -213,8 +206,3 @@ def read_history(folder: Path) -> list[dict[str, Any]]:
     if not isinstance(rounds, list):
         raise TrainingError(f"{folder / HISTORY} is a list of rounds; got {type(rounds).__name__}")
     return rounds
-
-
-def front_of(rows: Sequence[Sequence[Any]]) -> list[Judged]:
-    """Judged networks from their JSON rows."""
-    return [Judged(Architecture.parse(text), cost, accuracy) for text, cost, accuracy in rows]

@@ -21,7 +21,7 @@ from eas_sdk.space.architecture import Architecture
 from eas_sdk.space.protocol import Space
 from eas_sdk.space.sample import random_architecture
 from eas_train import checkpoint
-from eas_train.data.augment import as_tensor, augment
+from eas_train.data.augment import random_images
 from eas_train.data.fixed_views import fixed_views
 from eas_train.data.imageset import ImageSet, Splits, superclass_of_class
 from eas_train.pipeline import Training
@@ -73,7 +73,8 @@ def rank(training: Training, quality: Quality, views: int, folder: Path) -> Rank
     rng = random.Random(quality.seed)
     drawn = [random_architecture(net.space, rng) for _ in range(quality.networks)]
     supernet = training.recipe.supernet
-    images = training_images(supernet, data.train, quality.recalibration_images, net.space.input_size, device)
+    count, size = quality.recalibration_images, net.space.input_size
+    images = random_images(data.train.images, count, size, supernet.augmentation, device, quality.seed)
     shown = Shown(data.test, views, net.space.input_size, device)
     shared, alone, seconds = [], [], 0.0
     with progress("networks trained alone", len(drawn)) as update:
@@ -135,15 +136,6 @@ def train_alone(
     write_atomically(result, [json.dumps(made).encode()])
     (place / CHECKPOINT).unlink()  # weights that nothing reads again
     return made["accuracy"], made["seconds"]
-
-
-def training_images(
-    recipe: SupernetRecipe, data: ImageSet, count: int, size: int, device: torch.device
-) -> torch.Tensor:
-    """Augmented training images for the batch-norm of networks that are judged."""
-    rng = torch.Generator(device).manual_seed(0)
-    picked = torch.randint(len(data), (count,), generator=rng, device=device)
-    return augment(as_tensor(data.images[picked.cpu().numpy()], device), size, recipe.augmentation, rng)
 
 
 def correlations(ranked: Sequence[Ranked], seed: int = 0) -> dict[str, tuple[float, float, float]]:
