@@ -1,4 +1,4 @@
-"""The README's results, made from the stored figures: a table and a picture.
+"""The README's results, made from the stored figures: two tables and a picture.
 
 python -m benchmarks.readme           # rewrites both
 python -m benchmarks.readme --check   # fails when the table is out of date
@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.record import RESULTS
+from eas_train.study import report
 
 ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"
 PICTURE = ROOT / "docs" / "accuracy.png"
-BEGIN, END = "<!-- results: begin -->", "<!-- results: end -->"
+STUDIED = ROOT / "docs" / "study" / "accuracy.png"
 
 
 def main() -> None:
@@ -24,15 +25,26 @@ def main() -> None:
     parser.add_argument("--check", action="store_true", help="write nothing, fail when the table is out of date")
     options = parser.parse_args()
     text = README.read_text(encoding="utf-8")
-    head, rest = text.split(BEGIN)
-    _, tail = rest.split(END)
-    new = f"{head}{BEGIN}\n{results_table()}\n{END}{tail}"
+    new = replaced(replaced(text, "results", results_table()), "study", study_table())
     if options.check:
         if new != text:
             raise SystemExit("the README's results are out of date; run: python -m benchmarks.readme")
         return
     README.write_text(new, encoding="utf-8")
     draw(PICTURE)
+
+
+def replaced(text: str, name: str, table: str) -> str:
+    """The text with what stands between the marks of a table renewed."""
+    begin, end = f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
+    head, rest = text.split(begin)
+    _, tail = rest.split(end)
+    return f"{head}{begin}\n{table}\n{end}{tail}"
+
+
+def study_table() -> str:
+    """The methods of the study, over all budgets, in Markdown."""
+    return report.markdown(report.summary(figures("study")))
 
 
 def figures(name: str) -> dict[str, Any]:

@@ -15,11 +15,13 @@ from typing import Any
 
 import click
 import pytest
-from bundles import random_bundle
+from bundles import SPACE, random_bundle
+from cell_spaces import SPACES as CELLS
 from pydantic import BaseModel
 
 from eas_sdk.bank import bundle as bundles
 from eas_sdk.cli.app import cli
+from eas_sdk.space.protocol import Space
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -212,15 +214,16 @@ def test_code_blocks_are_valid(page: Path) -> None:
         tomllib.loads(code)
 
 
+@pytest.mark.parametrize("space", [SPACE, *CELLS.values()], ids=["elastic", *CELLS])
 @pytest.mark.parametrize(
     ("page", "check"), [("add-an-engine.md", "compare.py"), ("add-an-exporter.md", "check_export.py")]
 )
-def test_a_recipe_for_an_extension_works_as_written(tmp_path: Path, page: str, check: str) -> None:
+def test_a_recipe_for_an_extension_works_as_written(tmp_path: Path, page: str, check: str, space: Space) -> None:
     for code in blocks((ROOT / "docs" / page).read_text(encoding="utf-8"), "python"):
         name = re.match(r"# (\w+\.py)\n", code)
         assert name, "a block of these pages begins with its file's name"
         (tmp_path / name[1]).write_text(code, encoding="utf-8")
-    bundle = random_bundle(tmp_path, {"birds": ("duck", "owl")})
+    bundle = random_bundle(tmp_path, {"birds": ("duck", "owl")}, space=space)
     command = [sys.executable, "-W", "error", check, bundle.name]
     environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, env=environment, timeout=120)
