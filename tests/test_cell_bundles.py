@@ -26,7 +26,9 @@ from eas_sdk.export import EXPORTERS
 from eas_sdk.graph.cost import cost
 from eas_sdk.graph.memory import memory_bytes
 from eas_sdk.graph.nodes import Conv2d, DepthwiseConv2d, Mean
+from eas_sdk.latency.predict import choice_table
 from eas_sdk.limits import ROUNDING
+from eas_sdk.selector.menu import MenuSelector
 from eas_sdk.space.architecture import Architecture
 from eas_sdk.space.elastic.space import ElasticSpace
 
@@ -77,9 +79,10 @@ def test_every_answer_keeps_every_bound_and_what_cannot_be_is_told(
     except InfeasibleBudget as error:
         budget = error.nearest
         assert set(budget.bounds) == set(bounds)
+        # Of latencies, a network counts as slower than it is where a smaller block was measured to be slower.
+        assert not any(meets) or {"latency_ms", "energy_mj"} & set(bounds)
         (architecture,) = timed.architectures([(task, budget)])
     else:
-        # A network counts as slower than it is where a smaller block was measured to be slower.
         assert any(meets)
     found = costs(timed, architecture, classes)
     assert all(found[unit] <= most * (1 + ROUNDING) for unit, most in budget.bounds.items())
@@ -97,21 +100,27 @@ def test_the_range_is_that_of_the_menu(runtime: Runtime) -> None:
     assert caught.value.nearest == Budget(low)
 
 
-def test_a_level_that_nothing_meets_with_a_bound_on_memory_is_raised(runtime: Runtime) -> None:
-    """The network of least memory has more multiply-adds than the level allows, or the two bounds can be met."""
-    nodes = [runtime.bundle.space.structure(a, 3) for a in runtime.selector.architectures]
-    least = min(memory_bytes(made, "numpy") for made in nodes)
-    for level in np.linspace(0, 1, 21):
-        budget = Budget(level=float(level), memory_bytes=least)
+def test_a_level_that_nothing_meets_with_a_bound_on_time_is_raised(runtime: Runtime) -> None:
+    """The fastest network has more multiply-adds than the smallest: both bounds at their least cannot be met."""
+    space, whole = runtime.bundle.space, runtime.selector
+    assert isinstance(whole, MenuSelector)
+    kept = [i for i, architecture in enumerate(whole.architectures) if architecture != space.smallest]
+    entries, raised = tuple(whole.architectures[i] for i in kept), 0
+    menu = dataclasses.replace(whole, architectures=entries, choices=whole.choices[kept], scores=whole.scores[:, kept])
+    for seed in range(8):
+        timed = dataclasses.replace(runtime, selector=menu, latency=random_table(space, seed))
+        ms = choice_table(space, timed.latency, 3).total(space, space.encode(entries), 3)
+        low, high = timed.budget_range("birds")
+        budget = Budget(level=0.0, latency_ms=float(ms.min()))
         try:
-            model = runtime.specialize("birds", budget)
+            model = timed.specialize("birds", budget)
         except InfeasibleBudget as error:
-            budget = error.nearest
-            model = runtime.specialize("birds", budget)
-        assert set(budget.bounds) == {"level", "memory_bytes"}
-        low, high = runtime.budget_range("birds")
+            budget, raised = error.nearest, raised + 1
+            model = timed.specialize("birds", budget)
+        assert set(budget.bounds) == {"level", "latency_ms"}
         assert model.madds <= low + round(budget.level * (high - low))
-        assert memory_bytes(model.graph.nodes, "numpy") <= budget.memory_bytes
+        assert model.latency_ms <= budget.latency_ms * (1 + ROUNDING)
+    assert raised
 
 
 def models(runtime: Runtime) -> Iterator[eas_sdk.Model]:

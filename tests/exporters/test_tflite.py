@@ -37,6 +37,7 @@ from eas_sdk.graph.nodes import (
 from eas_sdk.model import Model
 from exporters.tflite.exporter import TFLiteExporter, file_parts
 from exporters.tflite.interpreter import Interpreter
+from exporters.tflite.lowering import lower
 
 PRECISIONS = TFLiteExporter.precisions
 ERROR = {"float32": 1e-5, "float16": 5e-3, "dynamic": 0.08, "int8": 0.2}
@@ -121,6 +122,27 @@ def test_probabilities_are_the_softmax_of_the_logits(birds: list[Model], precisi
     )
     expected = np.exp(logits - logits.max(1, keepdims=True))
     np.testing.assert_allclose(probabilities, expected / expected.sum(1, keepdims=True), atol=1e-5)
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize("kernel", [3, 5, 7, 9, 11])
+def test_no_depthwise_kernel_has_more_taps_than_xnnpack_is_fast_at(kernel: int, stride: int) -> None:
+    graph = make_graph(mobilenet(33, kernels=(kernel,) * 2, strides=(stride, 1)))
+    program = lower(graph, uint8_input=False, softmax=False)
+    shapes = [program.tensors[o.inputs[1]].shape for o in program.operators if o.kind == "DEPTHWISE_CONV_2D"]
+    assert max(height * width for _, height, width, _ in shapes) <= 25
+    assert error(graph, options(size=33)) < ERROR["float32"]
+
+
+@pytest.mark.parametrize("padding", [0, 2, 3, 4, 6, 8])
+def test_a_large_kernel_may_have_any_padding(padding: int) -> None:
+    nodes: list[Node] = [
+        Normalize("n", (INPUT,), 17, 3),
+        Conv2d("c", ("n",), 17, 3, 8, 3, 1, 1, "relu"),
+        DepthwiseConv2d("d", ("c",), 17, 8, 9, 1, padding, "relu"),
+    ]
+    nodes += [GlobalMean("m", ("d",), nodes[-1].out_size, 8), Linear("l", ("m",), 8, 3)]
+    assert error(make_graph(nodes), options(size=17)) < ERROR["float32"]
 
 
 def gated(reader: str) -> Graph:
