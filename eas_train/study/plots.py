@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 KERNEL_COLOURS = {3: "#c6dbef", 5: "#6baed6", 7: "#2171b5", 9: "#08519c", 11: "#08306b"}
 OTHER = "#999999"
+MARKS = ("o-", "s--", "^:")
+"""Ten methods each, in ten colours."""
 SHOWN = 4
 """Superclasses whose architectures are drawn side by side (EAS, Figure D)."""
 
@@ -47,31 +49,31 @@ def draw_all(figures: Mapping[str, Any]) -> dict[str, tuple[str, bytes]]:
 
 def accuracy(figures: Mapping[str, Any]) -> Figure:
     """Mean top-1 of each method against its mean MAdds; the band is the reference's interval."""
-    figure, axes = _new(6.8, 4.2)
-    for name, rows in _by_method(figures).items():
+    figure, axes = _new(8.4, 4.4)
+    for i, (name, rows) in enumerate(_by_method(figures).items()):
         madds = [row["mean_madds"] / 1e6 for row in rows]
-        mean, low, high = ([100 * row["top1"][i] for row in rows] for i in range(3))
-        (line,) = axes.plot(
-            madds, mean, "o-", markersize=4, linewidth=2 if name == figures["reference"] else 1, label=name
-        )
+        mean, low, high = ([100 * row["top1"][part] for row in rows] for part in range(3))
+        width = 2 if name == figures["reference"] else 1
+        (line,) = axes.plot(madds, mean, MARKS[i // 10 % len(MARKS)], markersize=4, linewidth=width, label=name)
         if name == figures["reference"]:
             axes.fill_between(madds, low, high, color=line.get_color(), alpha=0.12, linewidth=0)
     axes.set_xlabel("multiply-adds of one image (millions)")
     axes.set_ylabel("top-1 within the superclass (%)")
     axes.grid(alpha=0.3)
-    axes.legend(frameon=False, fontsize=8, ncols=2)
+    figure.legend(loc="outside right upper", frameon=False, fontsize=8)
     return figure
 
 
 def similarity(figures: Mapping[str, Any]) -> Figure:
     """Mean cosine similarity of the one-hot codes of all pairs of superclasses (EAS, Figure B)."""
-    figure, axes = _new(6.8, 3.6)
-    for name, rows in _by_method(figures).items():
-        axes.plot([row["mean_madds"] / 1e6 for row in rows], [row["similarity"] for row in rows], "o-", label=name)
+    figure, axes = _new(8.4, 4.0)
+    for i, (name, rows) in enumerate(_by_method(figures).items()):
+        madds, alike = ([row[key] for row in rows] for key in ("mean_madds", "similarity"))
+        axes.plot([m / 1e6 for m in madds], alike, MARKS[i // 10 % len(MARKS)], label=name)
     axes.set_xlabel("multiply-adds of one image (millions)")
     axes.set_ylabel("mean cosine similarity")
     axes.grid(alpha=0.3)
-    axes.legend(frameon=False, fontsize=8, ncols=2)
+    figure.legend(loc="outside right upper", frameon=False, fontsize=8)
     return figure
 
 
@@ -90,10 +92,10 @@ def architectures(shown: Sequence[tuple[str, str]], *, cells: bool = False) -> F
         kernels.update(block.kernel for block in Architecture.parse(text).blocks)
         axes.text(-0.6, -row + 0.3, title, ha="right", va="center", fontsize=9)
     axes.set_xlim(-5, 24)
-    axes.set_ylim(-len(shown) + 0.75, 1.0)
+    axes.set_ylim(-len(shown) + 0.5, 1.0)
     axes.axis("off")
     legend = "boxes of a column: blocks of a cell" if cells else "height: expansion ratio"
-    axes.text(-5, -len(shown) + 0.95, f"{legend}; number: expansion ratio; from left to right", fontsize=8)
+    axes.text(-5, -len(shown) + 0.6, f"{legend}; number: expansion ratio; from left to right", fontsize=8)
     patches = [Patch(color=KERNEL_COLOURS.get(k, OTHER), label=f"kernel {k}") for k in sorted(kernels)]
     axes.legend(handles=patches, loc="upper right", frameon=False, fontsize=8, bbox_to_anchor=(1.0, 1.12), ncols=5)
     return figure
