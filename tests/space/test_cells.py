@@ -196,6 +196,78 @@ def test_rows_that_are_no_members_are_not_allowed() -> None:
     assert PAIR.allowed(rows).tolist() == [True, False, True, False]
 
 
+RECORDED = {
+    "greedynas": {
+        "kind": "cells",
+        "input_size": 224,
+        "width_multiplier": 1.0,
+        "stem_stride": 2,
+        "stem_width": 32,
+        "first_width": 16,
+        "head_width": 1280,
+        "feature_width": None,
+        "activation": "relu",
+        "merge": "residual",
+    },
+    "cream": {
+        "kind": "cells",
+        "input_size": 224,
+        "width_multiplier": 1.0,
+        "stem_stride": 2,
+        "stem_width": 16,
+        "first_width": 16,
+        "head_width": 320,
+        "feature_width": 1280,
+        "activation": "hard_swish",
+        "merge": "residual",
+    },
+    "nse": {
+        "kind": "cells",
+        "input_size": 224,
+        "width_multiplier": 1.0,
+        "stem_stride": 2,
+        "stem_width": 16,
+        "first_width": None,
+        "head_width": 1024,
+        "feature_width": None,
+        "activation": "relu",
+        "merge": "mean",
+    },
+}
+RECORDED["greedynas-se"] = RECORDED["greedynas"]
+for recorded in ("greedynas", "cream", "nse"):
+    RECORDED[f"{recorded}-small"] = RECORDED[recorded] | {"input_size": 64, "width_multiplier": 0.4}
+GREEDY_BLOCKS = ["k3e3", "k5e3", "k7e3", "k3e6", "k5e6", "k7e6"]
+CREAM_BLOCKS = ["k3e4se", "k5e4se", "k7e4se", "k3e6se", "k5e6se", "k7e6se"]
+RECORDED_CELLS = {
+    "greedynas": ("32 40 80 96 192", 4, GREEDY_BLOCKS),
+    "greedynas-se": ("32 40 80 96 192", 4, [*GREEDY_BLOCKS, *(f"{block}se" for block in GREEDY_BLOCKS)]),
+    "cream": ("24 40 80 96 192", 4, CREAM_BLOCKS),
+    "nse": ("24 40 80 96 192", 4, [str(block) for block in NSE_BLOCKS]),
+}
+RECORDED_CELLS |= {
+    f"{name}-small": (RECORDED_CELLS[name][0], 2, RECORDED_CELLS[name][2]) for name in ("greedynas", "cream", "nse")
+}
+
+
+@pytest.mark.parametrize("name", [name for name in PRESETS if name not in ("paper", "small")])
+def test_the_presets_keep_their_json_to_the_byte(name: str) -> None:
+    """Fingerprints of trainings depend on it."""
+    widths, count, blocks = RECORDED_CELLS[name]
+    small = name.endswith("-small")
+    strides = {24: 2, 32: 2, 40: 2, 80: 2, 96: 1, 192: 1 if small else 2}
+    cells = [
+        {"width": width, "stride": strides[width] if i == 0 else 1, "blocks": blocks}
+        for width in map(int, widths.split())
+        for i in range(count)
+    ]
+    if "nse" in name:
+        cells.insert(0, {"width": 16, "stride": 1, "blocks": blocks})
+    if "cream" not in name:
+        cells.append({"width": 320, "stride": 1, "blocks": blocks})
+    assert json.dumps(PRESETS[name].to_json()) == json.dumps(RECORDED[name] | {"cells": cells})
+
+
 def test_the_papers_spaces() -> None:
     assert len(GREEDYNAS.cells) == 21
     assert [c for c, skips in enumerate(GREEDYNAS.skips) if not skips] == [0, 4, 8, 12, 16, 20]

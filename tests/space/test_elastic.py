@@ -48,7 +48,7 @@ RECORDED["small"] = RECORDED["paper"] | {
 }
 
 
-@pytest.mark.parametrize("name", PRESETS)
+@pytest.mark.parametrize("name", RECORDED)
 def test_the_presets_keep_their_json_to_the_byte(name: str) -> None:
     assert json.dumps(PRESETS[name].to_json()) == json.dumps(RECORDED[name])
 
