@@ -36,13 +36,14 @@ from eas_train.data.fixed_views import fixed_views
 from eas_train.data.imageset import Splits, superclass_of_class
 from eas_train.generator.measure import Shown, measure
 from eas_train.nse.rounds import evolve_space, read_history
-from eas_train.recipe import NseRecipe, Recipe
+from eas_train.recipe import Recipe
 from eas_train.router.calibrate import TrainedRouter, finish
 from eas_train.router.data import RouterData, check_others
 from eas_train.router.network import new_router
 from eas_train.router.train import train_router
 from eas_train.selection import Given, Measured, Selection, Trained, select
 from eas_train.statistics.model import StatisticsModel, arrays, fit, from_arrays, observe
+from eas_train.strategy.recipe import NseRecipe
 from eas_train.supernet.model import Supernet
 from eas_train.supernet.train import CHECKPOINT as SUPERNET
 from eas_train.supernet.train import load_supernet, train_supernet

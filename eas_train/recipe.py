@@ -5,29 +5,18 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
-import sys
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
-from eas_sdk.errors import TrainingError
 from eas_sdk.space.elastic.space import ElasticSpace
 from eas_sdk.space.presets import PRESETS
 from eas_sdk.space.protocol import Space
 from eas_train.data.augment import Augmentation
 from eas_train.data.imageset import ImageSet
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
-
-
-class Settings(BaseModel):
-    """Frozen settings that know all their fields."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+from eas_train.settings import Settings, read_toml
+from eas_train.strategy.recipe import DRY_STRATEGIES, CreamRecipe, GreedyRecipe, NseRecipe, UniformRecipe
 
 
 class Phase(Settings):
@@ -74,109 +63,6 @@ class Phase(Settings):
 
 ELASTIC_FIELDS = ("depths", "kernels", "expansions", "sort_channels", "sort_tiers")
 """Of phases, which nothing but an elastic space understands."""
-
-
-class UniformRecipe(Settings):
-    """Sub-networks are drawn evenly from what a phase allows (Guo et al. 2020)."""
-
-    kind: Literal["uniform"] = "uniform"
-
-
-class GreedyRecipe(Settings):
-    """GreedyNAS (You et al. 2020): paths are filtered by their loss on validation drawings before they are trained."""
-
-    kind: Literal["greedy"]
-    sampled: int = Field(default=10, ge=1)
-    """m: paths drawn at a time."""
-    kept: int = Field(default=5, ge=1)
-    """k: how many of them are trained, those of lowest loss."""
-    images: int = Field(default=1000, gt=0)
-    """Validation images that they are ranked on."""
-    warmup_steps: int = Field(default=0, ge=0)
-    """Steps without filtering: ranks by an untrained supernet are noise (the paper: 10,000)."""
-    pool: int = Field(default=1000, ge=0)
-    """Size of the candidate pool; 0 for none."""
-    pool_probability: float = Field(default=0.8, ge=0, le=1)
-    """Epsilon at the end of the training: the share of paths that are drawn from the pool; it rises from 0."""
-    steady_steps: int = Field(default=0, ge=0)
-    """t: the training stops when the full pool has changed little for so many steps; 0: it does not."""
-    tolerance: float = Field(default=0.08, ge=0, le=1)
-    """Alpha: what little means, as a share of the pool."""
-
-    @model_validator(mode="after")
-    def _check_kept(self) -> GreedyRecipe:
-        if self.kept > self.sampled:
-            raise ValueError(f"no more paths are kept than sampled ({self.sampled}); got {self.kept}")
-        return self
-
-
-class CreamRecipe(Settings):
-    """Cream (Peng et al. 2020): prioritized paths teach the others."""
-
-    kind: Literal["cream"]
-    matching: Literal["none", "fixed", "random", "meta"] = "meta"
-    """Which teacher a path gets: none, the largest network, any path on the board, or the one that a meta network
-    picks, which also says how much it counts (table 1)."""
-    board: int = Field(default=10, gt=0)
-    """K: paths on each board."""
-    ranges: tuple[tuple[float, float], ...] = Field(default=((0.0, 1.0),), min_length=1)
-    """One board for each: from and to which part of the way from the smallest to the largest network's multiply-adds.
-    The paper has one board, for the budget that it searches for."""
-    images: int = Field(default=2048, gt=0)
-    """Validation images that paths are judged on."""
-    warmup_steps: int = Field(default=0, ge=0)
-    """Steps without board and distillation."""
-    refresh_every: int = Field(default=200, gt=0)
-    """Steps until the paths on the boards are judged anew."""
-    match_images: int = Field(default=16, gt=1)
-    """Images of the batch on which paths are compared."""
-    meta_every: int = Field(default=200, gt=0)
-    """tau: steps between updates of the meta network."""
-    meta_hidden: int = Field(default=1000, gt=0)
-    meta_learning_rate: float = Field(default=1e-3, gt=0)
-
-    @field_validator("ranges")
-    @classmethod
-    def _check_ranges(cls, ranges: tuple[tuple[float, float], ...]) -> tuple[tuple[float, float], ...]:
-        if not all(0 <= low < high <= 1 for low, high in ranges):
-            raise ValueError(f"ranges go from a part to a larger one, within 0 and 1; got {ranges}")
-        return ranges
-
-
-class NseRecipe(Settings):
-    """NSE (Ci et al. 2021): rounds of search over some operations a cell, each of a whole training by `phases`.
-
-    The default sizes are the paper's.
-    """
-
-    kind: Literal["nse"]
-    target: float = Field(default=300.0, gt=0)
-    """tau: what networks are to cost, in millions of multiply-adds, or in milliseconds where there is a table."""
-    drift: float = Field(default=50.0, gt=0)
-    """How far from the target the front may lie, on both sides."""
-    latency_table: str | None = None
-    """File of a latency table whose latencies are the cost."""
-    candidates: int = Field(default=5, ge=2)
-    """K: operations of each cell in a round."""
-    rounds: int | None = Field(default=None, ge=1)
-    """Most rounds; by default, until a cell has too few operations left that were not seen."""
-    images: int = Field(default=256, gt=0)
-    """Validation images for each update of the indicators."""
-    theta_every: int = Field(default=2, gt=0)
-    """Steps between those updates."""
-    theta_learning_rate: float = Field(default=0.1, gt=0)
-    threshold: float = -2.0
-    """Branches whose indicator falls below are dropped."""
-    cost_weight: float = Field(default=1e-5, ge=0)
-    """alpha of Eq. 5, for a cost in the target's unit."""
-    cost_power: float = Field(default=2.0, gt=0)
-    """beta of Eq. 5."""
-    samples: int = Field(default=2000, gt=0)
-    """D: networks that are judged for the front."""
-    edge_samples: int = Field(default=100, ge=0)
-    """D_e: more of them below the band, so that its cheapest are not best for want of others."""
-    recalibration_images: int = Field(default=20_000, gt=0)
-    """Training images for the batch-norm of every network that is judged."""
 
 
 class SupernetRecipe(Settings):
@@ -481,21 +367,6 @@ class Recipe(Settings):
         return self.model_copy(update=changes)
 
 
-DRY_STRATEGIES: dict[str, dict[str, Any]] = {
-    "uniform": {},
-    "greedy": {"sampled": 2, "kept": 1, "images": 4, "warmup_steps": 0, "pool": 2},
-    "cream": {"board": 2, "images": 4, "match_images": 2, "meta_every": 1, "warmup_steps": 0},
-    "nse": {
-        "rounds": 1,
-        "candidates": 2,
-        "drift": 1e9,
-        "images": 4,
-        "theta_every": 1,
-        "samples": 2,
-        "edge_samples": 0,
-        "recalibration_images": 4,
-    },
-}
 DRY: dict[str, dict[str, Any]] = {
     "supernet": {"batch_size": 4},
     "statistics": {"networks": 3, "images": 4},
@@ -508,23 +379,3 @@ DRY: dict[str, dict[str, Any]] = {
     "bundle": {"prune_budgets": 4, "views": 1, "budgets": 2, "calibration_images": 1},
 }
 """What is left of every count in a dry run."""
-
-AnySettings = TypeVar("AnySettings", bound=Settings)
-
-
-def read_toml(kind: type[AnySettings], source: str | Path, shipped: Path, noun: str) -> AnySettings:
-    """Settings from a TOML file, or from one of the folder `shipped` by its name without suffix.
-
-    Raises:
-        TrainingError: there is none, the file is no TOML, or a field is unknown or out of range.
-    """
-    path = Path(source)
-    if path.suffix != ".toml":
-        path = shipped / f"{source}.toml"
-    if not path.is_file():
-        names = sorted(p.stem for p in shipped.glob("*.toml"))
-        raise TrainingError(f"a {noun} is a .toml file or one of {names}; got {str(source)!r}")
-    try:
-        return kind.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, ValidationError) as error:
-        raise TrainingError(f"{path} is not a {noun}: {error}") from error

@@ -257,7 +257,7 @@ def test_the_training_guide_lists_every_field_of_a_recipe_with_its_default() -> 
     ("title", "kind"), [("GreedyNAS", "GreedyRecipe"), ("Cream", "CreamRecipe"), ("NSE", "NseRecipe")]
 )
 def test_the_strategies_page_lists_every_field_with_its_default(title: str, kind: str) -> None:
-    from eas_train import recipe
+    from eas_train.strategy import recipe
 
     text = (ROOT / "docs" / "strategies.md").read_text(encoding="utf-8")
     section = text.split(f"\n## {title}\n")[1].split("\n## ")[0]

@@ -18,7 +18,7 @@ from eas_sdk.errors import TrainingError
 from eas_sdk.space.architecture import Architecture
 from eas_train.nse.fitness import Fitness
 from eas_train.progress import progress
-from eas_train.recipe import NseRecipe
+from eas_train.strategy.recipe import NseRecipe
 from eas_train.supernet.evaluate import logits_of, recalibrated, within_superclass
 
 SAVE_EVERY_S = 20.0

@@ -23,7 +23,8 @@ from eas_train.data.augment import random_images
 from eas_train.data.imageset import ImageSet
 from eas_train.nse.fitness import Fitness, mean_space
 from eas_train.nse.retrieval import Judged, retrieve
-from eas_train.recipe import NseRecipe, SupernetRecipe
+from eas_train.recipe import SupernetRecipe
+from eas_train.strategy.recipe import NseRecipe
 from eas_train.strategy.trial import Trial
 from eas_train.supernet.model import Supernet
 from eas_train.supernet.train import CHECKPOINT, new_supernet, train_over

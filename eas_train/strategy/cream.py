@@ -13,7 +13,7 @@ from eas_sdk.space.architecture import Architecture
 from eas_sdk.space.protocol import Space
 from eas_sdk.space.sample import random_architecture
 from eas_sdk.space.tables import madds_range, madds_table
-from eas_train.recipe import CreamRecipe
+from eas_train.strategy.recipe import CreamRecipe
 from eas_train.strategy.trial import Trial
 from eas_train.strategy.uniform import Lesson, Moment, Uniform, teacher_logits
 from eas_train.supernet.loss import distillation

@@ -6,7 +6,8 @@ import random
 from typing import Any
 
 from eas_sdk.space.architecture import Architecture
-from eas_train.recipe import GreedyRecipe, Phase
+from eas_train.recipe import Phase
+from eas_train.strategy.recipe import GreedyRecipe
 from eas_train.strategy.trial import Trial
 from eas_train.strategy.uniform import Uniform
 from eas_train.supernet.model import Supernet

@@ -9,7 +9,8 @@ from pydantic import Field, ValidationError, model_validator
 
 from eas_sdk.budget import format_madds
 from eas_sdk.errors import TrainingError
-from eas_train.recipe import Recipe, Settings, SupernetRecipe, read_toml
+from eas_train.recipe import Recipe, SupernetRecipe
+from eas_train.settings import Settings, read_toml
 
 SHIPPED = Path(__file__).parent / "studies"
 

@@ -36,15 +36,8 @@ from eas_train.nse.fitness import Fitness, mean_space, two_way  # noqa: E402
 from eas_train.nse.retrieval import Judged, pareto, retrieve  # noqa: E402
 from eas_train.nse.rounds import HISTORY, aggregated, evolve_space, read_history, refilled, shuffled  # noqa: E402
 from eas_train.pipeline import BUNDLE, Training  # noqa: E402
-from eas_train.recipe import (  # noqa: E402
-    BoardRecipe,
-    BundleRecipe,
-    NseRecipe,
-    Phase,
-    Recipe,
-    StatisticsRecipe,
-    SupernetRecipe,
-)
+from eas_train.recipe import BoardRecipe, BundleRecipe, Phase, Recipe, StatisticsRecipe, SupernetRecipe  # noqa: E402
+from eas_train.strategy.recipe import NseRecipe  # noqa: E402
 from eas_train.strategy.trial import Trial  # noqa: E402
 from eas_train.strategy.uniform import Moment  # noqa: E402
 from eas_train.supernet.norm import BatchStatistics  # noqa: E402

@@ -26,15 +26,7 @@ from eas_sdk.space.sample import random_architecture  # noqa: E402
 from eas_sdk.space.tables import madds_range, madds_table  # noqa: E402
 from eas_train.data.imageset import Splits  # noqa: E402
 from eas_train.pipeline import BUNDLE, REPORT, Training  # noqa: E402
-from eas_train.recipe import (  # noqa: E402
-    BoardRecipe,
-    BundleRecipe,
-    Nsga2Recipe,
-    Phase,
-    Recipe,
-    StatisticsRecipe,
-    SupernetRecipe,
-)
+from eas_train.recipe import BoardRecipe, BundleRecipe, Nsga2Recipe, Phase, Recipe, StatisticsRecipe, SupernetRecipe  # noqa: E402
 from eas_train.search import board, nsga2  # noqa: E402
 from eas_train.selection import Given, Trained  # noqa: E402
 

@@ -21,9 +21,10 @@ from eas_sdk.space.protocol import Space  # noqa: E402
 from eas_sdk.space.sample import even_architecture  # noqa: E402
 from eas_sdk.space.tables import madds_range, madds_table  # noqa: E402
 from eas_train import checkpoint  # noqa: E402
-from eas_train.recipe import CreamRecipe, GreedyRecipe, Phase, SupernetRecipe  # noqa: E402
+from eas_train.recipe import Phase, SupernetRecipe  # noqa: E402
 from eas_train.strategy.cream import Board, Cream, Entry, MetaNetwork  # noqa: E402
 from eas_train.strategy.greedy import Greedy, Pool, updated  # noqa: E402
+from eas_train.strategy.recipe import CreamRecipe, GreedyRecipe  # noqa: E402
 from eas_train.strategy.trial import Trial  # noqa: E402
 from eas_train.strategy.uniform import Moment, Uniform  # noqa: E402
 from eas_train.supernet.loss import distillation  # noqa: E402
