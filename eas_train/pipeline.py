@@ -35,7 +35,8 @@ from eas_train.data.augment import as_tensor, augment, random_images
 from eas_train.data.fixed_views import fixed_views
 from eas_train.data.imageset import Splits, superclass_of_class
 from eas_train.generator.measure import Shown, measure
-from eas_train.nse.rounds import evolve_space, read_history
+from eas_train.nse.history import read_history
+from eas_train.nse.rounds import evolve_space
 from eas_train.recipe import Recipe
 from eas_train.router.calibrate import TrainedRouter, finish
 from eas_train.router.data import RouterData, check_others
@@ -171,7 +172,7 @@ class Training:
         done = checkpoint.load(place / SUPERNET, recipe=self.fingerprints["supernet"])
         if done is None:
             evolve_space(recipe, self.data.train, self.data.validation, place, self.device)
-        return {"stage": "supernet", "steps": recipe.total_steps, "rounds": len(read_history(place))}
+        return {"stage": "supernet", "steps": recipe.total_steps, "rounds": len(read_history(place)[1])}
 
     @cached_property
     def net(self) -> Supernet:

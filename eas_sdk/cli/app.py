@@ -17,6 +17,7 @@ from eas_sdk.cli.info import info
 from eas_sdk.cli.lut import lut
 from eas_sdk.cli.output import print_error
 from eas_sdk.cli.predict import predict
+from eas_sdk.cli.rounds import rounds
 from eas_sdk.cli.specialize import specialize
 from eas_sdk.cli.study import study
 from eas_sdk.cli.train import data, train
@@ -80,5 +81,5 @@ def cli(debug: bool) -> None:
     """
 
 
-for _command in (info, specialize, predict, export, demo, evaluate, lut, bench, device, data, train, study):
+for _command in (info, specialize, predict, export, demo, evaluate, lut, bench, device, data, train, study, rounds):
     cli.add_command(_command)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import importlib
-import io
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -13,10 +11,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from eas_sdk.bank.atomic import write_atomically
 from eas_sdk.bench.figures import Case, Figures, Row
 from eas_sdk.cli.common import bundle_option, json_option, latency_option, open_runtime, tasks_option, threads_option
 from eas_sdk.cli.output import madds, print_facts, print_json, print_table, progress, size
+from eas_sdk.cli.plot import plot_option, save
 from eas_sdk.engine.registry import ENGINES, load_engine
 from eas_sdk.errors import EasError, InputError, MissingDependency
 from eas_sdk.runtime import read_budget
@@ -25,8 +23,6 @@ from eas_sdk.task import resolve
 if TYPE_CHECKING:
     from eas_sdk.latency.meter import Conditions
     from eas_sdk.latency.phone import PhoneMeter
-
-PLOTS = (".pdf", ".png", ".svg")
 
 PHONE = "benchmark_model"
 """What stands for an engine on a phone."""
@@ -62,7 +58,7 @@ NOTE = "note<"
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="TensorFlow Lite's benchmark_model for the phone. [with --adb]",
 )
-@click.option("--plot", type=click.Path(path_type=Path), metavar="FILE", help="Draw latency against MAdds here.")
+@plot_option("Draw latency against MAdds here.")
 @bundle_option
 @json_option
 def bench(
@@ -94,8 +90,6 @@ def bench(
     from eas_sdk.bench.phone import measure_on_phone
     from eas_sdk.latency.local import conditions
 
-    if plot is not None:
-        check_plot(plot)
     runtime = open_runtime(bundle, latency)
     limits = {text: read_budget(text) for text in _split(budgets)}
     if not limits:
@@ -158,24 +152,6 @@ def choose_engines(text: str | None) -> list[str]:
     return installed if text is None else names
 
 
-def check_plot(path: Path) -> None:
-    """Check, before anything is measured, that a plot can be drawn.
-
-    Raises:
-        InputError: no folder for it, or no known format.
-        MissingDependency: matplotlib is not installed.
-    """
-    if path.suffix.lower() not in PLOTS or not path.parent.is_dir() or path.is_dir():
-        raise InputError(f"a plot is a file ({', '.join(PLOTS)}) in a folder that exists; got {str(path)!r}")
-    try:
-        importlib.import_module("matplotlib.figure")
-    except ImportError:
-        raise MissingDependency(
-            "drawing a plot needs matplotlib, and it is not installed; install the extra `bench`: "
-            "pip install 'eas-sdk[bench]'"
-        ) from None
-
-
 def draw(rows: Sequence[Row], path: Path, title: str) -> None:
     """Latency against multiply-adds: a line for each engine through medians, whiskers up to the 95th percentile."""
     import matplotlib.figure
@@ -196,9 +172,7 @@ def draw(rows: Sequence[Row], path: Path, title: str) -> None:
     axes.set_xlim(left=0)
     axes.set_ylim(bottom=0)
     axes.legend()
-    picture = io.BytesIO()
-    figure.savefig(picture, format=path.suffix[1:].lower(), dpi=150)
-    write_atomically(path, [picture.getvalue()])
+    save(figure, path)
 
 
 def _phone_meter(serial: str, benchmark_model: Path | None, threads: int, runs: int) -> PhoneMeter:

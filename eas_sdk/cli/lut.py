@@ -10,6 +10,7 @@ import click
 
 from eas_sdk.cli.common import bundle_option, json_option, open_runtime
 from eas_sdk.cli.output import percent, print_facts, print_json, print_table, progress
+from eas_sdk.cli.plot import plot_option, save
 
 if TYPE_CHECKING:
     from eas_sdk.latency.check import Check
@@ -152,7 +153,7 @@ def build_command(
 )
 @click.option("--networks", default=30, show_default=True, type=click.IntRange(min=2), help="Random architectures.")
 @click.option("--seed", default=1, show_default=True, type=click.IntRange(min=0), help="Of their choice.")
-@click.option("--plot", type=click.Path(dir_okay=False, path_type=Path), help="Draw predicted against measured here.")
+@plot_option("Draw predicted against measured here.")
 @json_option
 def check_command(
     engine: str,
@@ -206,27 +207,16 @@ def check_command(
 
 
 def draw(found: Check, path: Path, title: str) -> None:
-    """The scatter plot of a check.
+    """The scatter plot of a check."""
+    import matplotlib.figure
 
-    Raises:
-        MissingDependency: matplotlib is not installed.
-    """
-    from eas_sdk.errors import MissingDependency
-
-    try:
-        import matplotlib.figure
-    except ImportError:
-        raise MissingDependency(
-            "drawing a plot needs matplotlib, and it is not installed; install the extra `bench`: "
-            "pip install 'eas-sdk[bench]'"
-        ) from None
     figure = matplotlib.figure.Figure(figsize=(5, 5), layout="constrained")
     axes = figure.subplots()
     most = 1.05 * max(max(n.predicted_ms, n.measured_ms) for n in found.networks)
     axes.plot([0, most], [0, most], color="0.6", linewidth=1)
     axes.scatter([n.measured_ms for n in found.networks], [n.predicted_ms for n in found.networks], s=14)
     axes.set(xlabel="measured ms", ylabel="predicted ms", xlim=(0, most), ylim=(0, most), title=title, aspect="equal")
-    figure.savefig(path, dpi=150)
+    save(figure, path)
 
 
 def _space(paper: bool, bundle: Path | None) -> tuple[Space, list[int], list[Segment]]:

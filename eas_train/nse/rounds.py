@@ -6,14 +6,11 @@ import dataclasses
 import hashlib
 import json
 import random
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
 
-from eas_sdk.bank.atomic import write_atomically
 from eas_sdk.errors import TrainingError
 from eas_sdk.space.architecture import Block
 from eas_sdk.space.cells.space import CellSpace
@@ -22,30 +19,13 @@ from eas_train.clock import clock
 from eas_train.data.augment import random_images
 from eas_train.data.imageset import ImageSet
 from eas_train.nse.fitness import Fitness, mean_space
+from eas_train.nse.history import Blocks, Round, read_history, write_history
 from eas_train.nse.retrieval import Judged, retrieve
 from eas_train.recipe import SupernetRecipe
 from eas_train.strategy.recipe import NseRecipe
 from eas_train.strategy.trial import Trial
 from eas_train.supernet.model import Supernet
 from eas_train.supernet.train import CHECKPOINT, new_supernet, train_over
-
-HISTORY = "rounds.json"
-Blocks = tuple[Block, ...]
-
-
-@dataclass(frozen=True)
-class Round:
-    """One round.
-
-    Attributes:
-        space: what it searched; alive: the blocks of each cell that were left at its end.
-        front: the best networks, by ascending cost; judged: all that were looked at.
-    """
-
-    space: CellSpace
-    alive: tuple[Blocks, ...]
-    front: tuple[Judged, ...]
-    judged: tuple[Judged, ...]
 
 
 def evolve_space(
@@ -75,8 +55,8 @@ def evolve_space(
         if space is None:
             break
         number = len(rounds)
-        place = folder / f"round-{number}"
-        chain = hashlib.sha256(f"{chain} {number} {json.dumps(space.to_json())}".encode()).hexdigest()
+        place = _place(folder, number)
+        chain = _chained(chain, number, space)
         before = inherited
 
         def make(net: Supernet, before: tuple[Blocks, ...] = before) -> Fitness:
@@ -99,11 +79,12 @@ def evolve_space(
             tuple(b for b, lives in zip(cell.blocks, fitness.alive[fitness.cell_of == c], strict=True) if lives)
             for c, cell in enumerate(space.cells)
         )
-        rounds.append(Round(space, alive, front, tuple(judged)))
+        searched = tuple(cell.blocks for cell in space.cells)
+        rounds.append(Round(searched, alive, front, tuple(judged)))
         for name in counts:
             counts[name] += int(getattr(fitness, name))
         inherited = aggregated(front, len(whole.cells))
-        write_atomically(folder / HISTORY, [json.dumps([to_json(one) for one in rounds]).encode()])
+        write_history(folder, settings.unit, rounds)
     if net is None:
         raise TrainingError(
             f"the first round of NSE takes {settings.candidates} operations a cell; a cell has only "
@@ -128,16 +109,24 @@ def refilled(
 ) -> CellSpace | None:
     """The next round's space: what is inherited, and operations that no round has seen (section 3.3.3).
 
-    Those leave `pending`. None where a cell has too few of them, which ends the search.
+    Those leave `pending`. None where a cell has too few of them, or no cell has room, which ends the search.
     """
     missing = [max(0, candidates - len(blocks)) for blocks in inherited]
-    if any(len(turns) < count for turns, count in zip(pending, missing, strict=True)):
+    if not any(missing) or any(len(turns) < count for turns, count in zip(pending, missing, strict=True)):
         return None
-    cells = []
-    for cell, kept, turns, count in zip(whole.cells, inherited, pending, missing, strict=True):
-        chosen = {*kept, *turns[:count]}
+    chosen = []
+    for kept, turns, count in zip(inherited, pending, missing, strict=True):
+        chosen.append({*kept, *turns[:count]})
         del turns[:count]
-        cells.append(dataclasses.replace(cell, blocks=tuple(block for block in cell.blocks if block in chosen)))
+    return _of_blocks(whole, chosen)
+
+
+def _of_blocks(whole: CellSpace, chosen: Sequence[Collection[Block]]) -> CellSpace:
+    """The space with these blocks of each cell alone, in its order."""
+    cells = (
+        dataclasses.replace(cell, blocks=tuple(block for block in cell.blocks if block in kept))
+        for cell, kept in zip(whole.cells, chosen, strict=True)
+    )
     return dataclasses.replace(whole, cells=tuple(cells))
 
 
@@ -146,6 +135,36 @@ def aggregated(front: Sequence[Judged], cells: int) -> tuple[Blocks, ...]:
     return tuple(
         tuple(dict.fromkeys(block for one in front for block in one.architecture.units[c])) for c in range(cells)
     )
+
+
+def round_supernets(
+    recipe: SupernetRecipe, data: ImageSet, validation: ImageSet, folder: Path, device: torch.device
+) -> list[Supernet]:
+    """The supernet of every round, as its front was judged.
+
+    Raises:
+        TrainingError: the folder holds no such rounds.
+    """
+    whole, chain, nets = mean_space(recipe.space()), recipe.fingerprint(data, validation), []
+    for number, one in enumerate(read_history(folder)[1]):
+        space = _of_blocks(whole, one.searched)
+        chain = _chained(chain, number, space)
+        state = checkpoint.load(_place(folder, number) / CHECKPOINT, recipe=chain)
+        if state is None:
+            raise TrainingError(f"every round leaves its supernet; {_place(folder, number)} holds none")
+        net = new_supernet(space, recipe, data, device)
+        net.load_state_dict(state["net"])
+        nets.append(net.eval())
+    return nets
+
+
+def _place(folder: Path, number: int) -> Path:
+    return folder / f"round-{number}"
+
+
+def _chained(chain: str, number: int, space: CellSpace) -> str:
+    """Fingerprint of a round: of all before it, and of what it searches."""
+    return hashlib.sha256(f"{chain} {number} {json.dumps(space.to_json())}".encode()).hexdigest()
 
 
 def _leave(
@@ -178,32 +197,3 @@ def _leave(
             "space": space.to_json(),
         },
     )
-
-
-def to_json(one: Round) -> dict[str, Any]:
-    """A round as JSON-able data."""
-
-    def rows(judged: Sequence[Judged]) -> list[list[object]]:
-        return [[str(j.architecture), round(j.cost, 6), j.accuracy] for j in judged]
-
-    return {
-        "searched": [[str(block) for block in cell.blocks] for cell in one.space.cells],
-        "alive": [[str(block) for block in blocks] for blocks in one.alive],
-        "front": rows(one.front),
-        "judged": rows(one.judged),
-    }
-
-
-def read_history(folder: Path) -> list[dict[str, Any]]:
-    """What `evolve_space` kept of its rounds.
-
-    Raises:
-        TrainingError: the file is missing or damaged.
-    """
-    try:
-        rounds = json.loads((folder / HISTORY).read_bytes())
-    except (OSError, ValueError) as error:
-        raise TrainingError(f"{folder / HISTORY} holds the rounds of NSE; it cannot be read: {error}") from error
-    if not isinstance(rounds, list):
-        raise TrainingError(f"{folder / HISTORY} is a list of rounds; got {type(rounds).__name__}")
-    return rounds

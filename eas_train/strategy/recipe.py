@@ -111,6 +111,11 @@ class NseRecipe(Settings):
     recalibration_images: int = Field(default=20_000, gt=0)
     """Training images for the batch-norm of every network that is judged."""
 
+    @property
+    def unit(self) -> str:
+        """That of `target` and `drift`, for people."""
+        return "M multiply-adds" if self.latency_table is None else "ms"
+
 
 DRY_STRATEGIES: dict[str, dict[str, Any]] = {
     "uniform": {},

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-import json
 import random
 from pathlib import Path
 from typing import Any
@@ -31,15 +30,18 @@ from eas_sdk.space.presets import NSE  # noqa: E402
 from eas_sdk.space.protocol import Space  # noqa: E402
 from eas_sdk.space.tables import madds_table  # noqa: E402
 from eas_train import checkpoint  # noqa: E402
+from eas_train.data.augment import random_images  # noqa: E402
 from eas_train.data.imageset import Splits  # noqa: E402
 from eas_train.nse.fitness import Fitness, mean_space, two_way  # noqa: E402
+from eas_train.nse.history import HISTORY, Round, read_history, write_history  # noqa: E402
 from eas_train.nse.retrieval import Judged, pareto, retrieve  # noqa: E402
-from eas_train.nse.rounds import HISTORY, aggregated, evolve_space, read_history, refilled, shuffled  # noqa: E402
+from eas_train.nse.rounds import aggregated, evolve_space, refilled, round_supernets, shuffled  # noqa: E402
 from eas_train.pipeline import BUNDLE, Training  # noqa: E402
 from eas_train.recipe import BoardRecipe, BundleRecipe, Phase, Recipe, StatisticsRecipe, SupernetRecipe  # noqa: E402
 from eas_train.strategy.recipe import NseRecipe  # noqa: E402
 from eas_train.strategy.trial import Trial  # noqa: E402
 from eas_train.strategy.uniform import Moment  # noqa: E402
+from eas_train.supernet.evaluate import logits_of, recalibrated, within_superclass  # noqa: E402
 from eas_train.supernet.norm import BatchStatistics  # noqa: E402
 from eas_train.supernet.train import train_over, train_supernet  # noqa: E402
 
@@ -208,6 +210,12 @@ def test_a_cell_that_inherits_more_than_its_share_gets_nothing_new() -> None:
     assert pending[0] == before[0]
 
 
+def test_a_search_ends_where_no_cell_has_room() -> None:
+    pending = shuffled(EVOLVED, 0)
+    assert refilled(EVOLVED, (BLOCKS[:3], BLOCKS[2:], BLOCKS[:4]), pending, 3) is None
+    assert list(map(len, pending)) == [5, 5, 5]
+
+
 def test_the_aggregated_space_is_the_smallest_that_holds_the_front() -> None:
     front = [
         Judged(Architecture.parse("k3e1 k5e1 | k7e2 | -"), 0.3, 0.5),
@@ -307,18 +315,32 @@ def searched(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_a_search_leaves_its_rounds_and_the_last_front(searched: Path) -> None:
-    rounds, state = read_history(searched), final(searched)
+    (unit, rounds), state = read_history(searched), final(searched)
+    assert unit == "M multiply-adds"
     assert len(rounds) >= 2
-    assert {text for text, _ in state["left"]} == {text for text, _, _ in rounds[-1]["front"]}
+    assert {text for text, _ in state["left"]} == {str(j.architecture) for j in rounds[-1].front}
     assert state["finished"]
     for one, following in itertools.pairwise(rounds):
         for c in range(3):
-            used = {str(block) for text, _, _ in one["front"] for block in Architecture.parse(text).units[c]}
-            assert used <= set(following["searched"][c]), "what the best had is inherited"
-            assert used <= set(following["alive"][c]), "and locked"
-        assert {text for text, _, _ in one["front"]} <= {text for text, _, _ in following["judged"]}, "and rehearsed"
+            used = {block for j in one.front for block in j.architecture.units[c]}
+            assert used <= set(following.searched[c]), "what the best had is inherited"
+            assert used <= set(following.alive[c]), "and locked"
+        assert {j.architecture for j in one.front} <= {j.architecture for j in following.judged}, "and rehearsed"
     assert state["strategy"]["optimised_images"] == len(rounds) * 6 * 8
     assert state["seconds"] > 0
+
+
+def test_every_round_keeps_the_weights_that_its_front_was_judged_with(searched: Path) -> None:
+    _, rounds = read_history(searched)
+    nets = round_supernets(recipe(), TRAIN, VALIDATION, searched, CPU)
+    assert len(nets) == len(rounds)
+    images = random_images(TRAIN.images, 24, 24, GENTLE, CPU, 0)
+    for one, net in zip(rounds, nets, strict=True):
+        trial = Trial(net, VALIDATION, CPU)
+        for judged in one.front:
+            logits = logits_of(net, judged.architecture, trial.images, recalibrated(net, judged.architecture, images))
+            right = within_superclass(logits, trial.targets, trial.superclass_of)
+            assert float(right.float().mean()) == pytest.approx(judged.accuracy, abs=1e-6)
 
 
 @pytest.mark.parametrize("training", [1, 2])
@@ -367,7 +389,7 @@ def test_from_drawings_to_a_bundle_that_runs(tmp_path: Path) -> None:
     assert 0.19e6 < low <= high < 0.5e6
     model = runtime.specialize("lines", high)
     assert np.isfinite(model.logits(np.zeros((1, 24, 24, 3), np.uint8))).all()
-    assert len(json.loads((tmp_path / HISTORY).read_text())) == 2
+    assert len(read_history(tmp_path)[1]) == 2
     before = (tmp_path / "supernet.pt").stat().st_mtime_ns
     Training(whole, data, tmp_path, CPU, ("numpy",)).run()
     assert (tmp_path / "supernet.pt").stat().st_mtime_ns == before
@@ -384,5 +406,20 @@ def test_what_cannot_evolve_is_told(tmp_path: Path) -> None:
         train_supernet(recipe(), TRAIN, tmp_path, CPU, validation=VALIDATION)
     with pytest.raises(TrainingError, match="a cell has only 7"):
         evolve_space(recipe(strategy=SETTINGS | {"candidates": 9}), TRAIN, VALIDATION, tmp_path, CPU)
-    with pytest.raises(TrainingError, match="holds the rounds of NSE"):
+
+
+def test_a_history_is_read_as_it_was_written(tmp_path: Path) -> None:
+    judged = tuple(Judged(Architecture.parse(text), 0.25, 0.5) for text in ("k3e1 | - | 1x5e1", "k3d2e1 k5e1 | - | -"))
+    rounds = [Round((BLOCKS[:3], BLOCKS, BLOCKS[1:]), (BLOCKS[:1], (), BLOCKS[1:2]), judged[:1], judged)]
+    write_history(tmp_path, "ms", rounds)
+    assert read_history(tmp_path) == ("ms", rounds)
+
+
+@pytest.mark.parametrize(
+    "content", [None, "", "[]", '{"unit": "ms"}', '{"unit": "ms", "rounds": [{}]}', '{"unit": "ms", "rounds": 3}']
+)
+def test_a_history_that_is_none_is_told(tmp_path: Path, content: str | None) -> None:
+    if content is not None:
+        (tmp_path / HISTORY).write_text(content)
+    with pytest.raises(TrainingError, match="has no such file" if content is None else "is damaged"):
         read_history(tmp_path)

@@ -1,0 +1,95 @@
+"""NSE round by round: the front of each round on drawings of an artist that no choice has seen.
+
+    eas study strategies
+    python -m benchmarks.rounds studies/strategies
+
+Every round leaves its supernet and its front. Each network of the fronts is tested with its round's weights and
+batch-norm recalibrated on training images. The picture of the first seed's rounds goes to docs/study/rounds.png.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from benchmarks.bootstrap import interval
+from benchmarks.record import record
+from benchmarks.study import PICTURES
+from eas_sdk.bank.atomic import write_atomically
+from eas_train.data.fixed_views import fixed_views
+from eas_train.data.imageset import superclass_of_class
+from eas_train.data.source import Source
+from eas_train.nse.drawing import draw_rounds
+from eas_train.nse.history import read_history
+from eas_train.nse.rounds import round_supernets
+from eas_train.pipeline import Training
+from eas_train.progress import progress
+from eas_train.strategy.recipe import NseRecipe
+from eas_train.study.config import Study
+from eas_train.study.plots import png
+from eas_train.study.run import STAGES
+from eas_train.supernet.evaluate import logits_of, recalibrated, within_superclass
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path, help="of `eas study strategies`")
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    plan = Study.read("strategies")
+    (method,) = [method for method in plan.methods if method.name == "NSE"]
+    device = torch.device("cpu")
+    seeds: list[dict[str, Any]] = []
+    for seed in plan.supernet_seeds:
+        recipe = plan.training_recipe(method, seed, plan.seeds[0])
+        size = recipe.supernet.space().input_size
+        data, _, _ = Source().load(size + 32)
+        training = Training(recipe, data, options.folder / STAGES, device, shared=True)
+        place = training.place("supernet")
+        unit, history = read_history(place)
+        if seed == plan.supernet_seeds[0]:
+            write_atomically(PICTURES / "rounds.png", [png(draw_rounds(unit, history))])
+        images, targets = fixed_views(data.test, plan.views, size, device)
+        superclass_of = torch.from_numpy(superclass_of_class(data.superclasses))
+        owner = superclass_of[torch.from_numpy(data.test.targets)].numpy()
+        settings = recipe.supernet.strategy
+        assert isinstance(settings, NseRecipe)
+        calibration = training.training_images(settings.recalibration_images)(0)
+        rows = []
+        nets = round_supernets(recipe.supernet, data.train, data.validation, place, device)
+        for number, (one, net) in enumerate(zip(history, nets, strict=True)):
+            shares = []
+            with progress(f"round {number + 1}", len(one.front)) as update:
+                for i, judged in enumerate(one.front):
+                    norm = recalibrated(net, judged.architecture, calibration)
+                    right = within_superclass(logits_of(net, judged.architecture, images, norm), targets, superclass_of)
+                    shares.append(right.float().reshape(-1, plan.views).mean(1).numpy())
+                    update(i + 1, "")
+            mean = np.mean(shares, 0)
+            rows.append(
+                {
+                    "round": number + 1,
+                    "front": len(one.front),
+                    "cost": [round(one.front[0].cost, 2), round(one.front[-1].cost, 2)],
+                    "validation_top1": round(float(np.mean([j.accuracy for j in one.front])), 4),
+                    "validation_best": round(max(j.accuracy for j in one.front), 4),
+                    "test_top1": [round(v, 4) for v in interval(mean, owner)],
+                    "test_top1_of_the_best": [round(v, 4) for v in interval(shares[-1], owner)],
+                    "branches": round(float(np.mean([len(j.architecture.blocks) for j in one.front])), 1),
+                }
+            )
+        seeds.append({"supernet_seed": seed, "rounds": rows})
+    columns = "mean, low and high end of the 95% interval over drawings"
+    record("rounds", {"unit": unit, "columns": columns, "seeds": seeds})
+
+
+if __name__ == "__main__":
+    main()
