@@ -83,6 +83,14 @@ def _meter_options(command: click.decorators.FC) -> click.decorators.FC:
 @click.option(
     "-o", "--output", type=click.Path(dir_okay=False, path_type=Path), help="The table. [default: where it is found]"
 )
+@click.option(
+    "--pause",
+    "pause_ms",
+    default=0.0,
+    metavar="MS",
+    type=click.FloatRange(min=0),
+    help="Between two images, as in an application: 33 where a camera gives 30 a second.  [default: none]",
+)
 @click.option("--fresh", is_flag=True, help="Measure everything again. Without it, what the table holds is kept.")
 @json_option
 def build_command(
@@ -95,6 +103,7 @@ def build_command(
     precision: str,
     cores: str,
     output: Path | None,
+    pause_ms: float,
     fresh: bool,
     as_json: bool,
 ) -> None:
@@ -109,7 +118,7 @@ def build_command(
 
     space, classes, router = _space(paper, bundle)
     with ExitStack() as stack:
-        meter = _meter(stack, engine, threads, serial, benchmark_model, precision, cores)
+        meter = _meter(stack, engine, threads, serial, benchmark_model, precision, cores, pause_ms)
         if serial is not None and output is None:
             raise click.UsageError("a phone's table goes to a file of its own: name it with --output")
         target = output or table_path(engine, threads)
@@ -178,7 +187,8 @@ def check_command(
     space, classes, _ = _space(paper, bundle)
     known = read(table) if table is not None else find(engine, threads)
     with ExitStack() as stack:
-        meter = _meter(stack, engine, threads, serial, benchmark_model, precision, cores)
+        pause_ms = known.conditions.pause_ms
+        meter = _meter(stack, engine, threads, serial, benchmark_model, precision, cores, pause_ms)
         with progress("networks", networks) as advance:
             found = check(meter, known, random_networks(space, networks, classes[0], seed), advance)
     if plot is not None:
@@ -240,16 +250,24 @@ def _meter(
     benchmark_model: Path | None,
     precision: str,
     cores: str,
+    pause_ms: float,
 ) -> Meter:
     from eas_sdk.latency.local import LocalMeter
 
     if serial is None:
-        return LocalMeter(engine, threads)
+        return LocalMeter(engine, threads, pause_ms=pause_ms)
     if benchmark_model is None:
         raise click.UsageError("--adb needs the program that runs there: name it with --benchmark-model")
     from eas_sdk.latency.adb import Adb
     from eas_sdk.latency.phone import PhoneMeter
 
     return stack.enter_context(
-        PhoneMeter(Adb(serial or None), benchmark_model, threads=threads, precision=precision, cores=cores)
+        PhoneMeter(
+            Adb(serial or None),
+            benchmark_model,
+            threads=threads,
+            precision=precision,
+            cores=cores,
+            run_delay_s=1e-3 * pause_ms,
+        )
     )

@@ -25,8 +25,9 @@ COPIES = 3
 LEAST_NETWORKS = 8
 """With fewer whole networks, a line through them says little."""
 
-MOST_OFFSET = 0.5
-"""Greatest offset, as a part of the fastest network's blocks, scaled or not: no network may come out below zero."""
+LEAST_OFFSET, MOST_OFFSET = -0.5, 0.9
+"""The offset's bounds. Below zero it is a part of the fastest network's blocks, scaled or not: no network may come out
+free. Above, where it is what every inference costs, a part of the fastest network's time: blocks have to count."""
 
 ADDITIONS = 8
 """More additions in the larger of the two networks whose difference is theirs."""
@@ -126,7 +127,8 @@ def line(found: Check) -> tuple[float, float]:
     if len(predicted) >= LEAST_NETWORKS and np.ptp(predicted) > 0:
         terms = np.stack([predicted, np.ones_like(predicted)], 1) / measured[:, None]
         (scale, offset_ms), *_ = np.linalg.lstsq(terms, np.ones_like(measured), rcond=None)
-        if abs(offset_ms) < MOST_OFFSET * min(scale, 1) * predicted.min():
+        least, most = LEAST_OFFSET * min(scale, 1) * predicted.min(), MOST_OFFSET * measured.min()
+        if scale > 0 and least < offset_ms < most:
             return float(scale), float(offset_ms)
     return found.ratio, 0.0
 

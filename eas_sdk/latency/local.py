@@ -9,6 +9,7 @@ import platform
 import statistics
 import time
 from contextlib import suppress
+from dataclasses import replace
 from importlib import metadata
 
 import numpy as np
@@ -38,18 +39,22 @@ TIME_S = 0.05
 class LocalMeter:
     """Times networks with one engine in this process.
 
+    Args:
+        time_s: runs of one network go on for so long, within the bounds on their number.
+        pause_ms: see `Conditions`.
+
     Raises:
         InputError: no engine has that name, or it is "auto", which may be another one for every network.
         MissingDependency: see `load_engine`.
     """
 
-    def __init__(self, engine: str = "numpy", threads: int = 1, time_s: float = TIME_S) -> None:
+    def __init__(self, engine: str = "numpy", threads: int = 1, time_s: float = TIME_S, pause_ms: float = 0.0) -> None:
         if engine == "auto":
             raise InputError(
                 f"latency is measured of one engine, {', '.join(n for n in ENGINES if n != engine)}; got 'auto'"
             )
         self._engine, self._time_s = load_engine(engine), time_s
-        self._conditions = conditions(engine, threads)
+        self._conditions = replace(conditions(engine, threads), pause_ms=pause_ms)
         self._displaced = np.zeros(DISPLACED_BYTES, np.uint8)
 
     @property
@@ -71,6 +76,8 @@ class LocalMeter:
             while len(taken) < LEAST_RUNS or (len(taken) < MOST_RUNS and time.perf_counter() - began < self._time_s):
                 if part:
                     self._displaced += 1
+                else:
+                    time.sleep(1e-3 * self._conditions.pause_ms)
                 start = time.perf_counter()
                 program.run(image)
                 taken.append(1e3 * (time.perf_counter() - start))

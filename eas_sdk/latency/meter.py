@@ -21,6 +21,8 @@ class Conditions:
         runtime_version: package and version, or what the binary says of itself.
         binary_sha256: of the program that ran the networks; "" for a Python package.
         affinity: hexadecimal mask of the cores it may run on; "" for all.
+        pause_ms: between two inferences of a whole network. An application that gets a camera frame every 33 ms finds
+            cold caches and a processor that has slowed down, where one inference after the other does not.
     """
 
     device: str
@@ -31,6 +33,7 @@ class Conditions:
     runtime_version: str
     binary_sha256: str = ""
     affinity: str = ""
+    pause_ms: float = 0.0
 
 
 @dataclass(frozen=True)

@@ -109,6 +109,7 @@ class PhoneMeter:
             runtime_version=stated,
             binary_sha256=digest,
             affinity=affinity,
+            pause_ms=1e3 * run_delay_s,
         )
 
     @property

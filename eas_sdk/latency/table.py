@@ -5,7 +5,7 @@
     {"format": "eas-latency-table", "version": 1, "unit": "ms", "date": "2026-01-31", "scale": 1.08,
      "offset_ms": -0.2,
      "conditions": {"device": ..., "soc": ..., "engine": ..., "threads": 1, "precision": ..., "runtime_version": ...,
-                    "binary_sha256": ..., "affinity": ...},
+                    "binary_sha256": ..., "affinity": ..., "pause_ms": 0},
      "segments": {"56x56x24: conv 1x1 24>96 relu + ...": {"median_ms": 0.41, "spread_ms": 0.01, "count": 20}, ...}}
 """
 
@@ -108,6 +108,7 @@ def differences(found: Conditions, wanted: Conditions) -> str:
 def command(conditions: Conditions) -> str:
     """The command line that measures under such conditions."""
     threads = f" --threads {conditions.threads}" if conditions.threads != 1 else ""
+    threads += f" --pause {conditions.pause_ms:g}" if conditions.pause_ms else ""
     if conditions.engine == "benchmark_model":
         return f"eas lut build --adb --benchmark-model FILE --precision {conditions.precision}{threads} --output TABLE"
     return f"eas lut build --engine {conditions.engine}{threads}"
@@ -179,13 +180,18 @@ def parse(content: bytes) -> LatencyTable:
 
 
 def _conditions(data: Mapping[str, Any]) -> Conditions:
-    known = {field.name: int if field.name == "threads" else str for field in fields(Conditions)}
+    texts = {field.name: str for field in fields(Conditions)}
+    known = {**texts, "threads": int}
+    del known["pause_ms"]
     for name, kind in known.items():
         value = data.get(name)
         if type(value) is not kind or (isinstance(value, int) and value < 1):
             what = "an integer of at least 1" if kind is int else "a text"
             raise TableError(f"the condition {name!r} of a latency table is {what}; got {reprlib.repr(value)}")
-    return Conditions(**{name: data[name] for name in known})
+    pause_ms = data.get("pause_ms", 0.0)  # tables of earlier releases have none
+    if not _is_time(pause_ms):
+        raise TableError(f"the condition 'pause_ms' is a number from 0 to {LONGEST_MS:g}; got {reprlib.repr(pause_ms)}")
+    return Conditions(**{name: data[name] for name in known}, pause_ms=float(pause_ms))
 
 
 def _timing(name: str, data: object) -> Timing:

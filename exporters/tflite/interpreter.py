@@ -36,6 +36,9 @@ def interpreter_module() -> Any:
 class Interpreter:
     """One subgraph of a model, for one image at a time; a lock lets threads take turns.
 
+    Attributes:
+        input_shape: 1 x S x S x 3.
+
     Raises:
         MissingDependency: neither package is installed.
         ExportError: the file is no model that LiteRT can run, or has no such signature.
@@ -52,10 +55,12 @@ class Interpreter:
                 self._input = self._interpreter.get_input_details()[0]
                 self._output = self._interpreter.get_output_details()[0]
                 self._runner = None
+                details = self._input
             else:
                 self._runner = self._interpreter.get_signature_runner(signature)
-                (self._input_name,) = self._runner.get_input_details()
+                ((self._input_name, details),) = self._runner.get_input_details().items()
                 (self._output_name,) = self._runner.get_output_details()
+            self.input_shape: tuple[int, ...] = tuple(map(int, details["shape"]))
         except (ValueError, RuntimeError) as error:  # what LiteRT raises for files cut short and operators it lacks
             raise ExportError(f"a .tflite file is a complete model that LiteRT can run; got {error}") from error
 

@@ -24,6 +24,7 @@ from eas_sdk.cli.app import cli
 from eas_sdk.cli.lut import CLASSIFIERS
 from eas_sdk.device.state import DeviceState
 from eas_sdk.latency.build import space_segments
+from eas_sdk.latency.local import conditions
 from eas_sdk.latency.meter import Conditions, Timing
 from eas_sdk.latency.segments import key
 from eas_sdk.latency.store import table_path
@@ -161,6 +162,17 @@ def test_check_finds_the_table_of_this_machine(eas: Eas, bundle: Path, stored: L
     result = eas("lut", "check", "--bundle", bundle, "--threads", 2)
     assert result.exit_code == 2
     assert "`eas lut build --engine numpy --threads 2`" in result.stderr
+
+
+def test_a_table_of_networks_with_pauses_is_checked_with_pauses(eas: Eas, bundle: Path, tmp_path: Path) -> None:
+    path, paused = tmp_path / "paused.json", dataclasses.replace(conditions("numpy", 1), pause_ms=1.0)
+    write(LatencyTable(paused, "", {key(part): Timing(0.1, 0.01, 50) for part in PARTS}), path)
+    refused = eas("lut", "build", "--bundle", bundle, "-o", path)
+    assert "pause_ms 1.0 instead of 0.0" in refused.stderr
+    built = eas("lut", "build", "--bundle", bundle, "-o", path, "--pause", 1)
+    assert built.exit_code == 0, built.output
+    result = eas("lut", "check", "--bundle", bundle, "--table", path, "--networks", 2, "--json")
+    assert len(json.loads(result.stdout)["networks"]) == 2
 
 
 def test_check_draws_a_plot(eas: Eas, bundle: Path, table: Path, tmp_path: Path) -> None:

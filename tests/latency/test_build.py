@@ -105,6 +105,26 @@ def test_an_offset_that_would_make_networks_free_is_not_taken(tmp_path: Path) ->
     assert table.offset_ms == 0
 
 
+@pytest.mark.parametrize(("factor", "constant", "line"), [(1.5, 2.0, (1.5, 2.0)), (0.0, 2.0, None)])
+def test_what_every_inference_costs_is_taken_where_blocks_count_too(
+    tmp_path: Path, factor: float, constant: float, line: tuple[float, float] | None
+) -> None:
+    """As of a camera's frames, between which a processor slows down."""
+
+    class Rested(SumMeter):
+        def measure(self, graph: Graph, *, part: bool = False) -> Timing:
+            timing = super().measure(graph, part=part)
+            median_ms = timing.median_ms if part else factor * timing.median_ms + constant
+            return dataclasses.replace(timing, median_ms=median_ms)
+
+    path = tmp_path / "table.json"
+    table = calibrate(Rested(), build(Rested(), PARTS, path), random_networks(TINY, 12, 5, seed=1), path)
+    if line is None:
+        assert table.offset_ms == 0
+    else:
+        assert (table.scale, table.offset_ms) == pytest.approx(line)
+
+
 def test_blocks_that_do_not_add_up_to_networks_are_told(tmp_path: Path) -> None:
     path = tmp_path / "table.json"
     table = build(SumMeter(), PARTS, path)
@@ -246,6 +266,18 @@ def test_every_engine_runs_every_kind_of_segment(engine: str) -> None:
     for part in segments(nodes)[1:]:
         assert meter.measure(repeated(part, 1), part=True).median_ms > 0
     assert meter.measure(repeated(segments(nodes)[2], 3)).median_ms > 0
+
+
+def test_pauses_come_between_whole_networks_and_are_not_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    slept: list[float] = []
+    monkeypatch.setattr("eas_sdk.latency.local.time.sleep", slept.append)
+    meter = LocalMeter("numpy", time_s=0.0, pause_ms=33.0)
+    assert meter.conditions.pause_ms == 33.0
+    graph = repeated(segments(TINY.structure(TINY.smallest, 3))[2], 1)
+    assert meter.measure(graph, part=True).count == 15
+    assert slept == []
+    assert meter.measure(graph).median_ms < 33
+    assert slept == [0.033] * 15
 
 
 @pytest.mark.parametrize("engine", ["auto", "nunpy"])

@@ -57,6 +57,7 @@ def test_a_network_is_measured_under_stated_conditions(phone: FakePhone, binary:
             runtime_version="unknown",
             binary_sha256=hashlib.sha256(CONTENT).hexdigest(),
             affinity="c0",
+            pause_ms=33.0,
         )
     ((taskset, mask, program, *flags),) = runs(phone)
     assert (taskset, mask, program) == ("taskset", "c0", "/data/local/tmp/eas_sdk/benchmark_model")

@@ -91,8 +91,10 @@ def test_a_written_file_is_that_of_the_documented_form(tmp_path: Path) -> None:
         *(
             (("conditions", field.name), v, f"the condition '{field.name}'")
             for field in dataclasses.fields(Conditions)
+            if field.name != "pause_ms"
             for v in (..., None, 0, 1.0, True, ["x"])
         ),
+        *((("conditions", "pause_ms"), v, "the condition 'pause_ms'") for v in (None, "1", True, -1.0, 1e8)),
         (("conditions", "threads"), "1", "the condition 'threads' .* integer of at least 1; got '1'"),
         *(
             (("segments", SEGMENT, name), v, f"{name!r}.* '{SEGMENT}' has")
@@ -120,6 +122,13 @@ PATHS = [
     ("segments", SEGMENT),
     *(("segments", SEGMENT, name) for name in ("median_ms", "spread_ms", "count")),
 ]
+
+
+def test_tables_of_earlier_releases_have_no_pauses() -> None:
+    assert parse(changed(("conditions", "pause_ms"), ...)).conditions.pause_ms == 0
+    paused = parse(changed(("conditions", "pause_ms"), 33)).conditions
+    assert paused.pause_ms == 33
+    assert command(paused).endswith("--pause 33")
 
 
 @given(st.sampled_from(PATHS), JSON)

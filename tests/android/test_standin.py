@@ -1,0 +1,212 @@
+"""The stand-in of the screen, over HTTP as a browser uses it: tasks, sliders, battery, heat, the benchmark."""
+
+from __future__ import annotations
+
+import io
+import json
+import subprocess
+import sys
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+pytest.importorskip("ai_edge_litert")
+
+from android_demo.standin.camera import SIDE, frame
+from android_demo.standin.frames import network_input
+from android_demo.standin.screen import Screen
+from android_demo.standin.server import Server
+
+PATIENCE_S = 30.0
+
+
+class Browser:
+    """What the page does."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+
+    def get(self, path: str, **headers: str) -> bytes:
+        request = urllib.request.Request(self.url + path, headers=headers)
+        with urllib.request.urlopen(request, timeout=PATIENCE_S) as answer:
+            content: bytes = answer.read()
+            return content
+
+    def state(self) -> dict[str, Any]:
+        state = json.loads(self.get("state"))
+        assert isinstance(state, dict)
+        return state
+
+    def post(self, path: str, body: object, kind: str = "application/json") -> dict[str, Any]:
+        data = body if isinstance(body, bytes) else json.dumps(body).encode()
+        request = urllib.request.Request(self.url + path, data, {"Content-Type": kind})
+        with urllib.request.urlopen(request, timeout=PATIENCE_S) as answer:
+            return json.loads(answer.read())  # type: ignore[no-any-return]
+
+    def until(self, holds: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
+        """The first state for which something holds."""
+        deadline = time.monotonic() + PATIENCE_S
+        while not holds(state := self.state()):
+            assert time.monotonic() < deadline, state
+            time.sleep(0.02)
+        return state
+
+
+@pytest.fixture(scope="module")
+def screen(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Screen]:
+    made = Screen(tmp_path_factory.mktemp("storage"))
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def browser(screen: Screen) -> Iterator[Browser]:
+    server = Server(screen, 0)
+    thread = threading.Thread(target=server.serve_forever, args=(0.05,))
+    thread.start()
+    yield Browser(server.url)
+    screen.set_device({"battery": 1.0, "thermal": "none", "charging": False, "slowdown": 1.0})
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+def running(task: str, least: float, most: float) -> Callable[[dict[str, Any]], bool]:
+    """Whether such a network has answered."""
+
+    def holds(state: dict[str, Any]) -> bool:
+        network = state["network"]
+        return bool(network and network["task"] == task and least <= network["madds"] <= most and state["top"])
+
+    return holds
+
+
+def test_a_moved_slider_leads_to_another_network_that_predicts(browser: Browser) -> None:
+    browser.post("wish", {"task": "birds", "unit": "madds", "value": 4e6})
+    small = browser.until(running("birds", 3e6, 4e6))
+    switches = small["switch_count"]
+    browser.post("wish", {"task": "birds", "unit": "madds", "value": 12e6})
+    large = browser.until(lambda s: running("birds", 8e6, 12e6)(s) and s["switch_count"] > switches)
+    last = large["switches"][-1]
+    parts = sum(last[name] for name in ("decide_ms", "slice_ms", "write_ms", "load_ms", "first_ms"))
+    assert 0 < parts <= last["total_ms"]
+    assert {label for label, _ in large["top"]} <= set(large["network"]["labels"])
+
+
+def test_the_task_changes_what_is_told_apart_and_what_the_camera_sees(browser: Browser) -> None:
+    browser.post("wish", {"task": "vehicles", "unit": "madds", "value": 6e6})
+    state = browser.until(
+        lambda s: running("vehicles", 3e6, 6e6)(s) and s["shown"] in s["info"]["tasks"]["vehicles"]["labels"]
+    )
+    assert {label for label, _ in state["top"]} <= set(state["info"]["tasks"]["vehicles"]["labels"])
+
+
+def test_auto_follows_battery_and_heat(browser: Browser) -> None:
+    browser.post("wish", {"task": "birds", "unit": "auto", "value": 0})
+    full = browser.until(running("birds", 10e6, 20e6))
+    assert "no rule holds" in full["update"]["reason"]
+    browser.post("device", {"battery": 0.1})
+    low = browser.until(running("birds", 3e6, 6e6))
+    assert "battery nearly empty" in low["update"]["reason"]
+    browser.post("device", {"battery": 1.0, "thermal": "critical"})
+    assert "critical heat" in browser.until(running("birds", 3e6, 3.6e6))["update"]["reason"]
+
+
+def test_the_benchmark_shows_progress_stops_and_keeps_what_it_has(browser: Browser, screen: Screen) -> None:
+    with pytest.raises(urllib.error.HTTPError, match="404"):
+        browser.get("latency.json")
+    browser.post("measure", {"on": True})
+    state = browser.until(lambda s: s["measuring"] is not None and s["measuring"]["done"] > 2)
+    assert 2 < state["measuring"]["done"] < state["measuring"]["total"]
+    frames = browser.state()["frames"]
+    browser.post("measure", {"on": False})
+    stopped = browser.until(lambda s: s["measuring"] is None)
+    assert "what is measured is kept" in stopped["said"]
+    assert stopped["frames"] <= frames + 2, "frames do not disturb the measurement"
+    assert len(json.loads(browser.get("latency.json"))["segments"]) > 2
+    browser.until(lambda s: s["frames"] > stopped["frames"])
+
+
+def test_a_network_s_file_that_was_damaged_is_written_anew(
+    browser: Browser, screen: Screen, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from eas_demo.files import NetworkFiles
+
+    whole, left = NetworkFiles._write, [1]
+
+    def damaged(self: NetworkFiles, graph: Any, path: Path, *more: Any) -> None:
+        whole(self, graph, path, *more)
+        if left:
+            left.pop()
+            path.write_bytes(path.read_bytes()[:2000])
+
+    monkeypatch.setattr(NetworkFiles, "_write", damaged)
+    browser.post("wish", {"task": "play", "unit": "madds", "value": 9.5e6})
+    state = browser.until(running("play", 6e6, 9.5e6))
+    assert not left
+    assert state["update"]["error"] == ""
+
+
+def test_frames_are_pictures(browser: Browser) -> None:
+    browser.until(lambda s: s["frames"] > 0)
+    with Image.open(io.BytesIO(browser.get("frame.jpg"))) as picture:
+        assert (picture.format, picture.size) == ("JPEG", (SIDE, SIDE))
+    assert b"<title>eas_sdk demo</title>" in browser.get("")
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "part"),
+    [
+        ("wish", {"task": "brids", "unit": "madds", "value": 1}, "the task is one of"),
+        ("wish", {"task": "birds", "unit": "hours", "value": 1}, "the unit is one of"),
+        ("wish", {"task": "birds", "unit": "madds", "value": "x"}, "a number of 0 or more"),
+        ("device", {"battery": 7}, "battery is a share"),
+        ("device", {"slowdown": 0.1}, "slowdown"),
+        ("device", {"parrots": 1}, "parrots"),
+        ("wish", b"{", "JSON"),
+        ("wish", b"[]", "object"),
+    ],
+)
+def test_wishes_that_cannot_be_are_told(browser: Browser, path: str, body: object, part: str) -> None:
+    with pytest.raises(urllib.error.HTTPError) as caught:
+        browser.post(path, body)
+    assert caught.value.code == 400
+    assert part in json.loads(caught.value.read())["error"]
+
+
+def test_other_pages_are_refused(browser: Browser) -> None:
+    with pytest.raises(urllib.error.HTTPError, match="403"):
+        browser.get("state", Host="example.org")
+    with pytest.raises(urllib.error.HTTPError, match="400"):
+        browser.post("device", b'{"battery": 0.1}', "text/plain")
+    with pytest.raises(urllib.error.HTTPError, match="404"):
+        browser.get("etc/passwd")
+    assert browser.state()["device"]["battery"] == 1.0
+
+
+def test_the_network_gets_the_middle_square_scaled() -> None:
+    wide = np.zeros((40, 80, 3), np.uint8)
+    wide[:, 20:60] = 255
+    image = network_input(wide, 16)
+    assert (image.shape, image.dtype) == ((1, 16, 16, 3), np.float32)
+    assert (image == 1).all()
+    assert len({frame("birds", time_s, 1).shown for time_s in range(30)}) > 5
+
+
+def test_the_command_says_where_the_page_is(tmp_path: Path) -> None:
+    command = (sys.executable, "-m", "android_demo.standin", "--no-browser", "--port", "0", "--storage", str(tmp_path))
+    root = Path(__file__).parent.parent.parent
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=root) as process:
+        assert process.stdout is not None
+        line = process.stdout.readline()
+        url = line.split()[3]
+        assert json.loads(urllib.request.urlopen(url + "state", timeout=PATIENCE_S).read())["wish"]
+        process.terminate()
