@@ -28,6 +28,7 @@ from eas_sdk._version import __version__
 from eas_sdk.engine.checks import check_graph
 from eas_sdk.errors import InputError
 from eas_sdk.export import Options
+from eas_sdk.graph.cost import cost
 from eas_sdk.graph.nodes import Graph, Linear
 from exporters.coreml.library import coremltools
 from exporters.coreml.lowering import LOGITS, input_shape, lower
@@ -36,8 +37,14 @@ from exporters.coreml.precision import pipeline
 DATA = Path("Data", "com.apple.CoreML")
 MODEL, WEIGHTS, MANIFEST = DATA / "model.mlmodel", DATA / "weights", Path("Manifest.json")
 
+FUNCTION = "main"
+"""Name of the function of a package that holds one network."""
+
 LABELS = "labels"
 """Key of the user-defined metadata: the labels in the order of the logits, as a JSON list."""
+
+MADDS = "madds"
+"""Key of the user-defined metadata: multiply-adds of one image by function, as a JSON object: apps pick one by it."""
 
 
 def build(ct: Any, networks: Mapping[str, Graph], folder: Path, options: Options) -> Path:
@@ -63,10 +70,10 @@ def build(ct: Any, networks: Mapping[str, Graph], folder: Path, options: Options
         package = folder / "merged.mlpackage"
         functions = ct.utils.MultiFunctionDescriptor()
         for name, path in made.items():
-            functions.add_function(str(path), "main", name)
+            functions.add_function(str(path), FUNCTION, name)
         functions.default_function_name = next(iter(made))
         ct.utils.save_multifunction(functions, str(package))
-    _finish(ct, package, next(iter(networks.values())).labels, options)
+    _finish(ct, package, networks, options)
     return package
 
 
@@ -156,9 +163,12 @@ def _single(ct: Any, graph: Graph, path: Path, target: Any, options: Options) ->
     return path
 
 
-def _finish(ct: Any, package: Path, labels: tuple[str, ...], options: Options) -> None:
+def _finish(ct: Any, package: Path, networks: Mapping[str, Graph], options: Options) -> None:
     """Say what the package is; equal models become equal files."""
     spec = read_model(ct, package)
+    labels = next(iter(networks.values())).labels
+    names = networks if len(networks) > 1 else [FUNCTION]
+    madds = {name: cost(graph.nodes).madds for name, graph in zip(names, networks.values(), strict=True)}
     metadata = spec.description.metadata
     kind = f"{len(labels)} labels, {options.precision}; Elastic Architecture Search"
     metadata.shortDescription = f"{options.title}: {kind}"
@@ -170,6 +180,7 @@ def _finish(ct: Any, package: Path, labels: tuple[str, ...], options: Options) -
         "input": options.input,
         "output": options.output,
         LABELS: json.dumps(labels, ensure_ascii=False),
+        MADDS: json.dumps(madds),
         "com.github.apple.coremltools.version": ct.__version__,
     }.items():
         metadata.userDefined[key] = value

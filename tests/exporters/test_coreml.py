@@ -19,6 +19,7 @@ import eas_sdk
 from eas_sdk.engine import load_engine
 from eas_sdk.errors import InputError, MissingDependency
 from eas_sdk.export import InputKind, Options, OutputKind
+from eas_sdk.graph.cost import cost
 from eas_sdk.graph.nodes import INPUT, Add, Conv2d, DepthwiseConv2d, GlobalMean, Graph, Linear, Node, Normalize
 from eas_sdk.model import Model
 from exporters.coreml.exporter import CoreMLExporter
@@ -177,6 +178,9 @@ def test_the_metadata_say_what_the_package_is(tmp_path: Path, count: int) -> Non
     assert metadata.author == f"eas_sdk {eas_sdk.__version__}"
     assert metadata.userDefined["precision"] == "int8"
     assert json.loads(metadata.userDefined["labels"]) == list(GRAPHS["small"].labels)
+    madds = cost(GRAPHS["small"].nodes).madds
+    functions = [function.name for function in spec.description.functions] or ["main"]
+    assert json.loads(metadata.userDefined["madds"]) == dict.fromkeys(functions, madds)
     assert not spec.mlProgram.attributes  # a date, if coremltools had its way
     assert spec.specificationVersion == (7 if count == 1 else 9)  # iOS 16; functions: iOS 18
 
