@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 WHEEL_VENV := build/wheel-venv
+PHONE_VENV := build/phone-venv
 PIN := --quiet --constraint constraints.txt
 SETUP := pyproject.toml constraints.txt eas_sdk/_version.py
 
@@ -12,7 +13,7 @@ define make-venv
 @$(PYTHON) -m venv $(VENV)
 endef
 
-.PHONY: demo test lint wheel-test clean
+.PHONY: demo test lint phone-test wheel-test clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/demo.stamp
@@ -26,6 +27,20 @@ lint: $(VENV)/test.stamp
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
+
+# The runtime's tests with the numpy that phones have (Chaquopy: 1.26), without torch: make phone-test PYTHON=python3.12
+RUNTIME_TESTS := $(addprefix tests/, adaptive android bank device engine exporters/test_export.py \
+	exporters/test_tflite.py graph latency router selector space test_budget.py test_cell_bundles.py test_errors.py \
+	test_images.py test_limits.py test_runtime.py test_task.py)
+phone-test: export OMP_NUM_THREADS = 1
+phone-test:
+	@mkdir -p build
+	$(PYTHON) -m venv --clear $(PHONE_VENV)
+	grep -v '^numpy' constraints.txt > build/phone-constraints.txt
+	$(PHONE_VENV)/bin/python -m pip install --quiet --constraint build/phone-constraints.txt "numpy==1.26.*" \
+		click rich pillow pytest pytest-timeout pytest-xdist hypothesis safetensors ai-edge-litert \
+		tree-sitter tree-sitter-kotlin
+	$(PHONE_VENV)/bin/python -m pytest -n 2 $(RUNTIME_TESTS)
 
 # Builds the sdist, the wheel from it, and runs the wheel with numpy alone: the pinned numpy, then the oldest one; then
 # with the extra `litert` alone.

@@ -164,7 +164,11 @@ def test_every_format_and_precision_proves_itself(runtime: Runtime, suffix: str,
 
     for i, model in enumerate(models(runtime)):
         for precision in load_exporter(suffix).precisions:
-            made = model.export(tmp_path / f"{i}-{precision}{suffix}", precision=precision, calibration=images(runtime))
+            target = tmp_path / f"{i}-{precision}{suffix}"
+            try:
+                made = model.export(target, precision=precision, calibration=images(runtime))
+            except MissingDependency as missing:
+                pytest.skip(str(missing))
             assert made.bytes > 0
             if made.proof is not None:  # exporting raises where it is beyond the tolerance
                 assert made.proof.images == 40
