@@ -65,7 +65,6 @@ class Frames:
     """
 
     def __init__(self, camera: Camera, slowdown: Callable[[], float], failed: Callable[[str, str], None]) -> None:
-        self.paused = False
         self.count = self.switch_count = 0
         self._switches: deque[dict[str, Any]] = deque(maxlen=SHOWN)
         self._camera, self._slowdown, self._failed = camera, slowdown, failed
@@ -129,7 +128,7 @@ class Frames:
             if seen is None:
                 continue
             number, running = seen.number, self._running
-            if running is None or self.paused:
+            if running is None:
                 continue
             image = network_input(seen.pixels, running.facts["input_size"])
             began = time.perf_counter()

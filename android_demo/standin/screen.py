@@ -175,7 +175,7 @@ class Screen:
 
     def _measure(self) -> None:
         self._said, self._stop_wanted = "", False
-        self._camera.paused = self._frames.paused = True  # what else runs would be measured too
+        self._camera.paused = True  # what else runs would be measured too
         try:
             self._demo.measure(LiteRtRunner(), self)
             self._said = "the blocks are measured: budgets in milliseconds are met from now on"
@@ -185,7 +185,7 @@ class Screen:
             self._said = f"error: {error}"
         finally:
             self._measuring = None
-            self._camera.paused = self._frames.paused = False
+            self._camera.paused = False
             self._info = json.loads(self._demo.info())
 
     def show(self, done: int, total: int, what: str, /) -> bool:

@@ -166,7 +166,14 @@ def test_networks_that_were_used_are_found_again_and_few_are_kept(demo: Demo, tm
     seen = [update(demo, "birds", "madds", budget)["network"]["file"] for budget in budgets]
     kept = {str(path) for path in (tmp_path / "networks").glob("*.tflite")}
     assert len(set(seen)) > files.KEPT
-    assert kept == set(list(dict.fromkeys(seen[::-1]))[: files.KEPT])
+    last = list(dict.fromkeys(seen[::-1]))[: files.KEPT]
+    assert kept == set(last)
+    oldest = Path(last[-1])
+    written = oldest.read_bytes()
+    assert update(demo, "birds", "madds", budgets[seen.index(last[-1])])["network"]["file"] == last[-1]
+    update(demo, "tools", "madds", 1e6)
+    assert oldest.read_bytes() == written, "what was used again is not the oldest any more"
+    assert not Path(last[-2]).exists()
 
 
 def test_a_file_that_cannot_be_run_is_written_anew(demo: Demo) -> None:

@@ -82,6 +82,14 @@ def test_noise_of_single_frames_changes_nothing() -> None:
     assert after.adoption.budget == Budget(latency_ms=2.0)
 
 
+def test_a_factor_is_used_once_it_has_arrived() -> None:
+    """Acting earlier would be acting on half a step, twice."""
+    loop = steps([(Choice("birds", "ms", 2.0), CALM, 0.0)], timed=True)
+    halfway = step(fed(loop, [4.0] * 3, 1.0), loop.choice, CALM, 1.0, timed=True)
+    assert halfway.feedback.scale > 1.3
+    assert halfway.adoption.budget == Budget(latency_ms=2.0)
+
+
 @given(
     st.lists(
         st.tuples(
