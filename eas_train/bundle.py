@@ -20,6 +20,9 @@ from eas_sdk.selector.registry import load_selector
 from eas_sdk.space.protocol import Space
 from eas_sdk.space.tables import madds_range
 from eas_sdk.task import Superclass
+from eas_train.data.augment import as_tensor, augment
+from eas_train.data.imageset import ImageSet, superclass_of_class
+from eas_train.recipe import SupernetRecipe
 from eas_train.router.calibrate import TrainedRouter
 from eas_train.selection import Selection
 from eas_train.statistics.model import StatisticsModel, arrays, from_arrays
@@ -75,6 +78,28 @@ def assemble(
         training=dict(training),
         attributions=tuple(attributions),
     )
+
+
+def calibration_images(train: ImageSet, each: int, supernet: SupernetRecipe) -> npt.NDArray[np.uint8] | None:
+    """Augmented training images for integer exports, as many of every superclass, superclass-major.
+
+    Args:
+        each: how many of a superclass; 0 for none.
+        supernet: whose input size and augmentation they have.
+
+    Returns:
+        uint8 [superclasses x each at most, S, S, 3]; None where there are none.
+    """
+    if not each:
+        return None
+    owner = superclass_of_class(train.superclasses)[train.targets]
+    rng = np.random.default_rng(0)
+    picked = [rng.permutation(np.flatnonzero(owner == t))[:each] for t in range(len(train.superclasses))]
+    drawings = as_tensor(train.images[np.concatenate(picked)], torch.device("cpu"))
+    noise = torch.Generator().manual_seed(0)
+    made = augment(drawings, supernet.space().input_size, supernet.augmentation, noise)
+    images: npt.NDArray[np.uint8] = made.permute(0, 2, 3, 1).mul(255).round().byte().numpy()
+    return np.ascontiguousarray(images)
 
 
 def _triple(buffer: torch.Tensor) -> tuple[float, float, float]:

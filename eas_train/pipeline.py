@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from pydantic import BaseModel
 from torch import Tensor
@@ -31,10 +30,9 @@ from eas_sdk.task import Superclass
 from eas_train import bundle as bundles
 from eas_train import checkpoint
 from eas_train.accuracy import accuracy_table
-from eas_train.data.augment import as_tensor, augment, random_images
-from eas_train.data.fixed_views import fixed_views
+from eas_train.data.augment import random_images
 from eas_train.data.imageset import Splits, superclass_of_class
-from eas_train.generator.measure import Shown, measure
+from eas_train.generator.measure import measure, shown_images
 from eas_train.nse.history import read_history
 from eas_train.nse.rounds import evolve_space
 from eas_train.recipe import Recipe
@@ -234,7 +232,14 @@ class Training:
         rng = random.Random(settings.seed)
         space = self.net.space
         networks = [random_architecture(space, rng) for _ in range(settings.networks)]
-        shown, training = self.predictor_images()
+        shown, training = shown_images(
+            self.data.validation,
+            self.data.train,
+            settings,
+            space.input_size,
+            self.recipe.supernet.augmentation,
+            self.device,
+        )
         scores, seconds = measure(
             self.net,
             self.statistics,
@@ -247,28 +252,6 @@ class Training:
         owner = np.empty(len(training), np.int64)
         owner[shown.drawing.cpu().numpy()] = self.superclass_of[shown.targets].cpu().numpy()
         return Measured(space.encode(networks), scores, owner, training, seconds)
-
-    def predictor_images(self) -> tuple[Shown, npt.NDArray[np.bool_]]:
-        """What networks are scored on, and whether each drawing was trained on: views of all validation drawings,
-        then augmented training images, each counted as a drawing of its own."""
-        settings = self.recipe.predictor
-        size = self.net.space.input_size
-        images, targets = fixed_views(self.data.validation, settings.views, size, self.device)
-        drawing = torch.arange(len(targets), device=self.device) // settings.views
-        validation, more = len(self.data.validation), settings.training_images
-        if more:
-            train = self.data.train
-            rng = torch.Generator(self.device).manual_seed(0)
-            # Every drawing before any twice.
-            order = torch.cat(
-                [torch.randperm(len(train), generator=rng, device=self.device) for _ in range(-(-more // len(train)))]
-            )[:more]
-            drawings = as_tensor(train.images[order.cpu().numpy()], self.device)
-            made = augment(drawings, size, self.recipe.supernet.augmentation, rng)
-            images = torch.cat([images, made]).contiguous(memory_format=torch.channels_last)
-            targets = torch.cat([targets, torch.from_numpy(train.targets).to(self.device)[order]])
-            drawing = torch.cat([drawing, validation + torch.arange(more, device=self.device)])
-        return Shown(images, targets, drawing), np.arange(validation + more) >= validation
 
     def measure_networks(self) -> dict[str, Any]:
         needed = self.recipe.selector in BY_PREDICTOR
@@ -363,22 +346,10 @@ class Training:
             router=self.router if router and self.has_router else None,
             training={},
             attributions=self.attributions,
-            calibration=self.calibration_images(),
+            calibration=bundles.calibration_images(
+                self.data.train, self.recipe.bundle.calibration_images, self.recipe.supernet
+            ),
         )
-
-    def calibration_images(self) -> npt.NDArray[np.uint8] | None:
-        """Augmented training images, as many of every superclass, superclass-major: uint8 [N, S, S, 3]."""
-        train, each = self.data.train, self.recipe.bundle.calibration_images
-        if not each:
-            return None
-        owner = superclass_of_class(train.superclasses)[train.targets]
-        rng = np.random.default_rng(0)
-        picked = [rng.permutation(np.flatnonzero(owner == t))[:each] for t in range(len(train.superclasses))]
-        drawings = as_tensor(train.images[np.concatenate(picked)], torch.device("cpu"))
-        settings, noise = self.recipe.supernet.augmentation, torch.Generator().manual_seed(0)
-        made = augment(drawings, self.recipe.supernet.space().input_size, settings, noise)
-        images: npt.NDArray[np.uint8] = made.permute(0, 2, 3, 1).mul(255).round().byte().numpy()
-        return np.ascontiguousarray(images)
 
     def write_bundle(self) -> dict[str, Any]:
         """Assemble, prune, measure, write; the report says how many bytes each step took off."""

@@ -16,7 +16,11 @@ from eas_sdk.bank.atomic import write_atomically
 from eas_sdk.errors import TrainingError
 from eas_sdk.space.architecture import Architecture
 from eas_train.clock import clock
+from eas_train.data.augment import Augmentation, as_tensor, augment
+from eas_train.data.fixed_views import fixed_views
+from eas_train.data.imageset import ImageSet
 from eas_train.progress import progress
+from eas_train.recipe import PredictorRecipe
 from eas_train.statistics.model import StatisticsModel
 from eas_train.supernet.evaluate import logits_of, within_superclass
 from eas_train.supernet.model import Supernet
@@ -34,6 +38,36 @@ class Shown:
     images: Tensor
     targets: Tensor
     drawing: Tensor
+
+
+def shown_images(
+    validation: ImageSet,
+    train: ImageSet,
+    settings: PredictorRecipe,
+    size: int,
+    augmentation: Augmentation,
+    device: torch.device,
+) -> tuple[Shown, npt.NDArray[np.bool_]]:
+    """What networks are scored on, and whether each drawing was trained on: views of all validation drawings, then
+    augmented training images, each counted as a drawing of its own.
+
+    Args:
+        size: side of the images, in pixels.
+    """
+    images, targets = fixed_views(validation, settings.views, size, device)
+    drawing = torch.arange(len(targets), device=device) // settings.views
+    more = settings.training_images
+    if more:
+        rng = torch.Generator(device).manual_seed(0)
+        # Every drawing before any twice.
+        order = torch.cat(
+            [torch.randperm(len(train), generator=rng, device=device) for _ in range(-(-more // len(train)))]
+        )[:more]
+        made = augment(as_tensor(train.images[order.cpu().numpy()], device), size, augmentation, rng)
+        images = torch.cat([images, made]).contiguous(memory_format=torch.channels_last)
+        targets = torch.cat([targets, torch.from_numpy(train.targets).to(device)[order]])
+        drawing = torch.cat([drawing, len(validation) + torch.arange(more, device=device)])
+    return Shown(images, targets, drawing), np.arange(len(validation) + more) >= len(validation)
 
 
 @torch.no_grad()
