@@ -39,7 +39,7 @@ phone-test:
 	grep -v '^numpy' constraints.txt > build/phone-constraints.txt
 	$(PHONE_VENV)/bin/python -m pip install --quiet --constraint build/phone-constraints.txt "numpy==1.26.*" \
 		click rich pillow pytest pytest-timeout pytest-xdist hypothesis safetensors ai-edge-litert \
-		tree-sitter tree-sitter-kotlin
+		tree-sitter tree-sitter-kotlin "tomli; python_version < '3.11'"
 	$(PHONE_VENV)/bin/python -m pytest -n 2 $(RUNTIME_TESTS)
 
 # Builds the sdist, the wheel from it, and runs the wheel with numpy alone: the pinned numpy, then the oldest one; then
