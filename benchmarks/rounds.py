@@ -4,7 +4,7 @@
     python -m benchmarks.rounds studies/strategies
 
 Every round leaves its supernet and its front. Each network of the fronts is tested with its round's weights and
-batch-norm recalibrated on training images. The picture of the first seed's rounds goes to docs/study/rounds.png.
+batch-norm recalibrated on training images. `--picture FILE` draws the first seed's rounds.
 """
 
 from __future__ import annotations
@@ -22,7 +22,6 @@ import torch
 
 from benchmarks.bootstrap import interval
 from benchmarks.record import record
-from benchmarks.study import PICTURES
 from eas_sdk.bank.atomic import write_atomically
 from eas_train.data.fixed_views import fixed_views
 from eas_train.data.imageset import superclass_of_class
@@ -42,6 +41,7 @@ from eas_train.supernet.evaluate import logits_of, recalibrated, within_supercla
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, help="of `eas study strategies`")
+    parser.add_argument("--picture", type=Path, help="file of the picture (default: none is drawn)")
     options = parser.parse_args()
     torch.set_num_threads(1)
     plan = Study.read("strategies")
@@ -55,8 +55,8 @@ def main() -> None:
         training = Training(recipe, data, options.folder / STAGES, device, shared=True)
         place = training.place("supernet")
         unit, history = read_history(place)
-        if seed == plan.supernet_seeds[0]:
-            write_atomically(PICTURES / "rounds.png", [png(draw_rounds(unit, history))])
+        if options.picture and seed == plan.supernet_seeds[0]:
+            write_atomically(options.picture, [png(draw_rounds(unit, history))])
         images, targets = fixed_views(data.test, plan.views, size, device)
         superclass_of = torch.from_numpy(superclass_of_class(data.superclasses))
         owner = superclass_of[torch.from_numpy(data.test.targets)].numpy()
