@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import array
 import errno
 import json
+import sys
+import types
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 from bundles import SUPERCLASSES, random_bundle
+from device.test_android import Phone
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from latency.tables import random_table
@@ -227,3 +231,24 @@ def test_what_a_killed_process_left_is_swept(bundle: Path, tmp_path: Path) -> No
     left.write_bytes(b"half")
     Demo(str(tmp_path), bundle=str(bundle))
     assert not left.exists()
+
+
+def test_on_a_phone_battery_and_heat_are_android_s(
+    bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With Chaquopy's modules made up: `java` for the state, `android.os` for the phone's name."""
+    phone = Phone(getIntProperty=10, getThermalHeadroom=0.4)
+    java, android, build = (types.ModuleType(name) for name in ("java", "android", "android.os"))
+    java.jclass = phone.jclass  # type: ignore[attr-defined]
+    version = types.SimpleNamespace(SDK_INT=34, RELEASE="14")
+    build.Build = types.SimpleNamespace(  # type: ignore[attr-defined]
+        MANUFACTURER="Google", MODEL="Pixel 8", SOC_MANUFACTURER="Google", SOC_MODEL="Tensor G3", VERSION=version
+    )
+    for module in (java, android, build):
+        monkeypatch.setitem(sys.modules, module.__name__, module)
+    demo = Demo(str(tmp_path), "2.3.0", 1, str(bundle))
+    low = update(demo, "birds", "auto", 0.0, "", array.array("d", [1.0, 2.0]))
+    assert low["state"]["source"] == "Android 34"
+    assert "battery nearly empty" in low["reason"]
+    phone.answers |= {"getIntProperty": 100, "getCurrentThermalStatus": 4}
+    assert "critical heat" in update(demo, "birds", "auto", 0.0, low["network"]["file"], array.array("d"))["reason"]
