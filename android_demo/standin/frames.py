@@ -164,7 +164,7 @@ class Frames:
         with self._lock:
             self._running = Running(wanted.facts, interpreter)
             self._times.clear()
-            self._fresh = []
+            self._fresh, self._top = [], []  # which were of the network before
         return True
 
 
