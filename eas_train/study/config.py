@@ -48,6 +48,8 @@ class Quality(Settings):
     learning_rate: float = Field(default=0.1, gt=0)
     image_size: int | None = Field(default=None, ge=16)
     """Side of the training images, where it is not the space's own."""
+    superclass_dropout: float = Field(default=1.0, ge=0, le=1)
+    """q: by default they learn to tell apart the classes of a superclass alone, which is what they are judged on."""
     recalibration_images: int = Field(default=1000, gt=0)
 
 

@@ -114,7 +114,13 @@ def train_alone(
 ) -> tuple[float, float]:
     """Accuracy of an architecture that was trained from scratch, and the seconds that took."""
     own = space.narrowed([architecture])
-    phase = Phase(name="alone", steps=quality.steps, learning_rate=quality.learning_rate, image_size=quality.image_size)
+    phase = Phase(
+        name="alone",
+        steps=quality.steps,
+        learning_rate=quality.learning_rate,
+        image_size=quality.image_size,
+        superclass_dropout=quality.superclass_dropout,
+    )
     recipe = supernet.model_copy(update={"phases": (phase,), "seed": quality.seed})
     text = [recipe.model_dump_json(exclude={"strategy", "preset", "checkpoint_every_s"}), json.dumps(own.to_json())]
     fingerprint = hashlib.sha256(
