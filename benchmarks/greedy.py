@@ -28,16 +28,15 @@ import torch
 from scipy.stats import binom, spearmanr
 
 from benchmarks.record import record
+from benchmarks.trainings import training_of
 from eas_sdk.space.architecture import Architecture
 from eas_sdk.space.sample import random_architecture
-from eas_train.data.source import Source
 from eas_train.pipeline import Training
 from eas_train.progress import progress
 from eas_train.recipe import Recipe
 from eas_train.strategy.recipe import GreedyRecipe
 from eas_train.strategy.trial import Trial
 from eas_train.study.config import Study
-from eas_train.study.run import STAGES
 from eas_train.supernet.evaluate import logits_of, recalibrated
 from eas_train.supernet.loss import cross_entropy
 
@@ -106,10 +105,8 @@ def main() -> None:
     thresholds: dict[str, list[float]] = {}
     for seed in plan.supernet_seeds:
         for name in METHODS:
-            recipe = plan.training_recipe(methods[name], seed, plan.seeds[0])
-            data, _, _ = Source().load(recipe.supernet.space().input_size + 32)
-            training = Training(recipe, data, options.folder / STAGES, torch.device("cpu"), shared=True)
-            settings = greedy_recipe(recipe)
+            training = training_of(plan, name, seed, options.folder)
+            settings = greedy_recipe(training.recipe)
             judge = Judge(training)
             even = judge.groups(settings, options.groups, [], 0)
             threshold = float(np.quantile(even.full, options.good))

@@ -22,19 +22,17 @@ import torch
 
 from benchmarks.bootstrap import interval
 from benchmarks.record import record
+from benchmarks.trainings import training_of
 from eas_sdk.bank.atomic import write_atomically
 from eas_train.data.fixed_views import fixed_views
 from eas_train.data.imageset import superclass_of_class
-from eas_train.data.source import Source
 from eas_train.nse.drawing import draw_rounds
 from eas_train.nse.history import read_history
 from eas_train.nse.rounds import round_supernets
-from eas_train.pipeline import Training
 from eas_train.progress import progress
 from eas_train.strategy.recipe import NseRecipe
 from eas_train.study.config import Study
 from eas_train.study.plots import png
-from eas_train.study.run import STAGES
 from eas_train.supernet.evaluate import logits_of, recalibrated, within_superclass
 
 
@@ -45,14 +43,12 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(1)
     plan = Study.read("strategies")
-    (method,) = [method for method in plan.methods if method.name == "NSE"]
     device = torch.device("cpu")
     seeds: list[dict[str, Any]] = []
     for seed in plan.supernet_seeds:
-        recipe = plan.training_recipe(method, seed, plan.seeds[0])
+        training = training_of(plan, "NSE", seed, options.folder)
+        recipe, data = training.recipe, training.data
         size = recipe.supernet.space().input_size
-        data, _, _ = Source().load(size + 32)
-        training = Training(recipe, data, options.folder / STAGES, device, shared=True)
         place = training.place("supernet")
         unit, history = read_history(place)
         if options.picture and seed == plan.supernet_seeds[0]:

@@ -30,6 +30,7 @@ from benchmarks.bootstrap import interval
 from benchmarks.drawings import Drawings, accuracy_by_drawing, drawings
 from benchmarks.exports import chosen, runnable
 from benchmarks.record import record
+from benchmarks.trainings import training_of
 from eas_sdk.engine.registry import ENGINES, load_engine
 from eas_sdk.errors import MissingDependency
 from eas_sdk.graph.nodes import Mean
@@ -37,11 +38,8 @@ from eas_sdk.model import Model
 from eas_sdk.runtime import Runtime
 from eas_sdk.selector.menu import MenuSelector
 from eas_train import bundle as bundles
-from eas_train.data.source import Source
-from eas_train.pipeline import Training
 from eas_train.progress import progress
 from eas_train.study.config import Study
-from eas_train.study.run import STAGES
 from exporters.tflite.exporter import file_parts
 from exporters.tflite.interpreter import Interpreter
 
@@ -56,15 +54,11 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(1)
     plan = Study.read("strategies")
-    methods = {method.name: method for method in plan.methods}
     made: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as name:
         for method in METHODS:
-            recipe = plan.training_recipe(methods[method], plan.supernet_seeds[0], plan.seeds[0])
-            data, _, attributions = Source().load(recipe.supernet.space().input_size + 32)
-            place = options.folder / STAGES
-            training = Training(recipe, data, place, torch.device("cpu"), attributions, shared=True)
-            path = Path(name) / f"{recipe.name}.safetensors"
+            training = training_of(plan, method, plan.supernet_seeds[0], options.folder)
+            path = Path(name) / f"{training.recipe.name}.safetensors"
             size = bundles.save(bundles.half(training.whole_bundle()), path)
             runtime = eas_sdk.load(path)
             shown = drawings(runtime, "test", plan.views)
