@@ -1,6 +1,6 @@
 """GreedyNAS's filter: how many of the paths that it accepts are truly among the better ones, against its Theorem 1.
 
-    eas study strategies
+    eas study strategies-ablations --out studies/strategies
     python -m benchmarks.greedy studies/strategies
 
 Paths are drawn in groups of m and the k of lowest loss on the surrogate batch are accepted, as in the training, with
@@ -94,12 +94,12 @@ class Judge:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", type=Path, help="of `eas study strategies`")
+    parser.add_argument("folder", type=Path, help="of `eas study strategies-ablations`")
     parser.add_argument("--groups", type=int, default=30, help="of each supernet and way of drawing")
     parser.add_argument("--good", type=float, default=0.6, help="q, the share of paths that count as good")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    plan = Study.read("strategies")
+    plan = Study.read("strategies-ablations")
     methods = {method.name: method for method in plan.methods}
     found: dict[str, list[Groups]] = {}
     thresholds: dict[str, list[float]] = {}

@@ -6,6 +6,8 @@ eas study emoji-dropout --jobs 2 --out studies/emoji        # shares its superne
 python -m benchmarks.study studies/emoji --name study_dropout
 eas study strategies --jobs 2
 python -m benchmarks.study studies/strategies --name strategies --pictures docs/strategies
+eas study strategies-ablations --jobs 2 --out studies/strategies
+python -m benchmarks.study studies/strategies --name strategies_ablations
 """
 
 from __future__ import annotations

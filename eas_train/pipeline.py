@@ -154,14 +154,14 @@ class Training:
         return self.folder / f"{stage}-{self.fingerprints[stage][:16]}" if self.shared else self.folder
 
     def train_supernet(self) -> dict[str, Any]:
-        recipe, teacher = self.recipe.supernet, self.recipe.supernet.teacher()
-        start = None
+        recipe = self.recipe.supernet
+        if isinstance(recipe.strategy, NseRecipe):  # whose phases are those of every round
+            return self._evolve_space(self.place("supernet"))
+        start, teacher = None, recipe.teacher()
         if self.shared and teacher is not None:
             start = self.folder / f"teacher-{teacher.fingerprint(self.data.train)[:16]}"
             train_supernet(teacher, self.data.train, start, self.device)
         place, validation = self.place("supernet"), self.data.validation
-        if isinstance(recipe.strategy, NseRecipe):
-            return self._evolve_space(place)
         train_supernet(recipe, self.data.train, place, self.device, validation=validation, teacher=start)
         return {"stage": "supernet", "steps": recipe.total_steps}
 

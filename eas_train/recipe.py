@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from eas_sdk.space.cells.space import CellSpace
 from eas_sdk.space.elastic.space import ElasticSpace
 from eas_sdk.space.presets import PRESETS
 from eas_sdk.space.protocol import Space
@@ -39,6 +40,11 @@ class Phase(Settings):
     """Share of the largest network's output, of the same step, in the targets of the others; labels are the rest."""
     superclass_dropout: float = Field(default=0.0, ge=0, le=1)
     """q of EAS, Eq. 2."""
+    largest_only: bool = False
+    """Whether the largest network alone is trained, and the strategy waits. Of elastic spaces, choices that leave no
+    other network say the same."""
+    spread_weights: bool = False
+    """Whether, when the phase begins, the blocks of every cell take parts of the largest one's weights."""
     sort_channels: bool = False
     """Whether hidden channels are sorted by importance when the phase begins."""
     sort_tiers: tuple[int, ...] = ()
@@ -52,17 +58,20 @@ class Phase(Settings):
             )
         return self
 
-    def is_largest_only(self, space: Space) -> bool:
-        """Whether the phase's choices leave the largest network alone."""
-        return isinstance(space, ElasticSpace) and (self.depths, self.kernels, self.expansions) == (
-            space.depths[-1:],
-            space.kernels[-1:],
-            space.expansions[-1:],
+    def trains_largest_alone(self, space: Space) -> bool:
+        """Whether the phase trains the largest network of a space and no other."""
+        choices = (self.depths, self.kernels, self.expansions)
+        return self.largest_only or (
+            isinstance(space, ElasticSpace)
+            and choices == (space.depths[-1:], space.kernels[-1:], space.expansions[-1:])
         )
 
 
 ELASTIC_FIELDS = ("depths", "kernels", "expansions", "sort_channels", "sort_tiers")
 """Of phases, which nothing but an elastic space understands."""
+
+LATER_FIELDS = ("largest_only", "spread_weights")
+"""Of phases, which change a fingerprint only where they are used."""
 
 
 class SupernetRecipe(Settings):
@@ -96,6 +105,11 @@ class SupernetRecipe(Settings):
     def _check_choices(self) -> SupernetRecipe:
         space = self.space()
         for phase in self.phases:
+            if phase.spread_weights and not (isinstance(space, CellSpace) and space.single):
+                raise ValueError(
+                    f"spread_weights of phase {phase.name!r} is of spaces of cells that are joined as residuals; "
+                    f"{self.preset!r} is none"
+                )
             if not isinstance(space, ElasticSpace):
                 given = [name for name in ELASTIC_FIELDS if getattr(phase, name) != Phase.model_fields[name].default]
                 if given:
@@ -124,7 +138,7 @@ class SupernetRecipe(Settings):
     def teacher(self) -> SupernetRecipe | None:
         """The first phases alone, as far as they train the largest network and no other; None where none does."""
         space = self.space()
-        phases = tuple(itertools.takewhile(lambda phase: phase.is_largest_only(space), self.phases))
+        phases = tuple(itertools.takewhile(lambda phase: phase.trains_largest_alone(space), self.phases))
         return self.model_copy(update={"phases": phases, "strategy": UniformRecipe()}) if phases else None
 
     @property
@@ -145,8 +159,13 @@ class SupernetRecipe(Settings):
         excluded = {"checkpoint_every_s", "mixed_precision"}
         if isinstance(self.strategy, UniformRecipe):  # was the only one once
             excluded.add("strategy")
+        recipe = self.model_dump(mode="json", exclude=excluded)
+        for phase in recipe["phases"]:  # trainings from before there were these
+            for name in LATER_FIELDS:
+                if phase[name] == Phase.model_fields[name].default:
+                    del phase[name]
         facts = {
-            "recipe": self.model_dump(mode="json", exclude=excluded),
+            "recipe": recipe,
             "space": self.space().to_json(),
             "classes": list(data.classes),
             "drawings": data.digest,

@@ -48,7 +48,8 @@ def evolve_space(
     front: tuple[Judged, ...] = ()
     rounds: list[Round] = []
     counts = {"optimised_images": 0, "evaluated_images": 0}
-    seconds, net = 0.0, None
+    seconds = 0.0
+    net: Supernet | None = None
     now = clock(device)
     while settings.rounds is None or len(rounds) < settings.rounds:
         space = refilled(whole, inherited, pending, settings.candidates)
@@ -62,7 +63,8 @@ def evolve_space(
         def make(net: Supernet, before: tuple[Blocks, ...] = before) -> Fitness:
             return Fitness(settings, net, Trial(net, validation, device), recipe.seed, before)
 
-        net, fitness = train_over(space, recipe, data, place, device, make, chain)
+        weights = net.state_dict() if settings.inherit_weights and net is not None else None
+        net, fitness = train_over(space, recipe, data, place, device, make, chain, weights=weights)
         assert isinstance(fitness, Fitness)
         trained = checkpoint.load(place / CHECKPOINT, recipe=chain)
         assert trained is not None

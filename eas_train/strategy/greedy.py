@@ -66,7 +66,8 @@ class Greedy(Uniform):
     def filtered(self, phase: Phase, rng: random.Random, step: int) -> list[Architecture]:
         """Algorithm 1: the better paths of those drawn, best first; the pool learns of them."""
         recipe = self.recipe
-        share = recipe.pool_probability * step / self.total_steps  # linear from 0
+        searched = (step - recipe.warmup_steps) / (self.total_steps - recipe.warmup_steps)
+        share = recipe.pool_probability * searched  # linear from 0
         drawn = [
             self.pool.draw(rng)
             if self.pool.loss_of and rng.random() < share

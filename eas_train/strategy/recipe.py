@@ -93,6 +93,9 @@ class NseRecipe(Settings):
     """K: operations of each cell in a round."""
     rounds: int | None = Field(default=None, ge=1)
     """Most rounds; by default, until a cell has too few operations left that were not seen."""
+    inherit_weights: bool = False
+    """Whether a round begins with the last one's weights, as far as it has the same operations. The paper trains every
+    round afresh."""
     images: int = Field(default=256, gt=0)
     """Validation images for each update of the indicators."""
     theta_every: int = Field(default=2, gt=0)

@@ -47,9 +47,9 @@ class Quality(Settings):
     steps: int = Field(default=400, gt=0)
     learning_rate: float = Field(default=0.1, gt=0)
     image_size: int | None = Field(default=None, ge=16)
-    """Side of the training images, where it is not the space's own."""
-    superclass_dropout: float = Field(default=1.0, ge=0, le=1)
-    """q: by default they learn to tell apart the classes of a superclass alone, which is what they are judged on."""
+    """Side of the images that they are trained and judged on, where it is not the space's own."""
+    superclass_dropout: float = Field(default=0.3, ge=0, le=1)
+    """q of their training."""
     recalibration_images: int = Field(default=1000, gt=0)
 
 
@@ -138,5 +138,5 @@ def _supernet(variant: SupernetVariant, base: Recipe) -> SupernetRecipe:
     if variant.superclass_dropout is None:
         return recipe
     space, rate = recipe.space(), {"superclass_dropout": variant.superclass_dropout}
-    phases = tuple(p if p.is_largest_only(space) else p.model_copy(update=rate) for p in recipe.phases)
+    phases = tuple(p if p.trains_largest_alone(space) else p.model_copy(update=rate) for p in recipe.phases)
     return recipe.model_copy(update={"phases": phases})

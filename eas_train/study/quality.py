@@ -73,14 +73,20 @@ def rank(training: Training, quality: Quality, views: int, folder: Path) -> Rank
     rng = random.Random(quality.seed)
     drawn = [random_architecture(net.space, rng) for _ in range(quality.networks)]
     supernet = training.recipe.supernet
-    count, size = quality.recalibration_images, net.space.input_size
-    images = random_images(data.train.images, count, size, supernet.augmentation, device, quality.seed)
-    shown = Shown(data.test, views, net.space.input_size, device)
+    (shown, images), (small, small_images) = (
+        (
+            Shown(data.test, views, size, device),
+            random_images(
+                data.train.images, quality.recalibration_images, size, supernet.augmentation, device, quality.seed
+            ),
+        )
+        for size in (net.space.input_size, quality.image_size or net.space.input_size)
+    )
     shared, alone, seconds = [], [], 0.0
     with progress("networks trained alone", len(drawn)) as update:
         for i, architecture in enumerate(drawn):
             shared.append(shown.accuracy(net, architecture, images))
-            accuracy, taken = train_alone(net.space, architecture, supernet, quality, data, images, shown, folder)
+            accuracy, taken = train_alone(net.space, architecture, supernet, quality, data, small_images, small, folder)
             alone.append(accuracy)
             seconds += taken
             update(i + 1, "")
@@ -93,7 +99,7 @@ class Shown:
     def __init__(self, data: ImageSet, views: int, size: int, device: torch.device) -> None:
         self.images, self.targets = fixed_views(data, views, size, device)
         self.superclass_of = torch.from_numpy(superclass_of_class(data.superclasses)).to(device)
-        self.digest = f"{data.digest} {views}"
+        self.digest = f"{data.digest} {views} {size}"
 
     def accuracy(self, net: Supernet, architecture: Architecture, images: torch.Tensor) -> float:
         """Top-1 within the superclass, with batch-norm recalibrated on training images."""

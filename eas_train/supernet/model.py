@@ -92,6 +92,10 @@ class Supernet(nn.Module):
         tensor: Tensor = self.tensors[_key(name)]
         return tensor
 
+    def has(self, name: str) -> bool:
+        """Whether there is a parameter named "<node>.<suffix>"."""
+        return _key(name) in self.tensors
+
     def nodes(self, architecture: Architecture) -> tuple[Node, ...]:
         """The nodes that `forward` walks for `architecture`."""
         return _nodes(self.space, architecture, self.classes)
@@ -144,7 +148,7 @@ class Supernet(nn.Module):
                 return F.linear(x, self.tensor("classifier.weight"), self.tensor("classifier.bias"))
 
     def _prefix(self, name: str, channels: int) -> Tensor | None:
-        return self.tensor(name)[:channels] if _key(name) in self.tensors else None
+        return self.tensor(name)[:channels] if self.has(name) else None
 
     def _normalise(self, name: str, y: Tensor, norm: Norm) -> Tensor:
         gamma = self._prefix(f"{name}.gamma", y.shape[1])

@@ -11,7 +11,7 @@ import json
 import math
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,6 +40,7 @@ from eas_train.strategy.uniform import Moment, Uniform
 from eas_train.supernet.loss import cross_entropy, distillation, superclass_mask
 from eas_train.supernet.model import Supernet
 from eas_train.supernet.sort import sort_channels
+from eas_train.supernet.spread import spread_weights
 
 CHECKPOINT = "supernet.pt"
 LOG = "supernet.jsonl"
@@ -121,17 +122,22 @@ def train_over(
     make: Callable[[Supernet], Uniform],
     fingerprint: str,
     start: dict[str, Any] | None = None,
+    weights: Mapping[str, Tensor] | None = None,
 ) -> tuple[Supernet, Uniform]:
     """The training itself, over any space: the supernet, and its strategy at the end.
 
     Args:
         make: makes the strategy.
         fingerprint: what the checkpoint must carry.
-        start: state of another training's checkpoint, whose weights this one begins with.
+        start: state of another training's checkpoint, which this one goes on from.
+        weights: state of another supernet, whose weights this one begins with as far as it has them.
     """
     part = share()
     torch.manual_seed(recipe.seed)
     net = new_supernet(space, recipe, data, device)
+    if weights is not None:
+        own_names = net.state_dict().keys()
+        net.load_state_dict({name: value for name, value in weights.items() if name in own_names}, strict=False)
     optimizer = sgd(net, momentum=recipe.momentum, weight_decay=recipe.weight_decay)
     chosen = make(net)
     own = checkpoint.load(folder / CHECKPOINT, recipe=fingerprint)
@@ -143,6 +149,8 @@ def train_over(
         step, before = state["step"], state["seconds"]
     if own is not None and "strategy" in own:
         chosen.restore(own["strategy"])
+    elif own is None and start is not None:
+        chosen.counted(start.get("strategy", {}).get("optimised_images", 0))
     training = TrainingData.from_set(data, device)
     total = recipe.total_steps
     now = clock(device)
@@ -174,8 +182,11 @@ def train_over(
     with progress("supernet", total, step, shown=part.rank == 0) as update:
         while step < total and not chosen.finished:
             phase, at = recipe.phase_at(step)
-            if at == 0 and phase.sort_channels:
-                sort_channels(net, tiers=phase.sort_tiers)
+            if at == 0 and (phase.sort_channels or phase.spread_weights):
+                if phase.sort_channels:
+                    sort_channels(net, tiers=phase.sort_tiers)
+                else:
+                    spread_weights(net)
                 optimizer.state.clear()
             for group in optimizer.param_groups:
                 group["lr"] = learning_rate(phase, at)
@@ -230,9 +241,9 @@ def phase_architectures(
     space: Space, phase: Phase, rng: random.Random, chosen: Uniform, step: int
 ) -> list[Architecture]:
     """The sub-networks of one step; the largest comes first when the phase trains it."""
-    fixed = [space.largest, space.smallest] if phase.sandwich else []
-    if phase.is_largest_only(space):
+    if phase.trains_largest_alone(space):
         return [space.largest]
+    fixed = [space.largest, space.smallest] if phase.sandwich else []
     return fixed + [chosen.draw(phase, rng, step) for _ in range(phase.networks - len(fixed))]
 
 
@@ -304,7 +315,8 @@ def _step(
     optimizer.step()
     optimizer.zero_grad(set_to_none=True)
     chosen.counted(len(architectures) * len(index))
-    chosen.after(moment)
+    if not phase.trains_largest_alone(space):
+        chosen.after(moment)
     return losses
 
 

@@ -343,6 +343,23 @@ def test_every_round_keeps_the_weights_that_its_front_was_judged_with(searched: 
             assert float(right.float().mean()) == pytest.approx(judged.accuracy, abs=1e-6)
 
 
+@pytest.mark.parametrize("inherit", [True, False])
+def test_a_round_may_begin_with_the_weights_of_the_last(inherit: bool, tmp_path: Path) -> None:
+    """The second round's weights do not move."""
+    still = recipe(strategy=SETTINGS | {"inherit_weights": inherit}, phases=(PHASE.model_copy(update={"steps": 1}),))
+    evolve_space(still, TRAIN, VALIDATION, tmp_path, CPU)
+    one, other = round_supernets(still, TRAIN, VALIDATION, tmp_path, CPU)[:2]
+    before, after = (
+        {name: value for name, value in net.state_dict().items() if name.endswith("project-weight")}
+        for net in (one, other)
+    )
+    common = before.keys() & after.keys()
+    assert common
+    assert common < after.keys()
+    near = {name for name in common if torch.allclose(before[name], after[name], atol=0.02)}
+    assert (near == common) == inherit
+
+
 @pytest.mark.parametrize("training", [1, 2])
 def test_a_search_that_was_stopped_in_a_training_goes_on_exactly(
     searched: Path, training: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

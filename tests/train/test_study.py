@@ -17,6 +17,7 @@ pytest.importorskip("matplotlib")
 from train.tiny import CPU  # noqa: E402
 
 from eas_sdk.errors import DataError, TrainingError  # noqa: E402
+from eas_sdk.space.architecture import Architecture  # noqa: E402
 from eas_sdk.space.elastic.space import SMALL  # noqa: E402
 from eas_train.data.source import Source  # noqa: E402
 from eas_train.pipeline import Training  # noqa: E402
@@ -24,9 +25,10 @@ from eas_train.study import run  # noqa: E402
 from eas_train.study.command import study as run_command  # noqa: E402
 from eas_train.study.compare import interval, similarity  # noqa: E402
 from eas_train.study.config import SHIPPED, Study  # noqa: E402
-from eas_train.study.quality import Ranked, correlations  # noqa: E402
+from eas_train.study.quality import Ranked, Shown, correlations, rank  # noqa: E402
 from eas_train.study.run import run_study  # noqa: E402
 from eas_train.supernet.evaluate import calibrate  # noqa: E402
+from eas_train.supernet.model import Supernet  # noqa: E402
 from eas_train.supernet.norm import FixedStatistics  # noqa: E402
 
 RECIPE = """
@@ -150,6 +152,25 @@ def test_supernets_are_ranked_against_networks_trained_alone(root: Path, figures
     alone = list((root / "out" / "alone").iterdir())
     assert len(alone) == 3, "both supernets are compared with the same networks"
     assert {p.name for each in alone for p in each.iterdir()} <= {"accuracy.json", "supernet.jsonl"}
+
+
+def test_networks_are_judged_at_the_size_that_they_were_trained_at(
+    root: Path, figures: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = Study.read(root / "study.toml")
+    assert plan.quality is not None
+    recipe = plan.training_recipe(plan.methods[0], 0, 0)
+    training = Training(recipe, Source(root / "images").load(64)[0], root / "out" / "stages", CPU, shared=True)
+    sizes: list[tuple[int, int]] = []
+    accuracy = Shown.accuracy
+
+    def seen(self: Shown, net: Supernet, architecture: Architecture, images: torch.Tensor) -> float:
+        sizes.append((self.images.shape[-1], images.shape[-1]))
+        return accuracy(self, net, architecture, images)
+
+    monkeypatch.setattr(Shown, "accuracy", seen)
+    rank(training, plan.quality, plan.views, tmp_path)
+    assert sizes == [(64, 64), (16, 16)] * 3, "in the supernet, and alone"
 
 
 def test_rank_correlations_of_the_like_the_contrary_and_the_constant() -> None:
@@ -281,8 +302,12 @@ def test_the_shipped_studies_can_be_read_and_all_their_recipes_made() -> None:
     assert {p.superclass_dropout for p in dropped["EAS, q = 1"][1:]} == {1.0}
     assert dropped["EAS, q = 1"][0] == dropped["EAS"][0]  # one teacher for all
     assert dropped["EAS, q = 1"][0].superclass_dropout == 0
-    plan = Study.read("strategies")
-    kinds = {m.name: plan.training_recipe(m, 0, 0).supernet.strategy for m in plan.methods}
+    whole, plan = Study.read("strategies"), Study.read("strategies-ablations")
+    paths = {m.name: whole.training_recipe(m, 0, 0).supernet for m in whole.methods}
+    varied = {m.name: plan.training_recipe(m, 0, 0).supernet for m in plan.methods}
+    assert {name: paths[name] for name in ("GreedyNAS", "Cream")}.items() <= varied.items()
+    assert paths["SPOS"].teacher() == varied["GreedyNAS"].teacher() == varied["Cream, fixed"].teacher()
+    kinds = {name: supernet.strategy for name, supernet in varied.items()}
     assert [kinds[f"Cream{name}"].matching for name in ("", ", fixed", ", random")] == ["meta", "fixed", "random"]
     assert (kinds["GreedyNAS"].pool, kinds["GreedyNAS, no pool"].pool) == (300, 0)
 
