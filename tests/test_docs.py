@@ -200,9 +200,19 @@ def test_benchmarks_in_the_text_exist(page: Path) -> None:
     assert found or page.name != "benchmarks.md"
 
 
-@pytest.mark.parametrize("line", ["python -m benchmarks.absent", "python -m benchmarks.readme --chekc"])
+@pytest.mark.parametrize("line", ["python -m benchmarks.absent", "python -m benchmarks.documents --chekc"])
 def test_the_benchmark_check_catches(line: str) -> None:
     assert module_fault(line) != ""
+
+
+@each_page
+def test_tables_of_results_are_those_of_the_stored_ones(page: Path) -> None:
+    pytest.importorskip("torch")
+    from benchmarks.documents import renewed
+
+    text = page.read_text(encoding="utf-8")
+    assert renewed(text) == text, "run: python -m benchmarks.documents"
+    assert renewed(text.replace("95% interval)", "95%)")) == text
 
 
 @each_page

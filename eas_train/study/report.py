@@ -65,13 +65,7 @@ def tables(figures: Mapping[str, Any]) -> dict[str, Table]:
     ]
     return {
         "Averages over budgets": summary(figures),
-        "By budget": (
-            ["budget", "method", "MAdds (M)", "top-1 (95% interval)", f"minus {figures['reference']} (points)"],
-            [
-                [row["budget"], row["method"], f"{row['mean_madds'] / 1e6:.2f}", percent(row), points(row)]
-                for row in figures["rows"]
-            ],
-        ),
+        "By budget": by_budget(figures),
         "By superclass (" + ", ".join(f"T-{t + 1} {name}" for t, name in enumerate(names)) + ")": (full, cells),
         "Cost of one run": costs(figures),
         **({"How supernets rank networks": ranks(figures)} if "quality" in figures else {}),
@@ -82,6 +76,15 @@ def summary(figures: Mapping[str, Any]) -> Table:
     """One line a method: accuracy over all budgets, and the difference."""
     columns = ["method", "top-1 (95% interval)", f"minus {figures['reference']} (points)"]
     return columns, [[row["method"], percent(row), points(row)] for row in figures["overall"]]
+
+
+def by_budget(figures: Mapping[str, Any]) -> Table:
+    """One line a budget and method: accuracy, and the difference."""
+    columns = ["budget", "method", "MAdds (M)", "top-1 (95% interval)", f"minus {figures['reference']} (points)"]
+    return columns, [
+        [row["budget"], row["method"], f"{row['mean_madds'] / 1e6:.2f}", percent(row), points(row)]
+        for row in figures["rows"]
+    ]
 
 
 def costs(figures: Mapping[str, Any]) -> Table:
