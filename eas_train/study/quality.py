@@ -73,20 +73,23 @@ def rank(training: Training, quality: Quality, views: int, folder: Path) -> Rank
     rng = random.Random(quality.seed)
     drawn = [random_architecture(net.space, rng) for _ in range(quality.networks)]
     supernet = training.recipe.supernet
-    (shown, images), (small, small_images) = (
-        (
-            Shown(data.test, views, size, device),
+    full = net.space.input_size
+    shown, small = (
+        Shown(
+            data.test,
+            views,
+            size,
             random_images(
                 data.train.images, quality.recalibration_images, size, supernet.augmentation, device, quality.seed
             ),
         )
-        for size in (net.space.input_size, quality.image_size or net.space.input_size)
+        for size in (full, quality.image_size or full)
     )
     shared, alone, seconds = [], [], 0.0
     with progress("networks trained alone", len(drawn)) as update:
         for i, architecture in enumerate(drawn):
-            shared.append(shown.accuracy(net, architecture, images))
-            accuracy, taken = train_alone(net.space, architecture, supernet, quality, data, small_images, small, folder)
+            shared.append(shown.accuracy(net, architecture))
+            accuracy, taken = train_alone(net.space, architecture, supernet, quality, data, small, folder)
             alone.append(accuracy)
             seconds += taken
             update(i + 1, "")
@@ -94,17 +97,19 @@ def rank(training: Training, quality: Quality, views: int, folder: Path) -> Rank
 
 
 class Shown:
-    """Test drawings that networks are judged on."""
+    """Test drawings of one size that networks are judged on, and training images to recalibrate batch-norm on."""
 
-    def __init__(self, data: ImageSet, views: int, size: int, device: torch.device) -> None:
+    def __init__(self, data: ImageSet, views: int, size: int, calibration: torch.Tensor) -> None:
+        device = calibration.device
         self.images, self.targets = fixed_views(data, views, size, device)
+        self.calibration = calibration
         self.superclass_of = torch.from_numpy(superclass_of_class(data.superclasses)).to(device)
-        self.digest = f"{data.digest} {views} {size}"
+        self.digest = f"{data.digest} {views} {size} {len(calibration)}"
 
-    def accuracy(self, net: Supernet, architecture: Architecture, images: torch.Tensor) -> float:
-        """Top-1 within the superclass, with batch-norm recalibrated on training images."""
+    def accuracy(self, net: Supernet, architecture: Architecture) -> float:
+        """Top-1 within the superclass."""
         net.eval()
-        logits = logits_of(net, architecture, self.images, recalibrated(net, architecture, images))
+        logits = logits_of(net, architecture, self.images, recalibrated(net, architecture, self.calibration))
         return float(within_superclass(logits, self.targets, self.superclass_of).float().mean())
 
 
@@ -114,7 +119,6 @@ def train_alone(
     supernet: SupernetRecipe,
     quality: Quality,
     data: Splits,
-    images: torch.Tensor,
     shown: Shown,
     folder: Path,
 ) -> tuple[float, float]:
@@ -130,7 +134,7 @@ def train_alone(
     recipe = supernet.model_copy(update={"phases": (phase,), "seed": quality.seed})
     text = [recipe.model_dump_json(exclude={"strategy", "preset", "checkpoint_every_s"}), json.dumps(own.to_json())]
     fingerprint = hashlib.sha256(
-        json.dumps([*text, str(architecture), data.train.digest, shown.digest, len(images)]).encode()
+        json.dumps([*text, str(architecture), data.train.digest, shown.digest]).encode()
     ).hexdigest()
     place = folder / FOLDER / fingerprint[:16]
     result = place / "accuracy.json"
@@ -144,7 +148,7 @@ def train_alone(
     net, _ = train_over(own, recipe, data.train, place, device, lambda net: Only(net, architecture), fingerprint)
     state = checkpoint.load(place / CHECKPOINT, recipe=fingerprint)
     assert state is not None
-    made = {"accuracy": shown.accuracy(net, architecture, images), "seconds": state["seconds"]}
+    made = {"accuracy": shown.accuracy(net, architecture), "seconds": state["seconds"]}
     write_atomically(result, [json.dumps(made).encode()])
     (place / CHECKPOINT).unlink()  # weights that nothing reads again
     return made["accuracy"], made["seconds"]

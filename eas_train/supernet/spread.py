@@ -14,8 +14,20 @@ from eas_sdk.errors import TrainingError
 from eas_sdk.space.cells.space import CellSpace
 from eas_train.supernet.model import Supernet
 
-INNER = ("expand", "depthwise")
-"""Layers of a block whose channels are those that it expands to."""
+HIDDEN_AXES = {
+    "expand.weight": 0,
+    "expand.gamma": 0,
+    "expand.beta": 0,
+    "depthwise.weight": 0,
+    "depthwise.gamma": 0,
+    "depthwise.beta": 0,
+    "squeeze.weight": 1,
+    "excite.weight": 0,
+    "excite.bias": 0,
+    "project.weight": 1,
+}
+"""Of the parameters of a block that have one, the axis of the channels that it expands to."""
+OTHERS = ("squeeze.bias", "project.gamma", "project.beta")
 
 
 @torch.no_grad()
@@ -35,37 +47,24 @@ def spread_weights(net: Supernet) -> None:
             f"'greedynas' and 'cream'; this one is a {type(space).__name__}"
             f"{' of means' if isinstance(space, CellSpace) else ''}"
         )
-    for c, (cell, (largest,)) in enumerate(zip(space.cells, space.largest.units, strict=True)):
-        source = f"cell{c}.{largest}"
-        importance = net.tensor(f"{source}.project.weight").abs().sum((0, 2, 3))
-        order = importance.argsort(descending=True, stable=True)
-        for block in cell.blocks:
-            if block != largest:
-                _copy(net, source, f"cell{c}.{block}", order)
+    for c, (cell, largest) in enumerate(zip(space.cells, space.largest.units, strict=True)):
+        for source in largest:  # one, or none
+            importance = net.tensor(f"cell{c}.{source}.project.weight").abs().sum((0, 2, 3))
+            order = importance.argsort(descending=True, stable=True)
+            for target in cell.blocks:
+                if target != source:
+                    _spread(net, f"cell{c}.{source}", f"cell{c}.{target}", order)
 
 
-def _copy(net: Supernet, source: str, target: str, order: Tensor) -> None:
+def _spread(net: Supernet, source: str, target: str, order: Tensor) -> None:
+    """Copy what both blocks have: hidden channels by their order, of other axes the first, of kernels the centre."""
     kept = order[: net.tensor(f"{target}.project.weight").shape[1]]
-    for layer in INNER:
-        for suffix in ("weight", "gamma", "beta"):
-            _fill(net, source, target, f"{layer}.{suffix}", kept, 0)
-    _fill(net, source, target, "excite.weight", kept, 0)
-    _fill(net, source, target, "excite.bias", kept, 0)
-    _fill(net, source, target, "squeeze.weight", kept, 1)
-    _fill(net, source, target, "squeeze.bias")
-    _fill(net, source, target, "project.weight", kept, 1)
-    _fill(net, source, target, "project.gamma")
-    _fill(net, source, target, "project.beta")
-
-
-def _fill(net: Supernet, source: str, target: str, name: str, kept: Tensor | None = None, axis: int = 0) -> None:
-    """Copy what both have: of an axis the channels `kept`, of others the first, of kernels the centre."""
-    if not (net.has(f"{source}.{name}") and net.has(f"{target}.{name}")):
-        return
-    whole, part = net.tensor(f"{source}.{name}"), net.tensor(f"{target}.{name}")
-    if kept is not None:
-        whole = whole.index_select(axis, kept)
-    _shared(part, whole.shape).copy_(_shared(whole, part.shape))
+    for name in (*HIDDEN_AXES, *OTHERS):
+        if net.has(f"{source}.{name}") and net.has(f"{target}.{name}"):
+            whole, part = net.tensor(f"{source}.{name}"), net.tensor(f"{target}.{name}")
+            if name in HIDDEN_AXES:
+                whole = whole.index_select(HIDDEN_AXES[name], kept)
+            _shared(part, whole.shape).copy_(_shared(whole, part.shape))
 
 
 def _shared(tensor: Tensor, other: torch.Size) -> Tensor:

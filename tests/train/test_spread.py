@@ -73,6 +73,15 @@ def test_blocks_of_other_kinds_take_what_they_share() -> None:
     torch.testing.assert_close(target, source[:, order])
 
 
+def test_a_cell_without_blocks_is_left_alone() -> None:
+    space = dataclasses.replace(SPACE, cells=(*SPACE.cells, Cell(16, 1, ())))
+    net, images = random_net(space), random_images(space, 4)
+    with torch.no_grad():
+        before = net(images, space.largest)
+        spread_weights(net)
+        torch.testing.assert_close(net(images, space.largest), before)
+
+
 @pytest.mark.parametrize("space", [MEANS, TINY], ids=["means", "elastic"])
 def test_other_spaces_have_nothing_to_spread(space: object) -> None:
     with pytest.raises(TrainingError, match="of cells that are joined as residuals"):

@@ -164,9 +164,9 @@ def test_networks_are_judged_at_the_size_that_they_were_trained_at(
     sizes: list[tuple[int, int]] = []
     accuracy = Shown.accuracy
 
-    def seen(self: Shown, net: Supernet, architecture: Architecture, images: torch.Tensor) -> float:
-        sizes.append((self.images.shape[-1], images.shape[-1]))
-        return accuracy(self, net, architecture, images)
+    def seen(self: Shown, net: Supernet, architecture: Architecture) -> float:
+        sizes.append((self.images.shape[-1], self.calibration.shape[-1]))
+        return accuracy(self, net, architecture)
 
     monkeypatch.setattr(Shown, "accuracy", seen)
     rank(training, plan.quality, plan.views, tmp_path)
