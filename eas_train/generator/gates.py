@@ -14,6 +14,7 @@ from eas_sdk.space.elastic.space import ElasticSpace
 from eas_sdk.space.tables import SumTable
 from eas_sdk.space.widths import squeeze_width
 from eas_train.statistics.model import StatisticsModel
+from eas_train.supernet.depthwise import depthwise_conv2d
 from eas_train.supernet.model import Supernet, activate
 from eas_train.supernet.norm import normalised
 
@@ -127,7 +128,7 @@ def gated_forward(net: Supernet, images: Tensor, shells: Shells, statistics: Sta
                 weight = net.tensor(f"{node.name}.weight")
                 if slot is not None:
                     weight = weight * _kernel_mask(space, shells, slot, weight.shape[-1])
-                y = F.conv2d(x, weight, None, node.stride, node.padding, groups=node.channels)
+                y = depthwise_conv2d(x, weight, node.stride)
                 y = activate(_normalise(net, node.name, y, statistics, gates), node.activation)
                 if slot is not None:
                     y = y * _channel_mask(space, shells, slot)

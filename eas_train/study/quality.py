@@ -35,19 +35,23 @@ from eas_train.supernet.train import CHECKPOINT, train_over
 
 Array = npt.NDArray[np.float64]
 
-FOLDER = "alone"
+FOLDER, RANKS = "alone", "ranks"
 DRAWS = 4000
 
 
 @dataclass(frozen=True)
 class Ranked:
-    """Networks and their accuracies on test drawings: with the supernet's weights, and trained alone."""
+    """Networks and their accuracies on test drawings: with the supernet's weights, and trained alone.
 
-    architectures: tuple[str, ...]
-    shared: tuple[float, ...]
-    alone: tuple[float, ...]
+    Attributes:
+        seconds: of training them alone; supernet_seconds: of training the supernet.
+    """
+
+    architectures: list[str]
+    shared: list[float]
+    alone: list[float]
     seconds: float
-    """Of training them alone."""
+    supernet_seconds: float
 
 
 class Only(Uniform):
@@ -68,7 +72,14 @@ def rank(training: Training, quality: Quality, views: int, folder: Path) -> Rank
     Args:
         views: fixed views of each test drawing.
         folder: keeps what was trained; a run that was stopped goes on.
+
+    Raises:
+        TrainingError: the supernet's training is not finished, or a kept result is damaged.
     """
+    facts = (training.fingerprints["supernet"], training.data.test.digest, views, quality.model_dump_json())
+    path = folder / RANKS / f"{hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]}.json"
+    if path.exists():
+        return _read(path)
     net, data, device = training.net, training.data, training.device
     rng = random.Random(quality.seed)
     drawn = [random_architecture(net.space, rng) for _ in range(quality.networks)]
@@ -93,7 +104,17 @@ def rank(training: Training, quality: Quality, views: int, folder: Path) -> Rank
             alone.append(accuracy)
             seconds += taken
             update(i + 1, "")
-    return Ranked(tuple(map(str, drawn)), tuple(shared), tuple(alone), seconds)
+    made = Ranked(list(map(str, drawn)), shared, alone, seconds, training.supernet_seconds)
+    path.parent.mkdir(exist_ok=True)
+    write_atomically(path, [json.dumps(vars(made)).encode()])
+    return made
+
+
+def _read(path: Path) -> Ranked:
+    try:
+        return Ranked(**json.loads(path.read_bytes()))
+    except (ValueError, TypeError) as error:
+        raise TrainingError(f"{path} is damaged ({error!r}); delete it to rank afresh") from error
 
 
 class Shown:

@@ -31,6 +31,7 @@ from eas_sdk.graph.nodes import (
 from eas_sdk.space.architecture import Architecture
 from eas_sdk.space.elastic.space import ElasticSpace
 from eas_sdk.space.protocol import Space
+from eas_train.supernet.depthwise import depthwise_conv2d
 from eas_train.supernet.norm import BatchStatistics, Norm
 
 
@@ -133,7 +134,7 @@ class Supernet(nn.Module):
                 full = self.tensor(f"{node.name}.weight")
                 crop = (full.shape[-1] - node.kernel) // 2
                 weight = full[: node.channels, :, crop : crop + node.kernel, crop : crop + node.kernel]
-                y = F.conv2d(x, weight, None, node.stride, node.padding, node.dilation, node.channels)
+                y = depthwise_conv2d(x, weight, node.stride, node.dilation)
                 return activate(self._normalise(node.name, y, norm), node.activation)
             case GlobalMean():
                 return x.mean((2, 3), keepdim=True)

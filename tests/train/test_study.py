@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -174,9 +175,8 @@ def test_networks_are_judged_at_the_size_that_they_were_trained_at(
 
 
 def test_rank_correlations_of_the_like_the_contrary_and_the_constant() -> None:
-    alone = tuple(np.linspace(0, 1, 12).tolist())
-    names = ("",) * 12
-    same, contrary, constant = (Ranked(names, shared, alone, 1.0) for shared in (alone, alone[::-1], (0.5,) * 12))
+    alone, names = np.linspace(0, 1, 12).tolist(), [""] * 12
+    same, contrary, constant = (Ranked(names, shared, alone, 1.0, 1.0) for shared in (alone, alone[::-1], [0.5] * 12))
     assert correlations([same])["kendall"][0] == correlations([same, same])["spearman"][0] == 1
     assert correlations([contrary])["spearman"][0] == -1
     assert correlations([constant])["kendall"] == (0, 0, 0)
@@ -194,6 +194,18 @@ def test_stages_are_done_once_for_all_methods_that_share_them(root: Path, figure
     # Two supernets x two seeds of the teacher; two seeds after each; EAS twice, a search, and chance.
     assert counts == {"teacher": 2, "supernet": 4, "statistics": 8, "predictor": 8, "selector": 16}
     assert len(list((root / "out" / "runs").iterdir())) == 16
+
+
+def test_figures_need_runs_and_ranks_and_no_weights(root: Path, figures: dict[str, Any], tmp_path: Path) -> None:
+    for kept in ("runs", "ranks"):
+        shutil.copytree(root / "out" / kept, tmp_path / kept)
+    again = run_command(str(root / "study.toml"), Source(root / "images"), tmp_path, "cpu", jobs=1, margin=0)
+    assert again == figures
+    assert not (tmp_path / "stages").exists()
+    damaged = next((tmp_path / "ranks").iterdir())
+    damaged.write_text(damaged.read_text()[:-9])
+    with pytest.raises(TrainingError, match=re.escape(f"{damaged} is damaged")):
+        run_command(str(root / "study.toml"), Source(root / "images"), tmp_path, "cpu", jobs=1, margin=0)
 
 
 def test_a_finished_study_does_nothing_and_a_lost_run_is_made_again_alike(root: Path, figures: dict[str, Any]) -> None:

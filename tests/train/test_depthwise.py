@@ -1,0 +1,33 @@
+"""The depthwise convolution of the training against torch's own."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from eas_train.supernet.depthwise import depthwise_conv2d
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize("size", [1, 2, 3, 5, 12])
+@pytest.mark.parametrize(("kernel", "dilation"), [(3, 1), (5, 1), (7, 1), (11, 1), (3, 2), (3, 4), (5, 2)])
+def test_result_and_gradients_are_those_of_torch(kernel: int, dilation: int, size: int, stride: int) -> None:
+    torch.manual_seed(0)
+    given = [torch.randn(4, 6, size, size, dtype=torch.float64), torch.randn(6, 1, kernel, kernel, dtype=torch.float64)]
+    ours, theirs = ([t.clone().requires_grad_() for t in given] for _ in range(2))
+    made = depthwise_conv2d(*ours, stride=stride, dilation=dilation)
+    expected = F.conv2d(*theirs, None, stride, dilation * (kernel // 2), dilation, 6)
+    torch.testing.assert_close(made, expected)
+    weights = torch.randn_like(expected)
+    made.mul(weights).sum().backward()
+    expected.mul(weights).sum().backward()
+    for mine, yours in zip(ours, theirs, strict=True):
+        torch.testing.assert_close(mine.grad, yours.grad)
+
+
+@pytest.mark.parametrize("wanted", [0, 1])
+def test_only_the_gradient_that_is_needed_is_made(wanted: int) -> None:
+    given = [torch.randn(2, 3, 8, 8), torch.randn(3, 1, 7, 7)]
+    given[wanted].requires_grad_()
+    depthwise_conv2d(*given).sum().backward()
+    assert given[wanted].grad is not None
+    assert given[1 - wanted].grad is None
