@@ -15,8 +15,6 @@ import numpy.typing as npt
 import torch
 from scipy.stats import kendalltau, spearmanr
 
-from eas_sdk.bank.atomic import write_atomically
-from eas_sdk.errors import TrainingError
 from eas_sdk.space.architecture import Architecture
 from eas_sdk.space.protocol import Space
 from eas_sdk.space.sample import random_architecture
@@ -29,6 +27,7 @@ from eas_train.progress import progress
 from eas_train.recipe import Phase, SupernetRecipe
 from eas_train.strategy.uniform import Uniform
 from eas_train.study.config import Quality
+from eas_train.study.records import keep, kept
 from eas_train.supernet.evaluate import logits_of, recalibrated, within_superclass
 from eas_train.supernet.model import Supernet
 from eas_train.supernet.train import CHECKPOINT, train_over
@@ -52,6 +51,14 @@ class Ranked:
     alone: list[float]
     seconds: float
     supernet_seconds: float
+
+
+@dataclass(frozen=True)
+class Alone:
+    """Accuracy on test drawings of one network that was trained alone, and the seconds that its training took."""
+
+    accuracy: float
+    seconds: float
 
 
 class Only(Uniform):
@@ -78,8 +85,8 @@ def rank(training: Training, quality: Quality, views: int, folder: Path) -> Rank
     """
     facts = (training.fingerprints["supernet"], training.data.test.digest, views, quality.model_dump_json())
     path = folder / RANKS / f"{hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]}.json"
-    if path.exists():
-        return _read(path)
+    if (found := kept(Ranked, path)) is not None:
+        return found
     net, data, device = training.net, training.data, training.device
     rng = random.Random(quality.seed)
     drawn = [random_architecture(net.space, rng) for _ in range(quality.networks)]
@@ -100,21 +107,13 @@ def rank(training: Training, quality: Quality, views: int, folder: Path) -> Rank
     with progress("networks trained alone", len(drawn)) as update:
         for i, architecture in enumerate(drawn):
             shared.append(shown.accuracy(net, architecture))
-            accuracy, taken = train_alone(net.space, architecture, supernet, quality, data, small, folder)
-            alone.append(accuracy)
-            seconds += taken
+            one = train_alone(net.space, architecture, supernet, quality, data, small, folder)
+            alone.append(one.accuracy)
+            seconds += one.seconds
             update(i + 1, "")
     made = Ranked(list(map(str, drawn)), shared, alone, seconds, training.supernet_seconds)
-    path.parent.mkdir(exist_ok=True)
-    write_atomically(path, [json.dumps(vars(made)).encode()])
+    keep(made, path)
     return made
-
-
-def _read(path: Path) -> Ranked:
-    try:
-        return Ranked(**json.loads(path.read_bytes()))
-    except (ValueError, TypeError) as error:
-        raise TrainingError(f"{path} is damaged ({error!r}); delete it to rank afresh") from error
 
 
 class Shown:
@@ -142,8 +141,8 @@ def train_alone(
     data: Splits,
     shown: Shown,
     folder: Path,
-) -> tuple[float, float]:
-    """Accuracy of an architecture that was trained from scratch, and the seconds that took."""
+) -> Alone:
+    """An architecture that is trained from scratch, or was before."""
     own = space.narrowed([architecture])
     phase = Phase(
         name="alone",
@@ -159,20 +158,16 @@ def train_alone(
     ).hexdigest()
     place = folder / FOLDER / fingerprint[:16]
     result = place / "accuracy.json"
-    if result.exists():
-        try:
-            kept = json.loads(result.read_bytes())
-            return float(kept["accuracy"]), float(kept["seconds"])
-        except (ValueError, KeyError, TypeError) as error:
-            raise TrainingError(f"{result} is damaged ({error!r}); delete it to train afresh") from error
+    if (found := kept(Alone, result)) is not None:
+        return found
     device = shown.images.device
     net, _ = train_over(own, recipe, data.train, place, device, lambda net: Only(net, architecture), fingerprint)
     state = checkpoint.load(place / CHECKPOINT, recipe=fingerprint)
     assert state is not None
-    made = {"accuracy": shown.accuracy(net, architecture), "seconds": state["seconds"]}
-    write_atomically(result, [json.dumps(made).encode()])
+    made = Alone(shown.accuracy(net, architecture), state["seconds"])
+    keep(made, result)
     (place / CHECKPOINT).unlink()  # weights that nothing reads again
-    return made["accuracy"], made["seconds"]
+    return made
 
 
 def correlations(ranked: Sequence[Ranked], seed: int = 0) -> dict[str, tuple[float, float, float]]:

@@ -17,7 +17,6 @@ from typing import Any
 import numpy as np
 import torch
 
-from eas_sdk.bank.atomic import write_atomically
 from eas_sdk.errors import TrainingError
 from eas_sdk.selector.protocol import Request, Selector
 from eas_sdk.selector.registry import load_selector
@@ -30,6 +29,7 @@ from eas_train.generator.measure import Shown, drawing_scores
 from eas_train.pipeline import BY_PREDICTOR, Training
 from eas_train.progress import progress
 from eas_train.study.config import Method, Study
+from eas_train.study.records import keep, kept
 from eas_train.supernet.evaluate import logits_of, recalibrated
 
 POLL_S = 1.0
@@ -125,8 +125,8 @@ def _run(study: Study, method: Method, training: Training, folder: Path) -> Run:
     facts = (method.name, *stages, budgets, study.views, method.statistics, study.recalibration_images)
     fingerprint = hashlib.sha256(json.dumps(facts).encode()).hexdigest()
     path = folder / RUNS / f"{fingerprint[:16]}.json"
-    if path.exists():
-        return _read(path)
+    if (found := kept(Run, path)) is not None:
+        return found
     training.train_supernet()
     bundle = training.whole_bundle(router=False)
     selector = load_selector(bundle)
@@ -148,16 +148,8 @@ def _run(study: Study, method: Method, training: Training, folder: Path) -> Run:
         {**training.seconds(), "pick": pick},
         len(training.measured.scores) if recipe.selector in BY_PREDICTOR else 0,
     )
-    path.parent.mkdir(exist_ok=True)
-    write_atomically(path, [json.dumps(vars(made)).encode()])
+    keep(made, path)
     return made
-
-
-def _read(path: Path) -> Run:
-    try:
-        return Run(**json.loads(path.read_bytes()))
-    except (ValueError, TypeError) as error:
-        raise TrainingError(f"{path} is damaged ({error!r}); delete it to run afresh") from error
 
 
 def _requests(study: Study, training: Training, selector: Selector) -> list[Request]:
