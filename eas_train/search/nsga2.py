@@ -73,7 +73,7 @@ def select(given: Given) -> Selection:
     supernet.save()
     figures: dict[str, float] = {"searches": count, "judged": len(supernet.known)}
     made = as_menu(given, sorted(found), recipe, figures)
-    return Selection(made.config, made.tensors, made.figures, supernet.seconds + now() - began - supernet.judging)
+    return Selection(made.config, made.tensors, made.figures, supernet.seconds + now() - began)
 
 
 def cost_table(space: Space, recipe: Nsga2Recipe, classes: int) -> CostTable:

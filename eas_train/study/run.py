@@ -183,7 +183,7 @@ def _scores(study: Study, method: Method, training: Training, picked: list[Archi
     of_drawing = superclass_of_class(data.superclasses)[data.targets]
     count = len(data.superclasses)
     normalise = norm(study, method, training)
-    scores = np.zeros((len(study.budgets), len(data)))
+    scores = np.zeros((len(study.labels), len(data)))
     with progress(f"testing {method.name}", len(picked)) as update:
         for i, architecture in enumerate(picked):
             budget, t = divmod(i, count)

@@ -98,8 +98,9 @@ def recipe_of(**sections: Any) -> Recipe:
 def test_accuracies_that_were_judged_are_not_judged_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     recipe = recipe_of(selector="nsga2", nsga2=SMALL)
     first = nsga2.select(given(tmp_path, recipe))
-    known = json.loads((tmp_path / nsga2.JUDGED).read_text())["accuracy"]
-    assert first.figures["judged"] == len(known)
+    kept = json.loads((tmp_path / nsga2.JUDGED).read_text())
+    assert first.figures["judged"] == len(kept["accuracy"])
+    assert first.seconds > kept["seconds"] > 0
 
     def fail(*_: object) -> None:
         raise AssertionError("judged twice")
@@ -107,6 +108,7 @@ def test_accuracies_that_were_judged_are_not_judged_again(tmp_path: Path, monkey
     monkeypatch.setattr(nsga2, "logits_of", fail)
     again = nsga2.select(given(tmp_path, recipe))
     np.testing.assert_array_equal(first.tensors["choices"], again.tensors["choices"])
+    assert again.seconds > kept["seconds"], "what judging took counts whenever it was done"
     (tmp_path / nsga2.JUDGED).write_text("{}")
     with pytest.raises(TrainingError, match="is damaged"):
         nsga2.select(given(tmp_path, recipe))

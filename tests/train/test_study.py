@@ -20,10 +20,12 @@ from train.tiny import CPU  # noqa: E402
 from eas_sdk.errors import DataError, TrainingError  # noqa: E402
 from eas_sdk.space.architecture import Architecture  # noqa: E402
 from eas_sdk.space.elastic.space import SMALL  # noqa: E402
+from eas_train.data.imageset import superclass_of_class  # noqa: E402
 from eas_train.data.source import Source  # noqa: E402
 from eas_train.pipeline import Training  # noqa: E402
 from eas_train.study import run  # noqa: E402
 from eas_train.study.command import study as run_command  # noqa: E402
+from eas_train.study.compare import figures as compare  # noqa: E402
 from eas_train.study.compare import interval, similarity  # noqa: E402
 from eas_train.study.config import SHIPPED, Study  # noqa: E402
 from eas_train.study.quality import Ranked, Shown, correlations, rank  # noqa: E402
@@ -194,6 +196,20 @@ def test_stages_are_done_once_for_all_methods_that_share_them(root: Path, figure
     # Two supernets x two seeds of the teacher; two seeds after each; EAS twice, a search, and chance.
     assert counts == {"teacher": 2, "supernet": 4, "statistics": 8, "predictor": 8, "selector": 16}
     assert len(list((root / "out" / "runs").iterdir())) == 16
+
+
+def test_budgets_may_be_multiply_adds(root: Path, figures: dict[str, Any], tmp_path: Path) -> None:
+    plan = Study.read(root / "study.toml")
+    plan = plan.model_copy(update={"madds": (5_000_000,), "methods": plan.methods[::2], "quality": None})
+    shutil.copytree(root / "out" / "stages", tmp_path / "stages")
+    runs = run_study(plan, Source(root / "images"), tmp_path, margin=0)
+    assert max(madds for run in runs for madds in run.madds[0]) <= 5_000_000
+    data, _, _ = Source(root / "images").load(64)
+    owner = superclass_of_class(data.superclasses)[data.test.targets]
+    made = compare(plan, runs, ["birds", "tools"], owner, {method.name: SMALL for method in plan.methods})
+    assert [row["budget"] for row in made["rows"]] == ["5.00M"] * 2
+    for row, overall in zip(made["rows"], made["overall"], strict=True):
+        assert row["top1"] == overall["top1"], "of one budget, the average is itself"
 
 
 def test_figures_need_runs_and_ranks_and_no_weights(root: Path, figures: dict[str, Any], tmp_path: Path) -> None:
