@@ -15,7 +15,7 @@ from eas_train.data.source import Source
 from eas_train.pipeline import Training
 from eas_train.study.compare import figures
 from eas_train.study.config import Quality, Study
-from eas_train.study.quality import correlations, rank
+from eas_train.study.quality import correlations, rank, repeated
 from eas_train.study.report import write_report
 from eas_train.study.run import STAGES, run_study
 
@@ -67,6 +67,7 @@ def supernet_quality(plan: Study, quality: Quality, data: Splits, folder: Path, 
             {
                 "methods": names[key],
                 **correlations(ranked),
+                **({"repeated": correlations(repeated(ranked))} if quality.trainings > 1 else {}),
                 "networks": quality.networks,
                 "supernet_seconds": round(float(np.mean([r.supernet_seconds for r in ranked])), 1),
                 "alone_seconds": round(float(np.mean([r.seconds for r in ranked])), 1),

@@ -44,6 +44,8 @@ class Quality(Settings):
     networks: int = Field(default=20, ge=3)
     """Random networks of each space."""
     seed: int = Field(default=0, ge=0, lt=2**32)
+    trainings: int = Field(default=1, gt=0)
+    """How often each is trained alone, with seeds from `seed` on; what counts is the mean."""
     steps: int = Field(default=400, gt=0)
     learning_rate: float = Field(default=0.1, gt=0)
     image_size: int | None = Field(default=None, ge=16)

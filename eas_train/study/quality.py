@@ -6,7 +6,7 @@ import hashlib
 import json
 import random
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ import numpy.typing as npt
 import torch
 from scipy.stats import kendalltau, spearmanr
 
+from eas_sdk.space import registry as spaces
 from eas_sdk.space.architecture import Architecture
 from eas_sdk.space.protocol import Space
 from eas_sdk.space.sample import random_architecture
@@ -34,22 +35,21 @@ from eas_train.supernet.train import CHECKPOINT, train_over
 
 Array = npt.NDArray[np.float64]
 
-FOLDER, RANKS = "alone", "ranks"
+ALONE, SHARED = "alone", "shared"
 DRAWS = 4000
 
 
 @dataclass(frozen=True)
-class Ranked:
-    """Networks and their accuracies on test drawings: with the supernet's weights, and trained alone.
+class Shared:
+    """Random networks of a supernet and their accuracies on test drawings with its weights.
 
     Attributes:
-        seconds: of training them alone; supernet_seconds: of training the supernet.
+        space: as JSON; supernet_seconds: of the supernet's training.
     """
 
+    space: dict[str, Any]
     architectures: list[str]
-    shared: list[float]
-    alone: list[float]
-    seconds: float
+    accuracies: list[float]
     supernet_seconds: float
 
 
@@ -59,6 +59,20 @@ class Alone:
 
     accuracy: float
     seconds: float
+
+
+@dataclass(frozen=True)
+class Ranked:
+    """Accuracies of the same networks with a supernet's weights and with weights of their own.
+
+    Attributes:
+        shared: [N]; alone: [trainings][N]; seconds: of training them all alone.
+    """
+
+    shared: list[float]
+    alone: list[list[float]]
+    seconds: float
+    supernet_seconds: float
 
 
 class Only(Uniform):
@@ -83,37 +97,47 @@ def rank(training: Training, quality: Quality, views: int, folder: Path) -> Rank
     Raises:
         TrainingError: the supernet's training is not finished, or a kept result is damaged.
     """
-    facts = (training.fingerprints["supernet"], training.data.test.digest, views, quality.model_dump_json())
-    path = folder / RANKS / f"{hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]}.json"
-    if (found := kept(Ranked, path)) is not None:
-        return found
-    net, data, device = training.net, training.data, training.device
-    rng = random.Random(quality.seed)
-    drawn = [random_architecture(net.space, rng) for _ in range(quality.networks)]
-    supernet = training.recipe.supernet
-    full = net.space.input_size
-    shown, small = (
-        Shown(
-            data.test,
-            views,
-            size,
-            random_images(
-                data.train.images, quality.recalibration_images, size, supernet.augmentation, device, quality.seed
-            ),
-        )
-        for size in (full, quality.image_size or full)
-    )
-    shared, alone, seconds = [], [], 0.0
-    with progress("networks trained alone", len(drawn)) as update:
-        for i, architecture in enumerate(drawn):
-            shared.append(shown.accuracy(net, architecture))
-            one = train_alone(net.space, architecture, supernet, quality, data, small, folder)
-            alone.append(one.accuracy)
-            seconds += one.seconds
+    found = with_supernet(training, quality, views, folder)
+    space, data, supernet = spaces.from_json(found.space), training.data, training.recipe.supernet
+    shown = _shown(training, quality, views, quality.image_size or space.input_size)
+    alone: list[list[float]] = [[] for _ in range(quality.trainings)]
+    seconds = 0.0
+    with progress("networks trained alone", len(found.architectures)) as update:
+        for i, text in enumerate(found.architectures):
+            for seed, accuracies in enumerate(alone, quality.seed):
+                one = train_alone(space, Architecture.parse(text), supernet, quality, seed, data, shown, folder)
+                accuracies.append(one.accuracy)
+                seconds += one.seconds
             update(i + 1, "")
-    made = Ranked(list(map(str, drawn)), shared, alone, seconds, training.supernet_seconds)
+    return Ranked(found.accuracies, alone, seconds, found.supernet_seconds)
+
+
+def with_supernet(training: Training, quality: Quality, views: int, folder: Path) -> Shared:
+    """Random networks of a training's space, judged with its supernet's weights."""
+    drawing = (quality.networks, quality.seed, quality.recalibration_images)
+    facts = (training.fingerprints["supernet"], training.data.test.digest, views, *drawing)
+    path = folder / SHARED / f"{hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]}.json"
+    if (found := kept(Shared, path)) is not None:
+        return found
+    net, rng = training.net, random.Random(quality.seed)
+    drawn = [random_architecture(net.space, rng) for _ in range(quality.networks)]
+    shown = _shown(training, quality, views, net.space.input_size)
+    accuracies = []
+    with progress("networks of the supernet", len(drawn)) as update:
+        for i, architecture in enumerate(drawn):
+            accuracies.append(shown.accuracy(net, architecture))
+            update(i + 1, "")
+    made = Shared(dict(net.space.to_json()), list(map(str, drawn)), accuracies, training.supernet_seconds)
     keep(made, path)
     return made
+
+
+def _shown(training: Training, quality: Quality, views: int, size: int) -> Shown:
+    strengths, data = training.recipe.supernet.augmentation, training.data
+    images = random_images(
+        data.train.images, quality.recalibration_images, size, strengths, training.device, quality.seed
+    )
+    return Shown(data.test, views, size, images)
 
 
 class Shown:
@@ -138,6 +162,7 @@ def train_alone(
     architecture: Architecture,
     supernet: SupernetRecipe,
     quality: Quality,
+    seed: int,
     data: Splits,
     shown: Shown,
     folder: Path,
@@ -151,12 +176,12 @@ def train_alone(
         image_size=quality.image_size,
         superclass_dropout=quality.superclass_dropout,
     )
-    recipe = supernet.model_copy(update={"phases": (phase,), "seed": quality.seed})
+    recipe = supernet.model_copy(update={"phases": (phase,), "seed": seed})
     text = [recipe.model_dump_json(exclude={"strategy", "preset", "checkpoint_every_s"}), json.dumps(own.to_json())]
     fingerprint = hashlib.sha256(
         json.dumps([*text, str(architecture), data.train.digest, shown.digest]).encode()
     ).hexdigest()
-    place = folder / FOLDER / fingerprint[:16]
+    place = folder / ALONE / fingerprint[:16]
     result = place / "accuracy.json"
     if (found := kept(Alone, result)) is not None:
         return found
@@ -179,13 +204,18 @@ def correlations(ranked: Sequence[Ranked], seed: int = 0) -> dict[str, tuple[flo
         for _ in range(DRAWS):
             values = []
             for one in (ranked[i] for i in rng.integers(len(ranked), size=len(ranked))):
-                index = rng.integers(len(one.alone), size=len(one.alone))
-                values.append(_correlation(measure, np.array(one.shared)[index], np.array(one.alone)[index]))
+                index = rng.integers(len(one.shared), size=len(one.shared))
+                values.append(_correlation(measure, np.array(one.shared)[index], np.mean(one.alone, 0)[index]))
             drawn.append(np.mean(values))
-        mean = np.mean([_correlation(measure, np.array(r.shared), np.array(r.alone)) for r in ranked])
+        mean = np.mean([_correlation(measure, np.array(r.shared), np.mean(r.alone, 0)) for r in ranked])
         low, high = np.percentile(drawn, [2.5, 97.5])
         made[name] = (round(float(mean), 4), round(float(low), 4), round(float(high), 4))
     return made
+
+
+def repeated(ranked: Sequence[Ranked]) -> list[Ranked]:
+    """The first training alone against the second: how far accuracies that are so measured agree with themselves."""
+    return [replace(one, shared=one.alone[0], alone=one.alone[1:2]) for one in ranked]
 
 
 def _correlation(measure: Callable[..., Any], one: Array, other: Array) -> float:

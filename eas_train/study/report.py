@@ -105,10 +105,14 @@ def costs(figures: Mapping[str, Any]) -> Table:
 def ranks(figures: Mapping[str, Any]) -> Table:
     """One line a supernet: rank correlations with networks that were trained alone."""
     columns = ["supernet of", "Kendall tau (95% interval)", "Spearman rho (95% interval)", "training (s)", "networks"]
+    twice = all("repeated" in row for row in figures["quality"])
+    if twice:
+        columns.insert(3, "tau of two trainings alone")
     return columns, [
         [
             ", ".join(row["methods"]),
             *("{:.2f} ({:.2f} to {:.2f})".format(*row[name]) for name in ("kendall", "spearman")),
+            *(["{:.2f} ({:.2f} to {:.2f})".format(*row["repeated"]["kendall"])] if twice else []),
             f"{row['supernet_seconds']:.0f}",
             str(row["networks"]),
         ]

@@ -28,7 +28,7 @@ from eas_train.study.command import study as run_command  # noqa: E402
 from eas_train.study.compare import figures as compare  # noqa: E402
 from eas_train.study.compare import interval, similarity  # noqa: E402
 from eas_train.study.config import SHIPPED, Study  # noqa: E402
-from eas_train.study.quality import Ranked, Shown, correlations, rank  # noqa: E402
+from eas_train.study.quality import Ranked, Shown, correlations, rank, repeated  # noqa: E402
 from eas_train.study.run import run_study  # noqa: E402
 from eas_train.supernet.evaluate import calibrate  # noqa: E402
 from eas_train.supernet.model import Supernet  # noqa: E402
@@ -72,6 +72,7 @@ recalibration_images = 4
 reference = "EAS"
 [quality]
 networks = 3
+trainings = 2
 steps = 1
 image_size = 16
 recalibration_images = 4
@@ -150,10 +151,10 @@ def test_supernets_are_ranked_against_networks_trained_alone(root: Path, figures
         assert row["networks"] == 3
         assert row["alone_seconds"] > 0
         for name in ("kendall", "spearman"):
-            mean, low, high = row[name]
-            assert -1 <= low <= mean <= high <= 1
+            for mean, low, high in (row[name], row["repeated"][name]):
+                assert -1 <= low <= mean <= high <= 1
     alone = list((root / "out" / "alone").iterdir())
-    assert len(alone) == 3, "both supernets are compared with the same networks"
+    assert len(alone) == 6, "both supernets are compared with the same networks"
     assert {p.name for each in alone for p in each.iterdir()} <= {"accuracy.json", "supernet.jsonl"}
 
 
@@ -173,15 +174,17 @@ def test_networks_are_judged_at_the_size_that_they_were_trained_at(
 
     monkeypatch.setattr(Shown, "accuracy", seen)
     rank(training, plan.quality, plan.views, tmp_path)
-    assert sizes == [(64, 64), (16, 16)] * 3, "in the supernet, and alone"
+    assert sizes == [(64, 64)] * 3 + [(16, 16)] * 6, "in the supernet, and alone"
 
 
 def test_rank_correlations_of_the_like_the_contrary_and_the_constant() -> None:
-    alone, names = np.linspace(0, 1, 12).tolist(), [""] * 12
-    same, contrary, constant = (Ranked(names, shared, alone, 1.0, 1.0) for shared in (alone, alone[::-1], [0.5] * 12))
+    alone = np.linspace(0, 1, 12).tolist()
+    same, contrary, constant = (Ranked(shared, [alone], 1.0, 1.0) for shared in (alone, alone[::-1], [0.5] * 12))
     assert correlations([same])["kendall"][0] == correlations([same, same])["spearman"][0] == 1
     assert correlations([contrary])["spearman"][0] == -1
     assert correlations([constant])["kendall"] == (0, 0, 0)
+    twice = Ranked(alone[::-1], [alone, alone], 1.0, 1.0)
+    assert correlations(repeated([twice]))["kendall"][0] == 1
     mean, low, high = correlations([same, contrary])["kendall"]
     assert mean == pytest.approx(0)
     assert low < -0.8
@@ -213,12 +216,12 @@ def test_budgets_may_be_multiply_adds(root: Path, figures: dict[str, Any], tmp_p
 
 
 def test_figures_need_runs_and_ranks_and_no_weights(root: Path, figures: dict[str, Any], tmp_path: Path) -> None:
-    for kept in ("runs", "ranks"):
+    for kept in ("runs", "shared", "alone"):
         shutil.copytree(root / "out" / kept, tmp_path / kept)
     again = run_command(str(root / "study.toml"), Source(root / "images"), tmp_path, "cpu", jobs=1, margin=0)
     assert again == figures
     assert not (tmp_path / "stages").exists()
-    damaged = next((tmp_path / "ranks").iterdir())
+    damaged = next((tmp_path / "shared").iterdir())
     damaged.write_text(damaged.read_text()[:-9])
     with pytest.raises(TrainingError, match=re.escape(f"{damaged} is damaged")):
         run_command(str(root / "study.toml"), Source(root / "images"), tmp_path, "cpu", jobs=1, margin=0)
