@@ -215,6 +215,24 @@ def test_tables_of_results_are_those_of_the_stored_ones(page: Path) -> None:
     assert renewed(text.replace("95% interval)", "95%)")) == text
 
 
+def test_stored_figures_of_the_strategies_are_those_of_the_stored_runs() -> None:
+    pytest.importorskip("torch")
+    from benchmarks.documents import figures
+    from benchmarks.record import RESULTS
+    from eas_train.study.records import kept
+    from eas_train.study.run import Run
+
+    stored = figures("strategies")
+    runs = [kept(Run, path) for path in (RESULTS / "strategies" / "runs").iterdir()]
+    budgets = list(dict.fromkeys(row["budget"] for row in stored["rows"]))
+    for row in stored["rows"]:
+        mine = [run for run in runs if run and run.method == row["method"] and run.seed in stored["seeds"]]
+        assert len(mine) == len(stored["supernet_seeds"]) * len(stored["seeds"])
+        at = budgets.index(row["budget"])
+        assert row["mean_madds"] == round(sum(sum(r.madds[at]) / len(r.madds[at]) for r in mine) / len(mine))
+        assert all(len(run.scores[at]) == stored["test_drawings"] for run in mine)
+
+
 @each_page
 def test_code_blocks_are_valid(page: Path) -> None:
     text = page.read_text(encoding="utf-8")

@@ -104,16 +104,17 @@ def costs(figures: Mapping[str, Any]) -> Table:
 
 def ranks(figures: Mapping[str, Any]) -> Table:
     """One line a supernet: rank correlations with networks that were trained alone."""
-    columns = ["supernet of", "Kendall tau (95% interval)", "Spearman rho (95% interval)", "training (s)", "networks"]
+    columns = ["supernet of", "Kendall tau (95% interval)", "Spearman rho (95% interval)"]
     twice = all("repeated" in row for row in figures["quality"])
     if twice:
-        columns.insert(3, "tau of two trainings alone")
-    return columns, [
+        columns.append("tau of two trainings alone")
+    return [*columns, "mean top-1 with its weights", "trained alone", "networks"], [
         [
             ", ".join(row["methods"]),
             *("{:.2f} ({:.2f} to {:.2f})".format(*row[name]) for name in ("kendall", "spearman")),
             *(["{:.2f} ({:.2f} to {:.2f})".format(*row["repeated"]["kendall"])] if twice else []),
-            f"{row['supernet_seconds']:.0f}",
+            f"{row['mean_shared']:.1%}",
+            f"{row['mean_alone']:.1%}",
             str(row["networks"]),
         ]
         for row in figures["quality"]
