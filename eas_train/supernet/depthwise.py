@@ -2,7 +2,8 @@
 
 torch's CPU kernels take up to forty times a forward pass for the weight gradient of kernels wider than three taps, and
 more where the kernel is larger than the map. So taps that no pixel of the map can meet are left out, and a wide
-kernel's gradient is put together from strips of three columns. The results are the same but for rounding.
+kernel's gradient is put together from strips of three columns. The results are the same but for rounding; where no
+gradient is asked for, nothing changes.
 """
 
 from __future__ import annotations
@@ -28,10 +29,12 @@ def depthwise_conv2d(x: Tensor, weight: Tensor, stride: int = 1, dilation: int =
         N x C x ceil(S / stride) x ceil(S / stride).
     """
     half = weight.shape[-1] // 2
+    if x.device.type != "cpu" or not torch.is_grad_enabled():
+        return F.conv2d(x, weight, None, stride, half * dilation, dilation, x.shape[1])
     met = min(half, (x.shape[-1] - 1) // dilation)
     if met < half:
         weight = weight[:, :, half - met : half + met + 1, half - met : half + met + 1]
-    if x.device.type == "cpu" and 2 * met + 1 > STRIP and stride == dilation == 1:
+    if 2 * met + 1 > STRIP and stride == dilation == 1:
         made: Tensor = _ByStrips.apply(x, weight)  # type: ignore[no-untyped-call]
         return made
     return F.conv2d(x, weight, None, stride, met * dilation, dilation, x.shape[1])
