@@ -1,7 +1,7 @@
 """Depthwise convolution whose weight gradient takes no longer on a CPU than it must.
 
-torch's CPU kernels take up to forty times a forward pass for the weight gradient of kernels wider than three taps, and
-more where the kernel is larger than the map. So taps that no pixel of the map can meet are left out, and a wide
+torch's CPU kernels take many times a forward pass for the weight gradient of kernels wider than three taps, and more
+where the kernel is larger than the map. So taps that no pixel of the map can meet are left out, and a wide
 kernel's gradient is put together from strips of three columns. The results are the same but for rounding; where no
 gradient is asked for, nothing changes.
 """
