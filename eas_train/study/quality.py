@@ -36,7 +36,7 @@ from eas_train.supernet.train import CHECKPOINT, train_over
 Array = npt.NDArray[np.float64]
 
 ALONE, SHARED = "alone", "shared"
-DRAWS = 4000
+DRAWS = 2000
 
 
 @dataclass(frozen=True)
@@ -196,16 +196,20 @@ def train_alone(
 
 
 def correlations(ranked: Sequence[Ranked], seed: int = 0) -> dict[str, tuple[float, float, float]]:
-    """Mean Kendall tau and Spearman rho over supernets, with 95% bootstrap intervals over networks and supernets."""
-    rng = np.random.default_rng(seed)
+    """Mean Kendall tau and Spearman rho over supernets, with 95% bootstrap intervals over networks and supernets.
+
+    Supernets of a space are judged on the same networks, so that a draw takes the same networks of each.
+    """
+    rng, networks = np.random.default_rng(seed), min(len(one.shared) for one in ranked)
     made = {}
     for name, measure in (("kendall", kendalltau), ("spearman", spearmanr)):
         drawn = []
         for _ in range(DRAWS):
-            values = []
-            for one in (ranked[i] for i in rng.integers(len(ranked), size=len(ranked))):
-                index = rng.integers(len(one.shared), size=len(one.shared))
-                values.append(_correlation(measure, np.array(one.shared)[index], np.mean(one.alone, 0)[index]))
+            index = rng.integers(networks, size=networks)
+            values = [
+                _correlation(measure, np.array(one.shared)[index], np.mean(one.alone, 0)[index])
+                for one in (ranked[i] for i in rng.integers(len(ranked), size=len(ranked)))
+            ]
             drawn.append(np.mean(values))
         mean = np.mean([_correlation(measure, np.array(r.shared), np.mean(r.alone, 0)) for r in ranked])
         low, high = np.percentile(drawn, [2.5, 97.5])

@@ -191,6 +191,13 @@ def test_rank_correlations_of_the_like_the_contrary_and_the_constant() -> None:
     assert high > 0.8
 
 
+def test_supernets_judged_on_the_same_networks_say_no_more_of_these_networks() -> None:
+    rng = np.random.default_rng(0)
+    one = Ranked(rng.random(20).tolist(), [rng.random(20).tolist()], 1.0, 1.0)
+    (_, low, high), (_, low_of_two, high_of_two) = (correlations([one] * n)["kendall"] for n in (1, 2))
+    assert high_of_two - low_of_two > 0.9 * (high - low)
+
+
 def test_stages_are_done_once_for_all_methods_that_share_them(root: Path, figures: dict[str, Any]) -> None:
     counts: dict[str, int] = {}
     for path in (root / "out" / "stages").iterdir():
