@@ -96,6 +96,7 @@ def rounds() -> Table:
     """NSE's fronts, round by round."""
     found = figures("rounds")
     columns = ["supernet", "round", "front", f"its costs ({found['unit']})", "branches", "validation", "unseen artist"]
+    columns.append("its best, trained alone")
     return columns, [
         [
             str(each["supernet_seed"]),
@@ -105,6 +106,7 @@ def rounds() -> Table:
             f"{row['branches']:.1f}",
             f"{row['validation_top1']:.1%}",
             percents(row["test_top1"]),
+            ", ".join(f"{share:.1%}" for share in row["alone_top1_of_the_best"]),
         ]
         for each in found["seeds"]
         for row in each["rounds"]

@@ -4,7 +4,9 @@
     python -m benchmarks.rounds studies/strategies
 
 Every round leaves its supernet and its front. Each network of the fronts is tested with its round's weights and
-batch-norm recalibrated on training images. `--picture FILE` draws the first seed's rounds.
+batch-norm recalibrated on training images. The network that did best on validation drawings is trained alone as well,
+as `eas study` trains networks to judge a supernet's ranks: later rounds have more training behind their weights, but
+alone all networks are trained alike. `--picture FILE` draws the first seed's rounds.
 """
 
 from __future__ import annotations
@@ -33,6 +35,7 @@ from eas_train.progress import progress
 from eas_train.strategy.recipe import NseRecipe
 from eas_train.study.config import Study
 from eas_train.study.plots import png
+from eas_train.study.quality import shown_to, train_alone
 from eas_train.supernet.evaluate import logits_of, recalibrated, within_superclass
 
 
@@ -40,9 +43,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, help="of `eas study strategies`")
     parser.add_argument("--picture", type=Path, help="file of the picture (default: none is drawn)")
+    parser.add_argument("--trainings", type=int, default=2, help="of each round's best network alone")
     options = parser.parse_args()
     torch.set_num_threads(1)
     plan = Study.read("strategies")
+    quality = plan.quality
+    assert quality is not None
     device = torch.device("cpu")
     seeds: list[dict[str, Any]] = []
     for seed in plan.supernet_seeds:
@@ -59,6 +65,7 @@ def main() -> None:
         settings = recipe.supernet.strategy
         assert isinstance(settings, NseRecipe)
         calibration = training.training_images(settings.recalibration_images)(0)
+        shown = shown_to(training, quality, plan.views, quality.image_size or size)
         rows = []
         nets = round_supernets(recipe.supernet, data.train, data.validation, place, device)
         for number, (one, net) in enumerate(zip(history, nets, strict=True)):
@@ -69,6 +76,11 @@ def main() -> None:
                     right = within_superclass(logits_of(net, judged.architecture, images, norm), targets, superclass_of)
                     shares.append(right.float().reshape(-1, plan.views).mean(1).numpy())
                     update(i + 1, "")
+            best = one.front[-1].architecture
+            alone = [
+                train_alone(net.space, best, recipe.supernet, quality, again, data, shown, options.folder).accuracy
+                for again in range(options.trainings)
+            ]
             mean = np.mean(shares, 0)
             rows.append(
                 {
@@ -79,6 +91,7 @@ def main() -> None:
                     "validation_best": round(max(j.accuracy for j in one.front), 4),
                     "test_top1": [round(v, 4) for v in interval(mean, owner)],
                     "test_top1_of_the_best": [round(v, 4) for v in interval(shares[-1], owner)],
+                    "alone_top1_of_the_best": [round(v, 4) for v in alone],
                     "branches": round(float(np.mean([len(j.architecture.blocks) for j in one.front])), 1),
                 }
             )

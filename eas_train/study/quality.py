@@ -99,7 +99,7 @@ def rank(training: Training, quality: Quality, views: int, folder: Path) -> Rank
     """
     found = with_supernet(training, quality, views, folder)
     space, data, supernet = spaces.from_json(found.space), training.data, training.recipe.supernet
-    shown = _shown(training, quality, views, quality.image_size or space.input_size)
+    shown = shown_to(training, quality, views, quality.image_size or space.input_size)
     alone: list[list[float]] = [[] for _ in range(quality.trainings)]
     seconds = 0.0
     with progress("networks trained alone", len(found.architectures)) as update:
@@ -121,7 +121,7 @@ def with_supernet(training: Training, quality: Quality, views: int, folder: Path
         return found
     net, rng = training.net, random.Random(quality.seed)
     drawn = [random_architecture(net.space, rng) for _ in range(quality.networks)]
-    shown = _shown(training, quality, views, net.space.input_size)
+    shown = shown_to(training, quality, views, net.space.input_size)
     accuracies = []
     with progress("networks of the supernet", len(drawn)) as update:
         for i, architecture in enumerate(drawn):
@@ -132,7 +132,8 @@ def with_supernet(training: Training, quality: Quality, views: int, folder: Path
     return made
 
 
-def _shown(training: Training, quality: Quality, views: int, size: int) -> Shown:
+def shown_to(training: Training, quality: Quality, views: int, size: int) -> Shown:
+    """What networks of a training are judged on, in pixels of a size."""
     strengths, data = training.recipe.supernet.augmentation, training.data
     images = random_images(
         data.train.images, quality.recalibration_images, size, strengths, training.device, quality.seed
