@@ -7,6 +7,7 @@ import json
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -219,8 +220,8 @@ def correlations(ranked: Sequence[Ranked], seed: int = 0) -> dict[str, tuple[flo
 
 
 def repeated(ranked: Sequence[Ranked]) -> list[Ranked]:
-    """The first training alone against the second: how far accuracies that are so measured agree with themselves."""
-    return [replace(one, shared=one.alone[0], alone=one.alone[1:2]) for one in ranked]
+    """Each training alone against each other one: how far accuracies that are so measured agree with themselves."""
+    return [replace(one, shared=a, alone=[b]) for one in ranked for a, b in combinations(one.alone, 2)]
 
 
 def _correlation(measure: Callable[..., Any], one: Array, other: Array) -> float:
