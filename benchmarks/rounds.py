@@ -79,7 +79,7 @@ def main() -> None:
             best = one.front[-1].architecture
             alone = [
                 train_alone(net.space, best, recipe.supernet, quality, again, data, shown, options.folder).accuracy
-                for again in range(options.trainings)
+                for again in range(quality.seed, quality.seed + options.trainings)
             ]
             mean = np.mean(shares, 0)
             rows.append(
