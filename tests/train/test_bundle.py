@@ -63,7 +63,8 @@ def test_the_device_computes_what_the_supernet_computes(name: str, count: int, t
             expected = exact(images.double(), architecture, wide).numpy()
             rounding = np.abs(net(images, architecture, norm).numpy() - expected).max()
         # Random statistics make some of these networks blow rounding up, in torch's float32 as on the device.
-        most = max(1e-4 * np.abs(expected).max(), 2 * rounding)
+        greatest = np.abs(expected).max()
+        most = max(1e-4 * greatest, min(2 * rounding, 1e-3 * greatest))
         for task, columns in CLASSES.items():
             found = device_logits(runtime, task, architecture)
             np.testing.assert_allclose(found, expected[:, columns], rtol=0, atol=most)
