@@ -193,7 +193,7 @@ def tensor_shapes(space: Space, node: Node, rank: int) -> dict[str, tuple[int, .
     match node:
         case Conv2d():
             shapes: dict[str, tuple[int, ...]] = {f"{bank}.weight": (node.out_channels, *node.window, node.in_channels)}
-            if node.name.endswith((".squeeze", ".excite")):
+            if node.bias == "own":
                 return shapes | {f"{bank}.bias": (node.out_channels,)}
             channels = node.out_channels
         case DepthwiseConv2d():
@@ -206,7 +206,7 @@ def tensor_shapes(space: Space, node: Node, rank: int) -> dict[str, tuple[int, .
             }
         case _:
             return {}
-    if isinstance(node, Conv2d) and not node.has_bias:
+    if isinstance(node, Conv2d) and node.bias == "none":
         return shapes
     shapes |= {f"{bank}.gamma": (channels,), f"{bank}.beta": (channels,)}
     return shapes | {

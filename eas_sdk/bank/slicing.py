@@ -39,9 +39,9 @@ def cut(bundle: Bundle, architecture: Architecture, classes: Sequence[int]) -> G
                 bias = (-np.asarray(bundle.mean) / np.asarray(bundle.std)).astype(np.float32)
             case Conv2d():
                 stored = bundle.tensors[f"bank/{node.name}.weight"][: node.out_channels, ..., : node.in_channels]
-                if not node.has_bias:
+                if node.bias == "none":
                     weight, bias = _float32(stored), np.zeros(node.out_channels, np.float32)
-                elif node.name.endswith((".squeeze", ".excite")):
+                elif node.bias == "own":
                     weight = _float32(stored)
                     bias = _float32(bundle.tensors[f"bank/{node.name}.bias"][: node.out_channels])
                 else:

@@ -91,7 +91,7 @@ def weight_shapes(node: Node) -> dict[str, tuple[int, ...]]:
             return {weight: (node.channels,), bias: (node.channels,)}
         case Conv2d():
             shape = (node.out_channels, *node.window, node.in_channels)
-            return {weight: shape, bias: (node.out_channels,)} if node.has_bias else {weight: shape}
+            return {weight: shape, bias: (node.out_channels,)} if node.bias != "none" else {weight: shape}
         case DepthwiseConv2d():
             return {weight: (node.kernel, node.kernel, node.channels), bias: (node.channels,)}
         case Linear():

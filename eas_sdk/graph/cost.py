@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from eas_sdk.graph.nodes import (
     Add,
+    Bias,
     Conv2d,
     DepthwiseConv2d,
     GlobalMean,
@@ -17,6 +18,9 @@ from eas_sdk.graph.nodes import (
     Node,
     Normalize,
 )
+
+BIAS_NUMBERS: Mapping[Bias, int] = {"norm": 2, "own": 1, "none": 0}
+"""Trained numbers of a channel behind a convolution's bias: a batch-norm has a scale and an offset."""
 
 
 @dataclass(frozen=True)
@@ -66,8 +70,7 @@ def parameters(node: Node) -> int:
     """Trained parameters behind one node, batch-norm unfolded: its folded bias is two numbers a channel."""
     match node:
         case Conv2d():
-            per_channel = math.prod(node.window) * node.in_channels + (_bias_numbers(node) if node.has_bias else 0)
-            return node.out_channels * per_channel
+            return node.out_channels * (math.prod(node.window) * node.in_channels + BIAS_NUMBERS[node.bias])
         case DepthwiseConv2d():
             return node.channels * (node.kernel**2 + 2)
         case Linear():
@@ -140,7 +143,7 @@ def total_weight_elements(nodes: Iterable[Node]) -> int:
     for node in nodes:
         match node:
             case Conv2d():
-                total += node.out_channels * (math.prod(node.window) * node.in_channels + node.has_bias)
+                total += node.out_channels * (math.prod(node.window) * node.in_channels + (node.bias != "none"))
             case DepthwiseConv2d():
                 total += node.channels * (node.kernel**2 + 1)
             case Linear():
@@ -155,7 +158,3 @@ def total_weight_elements(nodes: Iterable[Node]) -> int:
 def _in_squeeze_excite(node: Node) -> bool:
     return node.name.endswith((".squeeze", ".excite"))
 
-
-def _bias_numbers(node: Conv2d) -> int:
-    """Squeeze-and-excitation convolutions have a plain bias; all others a batch-norm (scale and offset)."""
-    return 1 if _in_squeeze_excite(node) else 2

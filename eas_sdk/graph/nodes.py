@@ -8,7 +8,7 @@ data: two networks of equal structure compare equal whatever their weights.
 node               weight shape (float32)      output
 =================  ==========================  =========================================
 Normalize          weight [C], bias [C]        x * weight + bias
-Conv2d             [O, kh, kw, I], bias [O]    N x H' x W' x O, H' = (H + 2p - k) // s + 1
+Conv2d             [O, kh, kw, I], bias [O]    N x H' x W' x O, H' = (H + 2p + t - k) // s + 1
 DepthwiseConv2d    [k, k, C], bias [C]         N x H' x W' x C, the same with d (k - 1) + 1 for k
 GlobalMean         -                           N x 1 x 1 x C
 Multiply           -                           broadcast of the second input over H and W
@@ -26,14 +26,32 @@ from typing import Literal, TypeAlias
 
 import numpy as np
 
-Activation: TypeAlias = Literal["none", "relu", "hard_swish", "hard_sigmoid"]
-"""relu = max(x, 0); hard_sigmoid = clip(x + 3, 0, 6) / 6; hard_swish = x * hard_sigmoid(x)."""
+Activation: TypeAlias = Literal["none", "relu", "relu6", "hard_swish", "hard_sigmoid"]
+"""relu = max(x, 0); relu6 = clip(x, 0, 6); hard_sigmoid = clip(x + 3, 0, 6) / 6; hard_swish = x * hard_sigmoid(x)."""
+
+Bias: TypeAlias = Literal["norm", "own", "none"]
+"""Where a convolution's bias comes from: a batch-norm that is folded into it, a trained bias, or nowhere."""
+
+Pads: TypeAlias = tuple[tuple[int, int], tuple[int, int]]
+"""Zeros above and below, left and right of a map."""
 
 Axes: TypeAlias = Literal["both", "height", "width"]
 """What a kernel extends along: k x k, k x 1 or 1 x k."""
 
 INPUT = "image"
 """Name of the graph's input tensor: N x size x size x 3, float32 in [0, 1], RGB."""
+
+
+def same_padding(size: int, reach: int, stride: int) -> tuple[int, int]:
+    """`padding` and `trailing` of a window whose output has ceil(size / stride) positions: TensorFlow's "SAME".
+
+    Where the zeros are odd in number, one more lies behind the map than in front of it.
+
+    Args:
+        reach: how many pixels the window spans.
+    """
+    zeros = max(0, (-(-size // stride) - 1) * stride + reach - size)
+    return zeros // 2, zeros % 2
 
 
 @dataclass(frozen=True)
@@ -48,10 +66,11 @@ class Normalize:
 
 @dataclass(frozen=True)
 class Conv2d:
-    """Dense convolution with symmetric zero padding (torch's convention), bias and fused activation.
+    """Dense convolution with zero padding, bias and fused activation.
 
-    `size` is the side of the square input map. A kernel along one axis alone pads that axis alone, by half of what it
-    reaches, so that maps stay square.
+    `size` is the side of the square input map. `padding` zeros lie in front of it, and `trailing` more than that behind
+    it: 0 is torch's convention, `same_padding` TensorFlow's. A kernel along one axis alone pads that axis alone, by half
+    of what it reaches, so that maps stay square.
     """
 
     name: str
@@ -63,8 +82,9 @@ class Conv2d:
     stride: int
     padding: int
     activation: Activation
-    has_bias: bool = True
+    bias: Bias = "norm"
     along: Axes = "both"
+    trailing: int = 0
 
     @property
     def window(self) -> tuple[int, int]:
@@ -72,13 +92,14 @@ class Conv2d:
         return self._extended(self.kernel, 1)
 
     @property
-    def pads(self) -> tuple[int, int]:
-        """Zeros above as below, left as right."""
-        return self._extended(self.padding, 0)
+    def pads(self) -> Pads:
+        """Zeros around the map."""
+        rows, columns = self._extended(self.padding, 0)
+        return (rows, rows + self.trailing), (columns, columns + self.trailing)
 
     @property
     def out_size(self) -> int:
-        return (self.size + 2 * self.padding - self.kernel) // self.stride + 1
+        return (self.size + 2 * self.padding + self.trailing - self.kernel) // self.stride + 1
 
     def _extended(self, value: int, otherwise: int) -> tuple[int, int]:
         return (
@@ -89,7 +110,7 @@ class Conv2d:
 
 @dataclass(frozen=True)
 class DepthwiseConv2d:
-    """Depthwise convolution (multiplier 1), symmetric zero padding, bias and fused activation.
+    """Depthwise convolution (multiplier 1), zero padding as of `Conv2d`, bias and fused activation.
 
     Taps lie `dilation` pixels apart.
     """
@@ -103,6 +124,12 @@ class DepthwiseConv2d:
     padding: int
     activation: Activation
     dilation: int = 1
+    trailing: int = 0
+
+    @property
+    def pads(self) -> Pads:
+        """Zeros around the map."""
+        return ((self.padding, self.padding + self.trailing),) * 2
 
     @property
     def reach(self) -> int:
@@ -111,7 +138,7 @@ class DepthwiseConv2d:
 
     @property
     def out_size(self) -> int:
-        return (self.size + 2 * self.padding - self.reach) // self.stride + 1
+        return (self.size + 2 * self.padding + self.trailing - self.reach) // self.stride + 1
 
 
 @dataclass(frozen=True)

@@ -113,7 +113,7 @@ def _size(shape: Sequence[int]) -> str:
 def _describe(node: Node) -> str:
     match node:
         case Conv2d():
-            bias = "" if node.has_bias else " without bias"
+            bias = " without bias" if node.bias == "none" else ""
             height, width = node.window
             layer = f"conv {height}x{width} {node.in_channels}>{node.out_channels}{_window(node)}{bias}"
         case DepthwiseConv2d():

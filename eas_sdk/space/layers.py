@@ -69,8 +69,8 @@ def inverted_residual(
     if block.squeeze_excite:
         squeezed = squeeze_width(hidden)
         yield GlobalMean(f"{name}.mean", (before,), size, hidden)
-        yield Conv2d(f"{name}.squeeze", (f"{name}.mean",), 1, hidden, squeezed, 1, 1, 0, "relu")
-        yield Conv2d(f"{name}.excite", (f"{name}.squeeze",), 1, squeezed, hidden, 1, 1, 0, "hard_sigmoid")
+        yield Conv2d(f"{name}.squeeze", (f"{name}.mean",), 1, hidden, squeezed, 1, 1, 0, "relu", bias="own")
+        yield Conv2d(f"{name}.excite", (f"{name}.squeeze",), 1, squeezed, hidden, 1, 1, 0, "hard_sigmoid", bias="own")
         yield Multiply(f"{name}.scale", (before, f"{name}.excite"), size, hidden)
         before = f"{name}.scale"
     yield Conv2d(f"{name}.project", (before,), size, hidden, outer, 1, 1, 0, "none")
@@ -93,5 +93,5 @@ def head(
     if feature is None:
         yield Linear("classifier", ("pool",), wide, classes)
     else:
-        yield Conv2d("feature", ("pool",), 1, wide, feature, 1, 1, 0, activation, has_bias=False)
+        yield Conv2d("feature", ("pool",), 1, wide, feature, 1, 1, 0, activation, bias="none")
         yield Linear("classifier", ("feature",), feature, classes)

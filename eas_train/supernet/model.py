@@ -181,7 +181,7 @@ def has_norm(node: Node) -> bool:
         case DepthwiseConv2d():
             return True
         case Conv2d():
-            return node.has_bias and not node.name.endswith((".squeeze", ".excite"))
+            return node.bias == "norm"
         case _:
             return False
 
@@ -193,7 +193,7 @@ def _initial(node: Node) -> dict[str, Tensor]:
             weight = torch.randn(node.out_channels, node.in_channels, *node.window)
             weight *= (2.0 / (math.prod(node.window) * node.out_channels)) ** 0.5
             made = {"weight": weight}
-            if node.name.endswith((".squeeze", ".excite")):
+            if node.bias == "own":
                 made["bias"] = torch.zeros(node.out_channels)
         case DepthwiseConv2d():
             weight = torch.randn(node.channels, 1, node.kernel, node.kernel)

@@ -170,7 +170,7 @@ class _Lowering:
         return self.shared[key]
 
     def _bias(self, node: Node) -> npt.NDArray[np.floating]:
-        if isinstance(node, Conv2d) and not node.has_bias:
+        if isinstance(node, Conv2d) and node.bias == "none":
             return np.zeros(node.out_channels, self.dtype)
         return self._constant(node, self.graph.weights[f"{node.name}.bias"])
 

@@ -105,7 +105,7 @@ class _Lowering:
         else:
             weight, groups = weight.transpose(0, 3, 1, 2), 1
         operands = [source, program.constant(f"{node.name}.weight", np.ascontiguousarray(weight))]
-        if isinstance(node, DepthwiseConv2d) or node.has_bias:
+        if isinstance(node, DepthwiseConv2d) or node.bias != "none":
             operands.append(program.constant(f"{node.name}.bias", self._bias(node)))
         if node.activation == "none":
             linear = self._tensor(node)

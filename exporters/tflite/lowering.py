@@ -148,7 +148,7 @@ class _Lowering:
         return self.graph.weights[f"{node.name}.weight"]
 
     def _bias(self, node: Node) -> Array:
-        if isinstance(node, Conv2d) and not node.has_bias:
+        if isinstance(node, Conv2d) and node.bias == "none":
             return np.zeros(node.out_channels, np.float32)
         bias: npt.NDArray[np.float32] = self.graph.weights[f"{node.name}.bias"]
         return bias

@@ -90,7 +90,7 @@ def mobilenet(
     nodes += [
         Conv2d("head", (source,), side, width, 4 * width, 1, 1, 0, "hard_swish"),
         GlobalMean("pool", ("head",), side, 4 * width),
-        Conv2d("feature", ("pool",), 1, 4 * width, 6 * width, 1, 1, 0, "hard_swish", has_bias=False),
+        Conv2d("feature", ("pool",), 1, 4 * width, 6 * width, 1, 1, 0, "hard_swish", bias="none"),
         Linear("classifier", ("feature",), 6 * width, classes),
     ]
     return nodes

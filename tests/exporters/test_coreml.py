@@ -58,7 +58,7 @@ def chain() -> list[Node]:
         DepthwiseConv2d("classLabel_probs", ("a_b",), 6, 6, 2, 1, 0, "hard_swish"),
         Add("sum", ("classLabel_probs", "classLabel_probs"), 5, 6),
         GlobalMean("mean", ("sum",), 5, 6),
-        Conv2d("g", ("mean",), 1, 6, 4, 1, 1, 0, "hard_swish", has_bias=False),
+        Conv2d("g", ("mean",), 1, 6, 4, 1, 1, 0, "hard_swish", bias="none"),
         Linear("probabilities", ("g",), 4, 3),
     ]
 

@@ -88,7 +88,7 @@ def test_stored_numbers_are_parameters_with_batch_norm_folded(member: tuple[Elas
         output_shape(node)[-1]
         for node in nodes
         if isinstance(node, DepthwiseConv2d)
-        or (isinstance(node, Conv2d) and node.has_bias and not node.name.endswith((".squeeze", ".excite")))
+        or (isinstance(node, Conv2d) and node.bias == "norm")
     )
     assert total_weight_elements(nodes) == cost(nodes).parameters - norms + 6
 

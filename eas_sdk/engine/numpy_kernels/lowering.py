@@ -140,6 +140,6 @@ def _weight(graph: Graph, node: Node) -> Array:
 
 
 def _bias(graph: Graph, node: Node) -> Array:
-    if isinstance(node, Conv2d) and not node.has_bias:
+    if isinstance(node, Conv2d) and node.bias == "none":
         return np.zeros(node.out_channels, np.float32)
     return graph.weights[f"{node.name}.bias"]
