@@ -106,7 +106,7 @@ class Crowd:
 
     def __init__(self, runtime: Runtime) -> None:
         self.runtime = runtime
-        side = runtime.bundle.space.input_size
+        side = runtime.bundle.space.input_sizes[-1]
         self._images = np.random.default_rng(0).integers(0, 256, (PREDICTING, 1, side, side, 3), np.uint8)
         found: dict[Architecture, int] = {}
         for budget in BUDGETS:

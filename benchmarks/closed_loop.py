@@ -34,7 +34,7 @@ def closed_loop(runtime: Runtime, task: str) -> dict[str, Any]:
     Args:
         runtime: has a latency table of this machine.
     """
-    side = runtime.bundle.space.input_size
+    side = runtime.bundle.space.input_sizes[-1]
     image = np.random.default_rng(0).integers(0, 256, (1, side, side, 3), np.uint8)
     with Session(runtime, task, policy=Policy((), "100%"), read_state=DeviceState) as session:
         recent: deque[float] = deque(maxlen=5)

@@ -32,7 +32,7 @@ def drawings(runtime: Runtime, split: str, count: int) -> Drawings:
     data = getattr(load_emoji(), split)
     if data.classes != runtime.bundle.labels:
         raise SystemExit("the bundle was trained on other classes than the emoji cache holds")
-    images = views(data.images, count, runtime.bundle.space.input_size, seed=0)
+    images = views(data.images, count, runtime.bundle.space.input_sizes[-1], seed=0)
     return Drawings(images, data.targets, superclass_of_class(data.superclasses)[data.targets])
 
 

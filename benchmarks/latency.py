@@ -24,7 +24,7 @@ from eas_sdk.cli.lut import CLASSIFIERS, NETWORKS, draw
 from eas_sdk.latency.build import build, calibrate, space_segments
 from eas_sdk.latency.check import check, random_networks
 from eas_sdk.latency.local import LocalMeter
-from eas_sdk.space.elastic.space import PAPER
+from eas_sdk.space.elastic.backbones import PAPER
 from eas_train.progress import progress
 
 CLASSES = 1000

@@ -52,7 +52,7 @@ load_engine(engine).compile(tiny).run(np.zeros((1, 32, 32, 3), np.float32))
 runtime = eas_sdk.load(bundle or None)
 space = runtime.bundle.space
 architecture = random_architecture(space, random.Random(int(seed)))
-image = np.zeros((1, space.input_size, space.input_size, 3), np.uint8)
+image = np.zeros((1, space.input_sizes[-1], space.input_sizes[-1], 3), np.uint8)
 gc.collect()
 with open("/proc/self/clear_refs", "w") as file:
     file.write("5")  # the peak starts again from here

@@ -10,7 +10,7 @@ import eas_sdk
 from eas_sdk.bank.container_writer import write
 from eas_sdk.runtime import Runtime
 from eas_sdk.space.architecture import Architecture, Block
-from eas_sdk.space.elastic.space import PAPER
+from eas_sdk.space.elastic.backbones import PAPER
 from tests.bundles import random_bundle
 
 DEPTHS = (4, 4, 4, 3, 3)

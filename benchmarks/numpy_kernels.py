@@ -123,7 +123,7 @@ def depthwise_ms(size: int, channels: int, kernel: int, stride: int) -> dict[str
 def network_ms(space: ElasticSpace, architecture: Architecture, count: int) -> dict[str, float]:
     """A network with random weights, per image: the engine, its 1x1 convolutions alone, torch."""
     graph = random_graph(space.structure(architecture, 60))
-    images = np.random.default_rng(0).random((count, space.input_size, space.input_size, 3), np.float32)
+    images = np.random.default_rng(0).random((count, space.input_sizes[-1], space.input_sizes[-1], 3), np.float32)
     program = NumpyEngine().compile(graph)
     runs: dict[str, Run] = {"engine": lambda: program.run(images)}
     if HAS_TORCH:

@@ -85,7 +85,7 @@ def summed(runtime: Runtime, architecture: Architecture) -> LogProbabilities:
 
 def measured(runtime: Runtime, route: LogProbabilities, split: str, threshold: float | None) -> dict[str, Any]:
     """Figures of one router on one split."""
-    data, size = drawings(runtime, split, VIEWS), runtime.bundle.space.input_size
+    data, size = drawings(runtime, split, VIEWS), runtime.bundle.space.input_sizes[-1]
     count = len(runtime.tasks)
     known = route(data.images.reshape(-1, size, size, 3)).reshape(len(data.targets), VIEWS, -1)
     together = known.mean(1)[:, :count]

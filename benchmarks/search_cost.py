@@ -55,7 +55,7 @@ def main() -> None:
     plan = Study.read("emoji")
     recipe = plan.training_recipe(plan.methods[0], plan.supernet_seeds[0], plan.seeds[0])
     space = recipe.supernet.space()
-    data, _, _ = Source().load(space.input_size + 32)
+    data, _, _ = Source().load(space.input_sizes[-1] + 32)
     training = Training(recipe, data, options.folder / STAGES, torch.device("cpu"), shared=True)
     requests = [
         Request(((t, 1),), len(s.class_names), int(low + budget * (high - low)))

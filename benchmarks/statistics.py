@@ -49,7 +49,7 @@ def main() -> None:
     runtime = eas_sdk.load(options.bundle)
     net, bundled = to_supernet(runtime.bundle)
     data = drawings(runtime, options.split, options.views)
-    augmented = training_images(128, net.space.input_size)
+    augmented = training_images(128, net.space.input_sizes[-1])
     training = torch.cat([augmented(-1 - i) for i in range(16)]).contiguous(memory_format=torch.channels_last)
     observations = observe(net, augmented, lambda rng: random_architecture(net.space, rng), options.networks)
     largest = calibrate(net, net.space.largest, training)
@@ -58,7 +58,7 @@ def main() -> None:
         "bundle": bundled.norm,
         "own block": fit(net.space, observations, context="block").norm,
         "average": fit(net.space, observations, context="none").norm,
-        "largest": lambda a: FixedStatistics(largest.__getitem__),
+        "largest": lambda a: FixedStatistics(largest.__getitem__, net.space.epsilon),
         "images-64": lambda a: recalibrated(net, a, training[:64]),
         "images-256": lambda a: recalibrated(net, a, training[:256]),
     }

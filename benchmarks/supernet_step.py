@@ -65,8 +65,8 @@ def compare(preset: str, batch: int, count: int, rounds: int) -> dict[str, Any]:
     space = PRESETS[preset]
     rng = random.Random(0)
     torch.manual_seed(0)
-    images = torch.rand(batch, 3, space.input_size, space.input_size).contiguous(memory_format=torch.channels_last)
-    targets = torch.randint(CLASSES, (batch,))
+    images = torch.rand(batch, 3, space.input_sizes[-1],
+    space.input_sizes[-1]).contiguous(memory_format=torch.channels_last) targets = torch.randint(CLASSES, (batch,))
     supernet = Supernet(space, CLASSES).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     steps: dict[str, Step] = {"supernet": lambda a: step(supernet(images, a), targets)}
     plain: dict[Architecture, Plain] = {}
@@ -101,7 +101,7 @@ def compare(preset: str, batch: int, count: int, rounds: int) -> dict[str, Any]:
             del plain[architecture]
             update(i + 1, "")
     ours = np.array(times["supernet"])
-    made: dict[str, Any] = {"batch": batch, "image_size": space.input_size}
+    made: dict[str, Any] = {"batch": batch, "image_size": space.input_sizes[-1]}
     for name, values in times.items():
         made[f"{name}_ms"] = round(1e3 * float(np.median(values)), 1)
         if name != "supernet":

@@ -97,7 +97,7 @@ def calibration_images(train: ImageSet, each: int, supernet: SupernetRecipe) -> 
     picked = [rng.permutation(np.flatnonzero(owner == t))[:each] for t in range(len(train.superclasses))]
     drawings = as_tensor(train.images[np.concatenate(picked)], torch.device("cpu"))
     noise = torch.Generator().manual_seed(0)
-    made = augment(drawings, supernet.space().input_size, supernet.augmentation, noise)
+    made = augment(drawings, supernet.space().input_sizes[-1], supernet.augmentation, noise)
     images: npt.NDArray[np.uint8] = made.permute(0, 2, 3, 1).mul(255).round().byte().numpy()
     return np.ascontiguousarray(images)
 

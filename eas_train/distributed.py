@@ -15,8 +15,6 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from eas_sdk.bank.bundle import EPSILON
-
 
 @dataclass(frozen=True)
 class Share:
@@ -69,8 +67,11 @@ def joined(device: torch.device) -> Iterator[torch.device]:
         dist.destroy_process_group()
 
 
+@dataclass(frozen=True)
 class WholeBatchStatistics:
     """Normalises with the mean and variance of the whole batch, over all processes; differentiable."""
+
+    epsilon: float
 
     def __call__(self, name: str, x: Tensor, gamma: Tensor, beta: Tensor) -> Tensor:
         from torch.distributed.nn.functional import all_reduce  # absent where torch was built without
@@ -79,7 +80,7 @@ class WholeBatchStatistics:
         mean: Tensor = all_reduce(full.mean((0, 2, 3))) / size
         # In two passes: the mean of squares less the squared mean cancels in float32.
         variance = all_reduce((full - mean.view(1, -1, 1, 1)).square().mean((0, 2, 3))) / size
-        scale = gamma * torch.rsqrt(variance + EPSILON)
+        scale = gamma * torch.rsqrt(variance + self.epsilon)
         return torch.addcmul((beta - mean * scale).view(1, -1, 1, 1), full, scale.view(1, -1, 1, 1)).to(x.dtype)
 
 

@@ -189,7 +189,7 @@ class Training:
     def training_images(self, count: int) -> Callable[[int], Tensor]:
         """A function from a seed to `count` augmented training images, N x 3 x S x S on the device."""
         images = self.data.train.images
-        size, settings = self.net.space.input_size, self.recipe.supernet.augmentation
+        size, settings = self.net.space.input_sizes[-1], self.recipe.supernet.augmentation
 
         return lambda seed: random_images(images, count, size, settings, self.device, seed)
 
@@ -236,7 +236,7 @@ class Training:
             self.data.validation,
             self.data.train,
             settings,
-            space.input_size,
+            space.input_sizes[-1],
             self.recipe.supernet.augmentation,
             self.device,
         )

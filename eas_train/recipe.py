@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import Field, field_validator, model_validator
 
@@ -19,6 +20,8 @@ from eas_train.data.imageset import ImageSet
 from eas_train.settings import Settings, read_toml
 from eas_train.strategy.recipe import DRY_STRATEGIES, CreamRecipe, GreedyRecipe, NseRecipe, UniformRecipe
 
+T = TypeVar("T", int, float)
+
 
 class Phase(Settings):
     """A run of optimiser steps that samples sub-networks from the same choices, under one cosine."""
@@ -28,10 +31,13 @@ class Phase(Settings):
     learning_rate: float = Field(gt=0)
     warmup_steps: int = Field(default=0, ge=0)
     image_size: int | None = Field(default=None, ge=16)
-    """Side of the training images where it is not the space's own: small images early cost a fraction."""
-    depths: tuple[int, ...] = Field(default=(2, 3, 4), min_length=1)
-    kernels: tuple[int, ...] = Field(default=(3, 5, 7), min_length=1)
-    expansions: tuple[int, ...] = Field(default=(3, 4, 6), min_length=1)
+    """Side of the training images where it is not the networks' own: small images early cost a fraction."""
+    depths: tuple[int, ...] = ()
+    """What is drawn from, and likewise below; none: all that the space has. A unit that has none of them keeps the
+    largest that it has."""
+    kernels: tuple[int, ...] = ()
+    expansions: tuple[float, ...] = ()
+    input_sizes: tuple[int, ...] = ()
     networks: int = Field(default=1, ge=1)
     """Sub-networks a step."""
     sandwich: bool = False
@@ -41,13 +47,12 @@ class Phase(Settings):
     superclass_dropout: float = Field(default=0.0, ge=0, le=1)
     """q of EAS, Eq. 2."""
     largest_only: bool = False
-    """Whether the largest network alone is trained, and the strategy waits. Of elastic spaces, choices that leave no
-    other network say the same."""
+    """Whether the largest network alone is trained, and the strategy waits."""
     spread_weights: bool = False
     """Whether, when the phase begins, the blocks of every cell take parts of the largest one's weights."""
     sort_channels: bool = False
     """Whether hidden channels are sorted by importance when the phase begins."""
-    sort_tiers: tuple[int, ...] = ()
+    sort_tiers: tuple[float, ...] = ()
     """Expansion ratios whose boundaries the sorting must keep."""
 
     @model_validator(mode="after")
@@ -58,20 +63,17 @@ class Phase(Settings):
             )
         return self
 
-    def trains_largest_alone(self, space: Space) -> bool:
-        """Whether the phase trains the largest network of a space and no other."""
-        choices = (self.depths, self.kernels, self.expansions)
-        return self.largest_only or (
-            isinstance(space, ElasticSpace)
-            and choices == (space.depths[-1:], space.kernels[-1:], space.expansions[-1:])
+    def options(self, name: str, allowed: Sequence[T], most: T) -> list[T]:
+        """What is drawn from for one choice of an elastic space: of its options up to `most`, those of the field
+        `name`."""
+        within = [option for option in allowed if option <= most]
+        return [option for option in within if option in getattr(self, name)] or (
+            within[-1:] if getattr(self, name) else within
         )
 
 
-ELASTIC_FIELDS = ("depths", "kernels", "expansions", "sort_channels", "sort_tiers")
+ELASTIC_FIELDS = ("depths", "kernels", "expansions", "input_sizes", "sort_channels", "sort_tiers")
 """Of phases, which nothing but an elastic space understands."""
-
-LATER_FIELDS = ("largest_only", "spread_weights")
-"""Of phases, which change a fingerprint only where they are used."""
 
 
 class SupernetRecipe(Settings):
@@ -115,15 +117,15 @@ class SupernetRecipe(Settings):
                 if given:
                     raise ValueError(f"{given} of phase {phase.name!r} are of elastic spaces; {self.preset!r} is none")
                 continue
-            for field, allowed in (
-                ("depths", space.depths),
-                ("kernels", space.kernels),
-                ("expansions", space.expansions),
-                ("sort_tiers", space.expansions),
-            ):
-                if not set(getattr(phase, field)) <= set(allowed):
+            known = {
+                name: {value for unit in space.units for value in getattr(unit, name)}
+                for name in ("depths", "kernels", "expansions")
+            }
+            known |= {"sort_tiers": known["expansions"], "input_sizes": set(space.input_sizes)}
+            for field, allowed in known.items():
+                if not set(getattr(phase, field)) <= allowed:
                     raise ValueError(
-                        f"{field} of phase {phase.name!r} come from {allowed}; got {getattr(phase, field)}"
+                        f"{field} of phase {phase.name!r} come from {sorted(allowed)}; got {getattr(phase, field)}"
                     )
         return self
 
@@ -137,8 +139,7 @@ class SupernetRecipe(Settings):
 
     def teacher(self) -> SupernetRecipe | None:
         """The first phases alone, as far as they train the largest network and no other; None where none does."""
-        space = self.space()
-        phases = tuple(itertools.takewhile(lambda phase: phase.trains_largest_alone(space), self.phases))
+        phases = tuple(itertools.takewhile(lambda phase: phase.largest_only, self.phases))
         return self.model_copy(update={"phases": phases, "strategy": UniformRecipe()}) if phases else None
 
     @property
@@ -156,16 +157,8 @@ class SupernetRecipe(Settings):
 
     def fingerprint(self, data: ImageSet, validation: ImageSet | None = None) -> str:
         """Identifies recipe and data: a checkpoint goes on only with the same of both."""
-        excluded = {"checkpoint_every_s", "mixed_precision"}
-        if isinstance(self.strategy, UniformRecipe):  # was the only one once
-            excluded.add("strategy")
-        recipe = self.model_dump(mode="json", exclude=excluded)
-        for phase in recipe["phases"]:  # trainings from before there were these
-            for name in LATER_FIELDS:
-                if phase[name] == Phase.model_fields[name].default:
-                    del phase[name]
         facts = {
-            "recipe": recipe,
+            "recipe": self.model_dump(mode="json", exclude={"checkpoint_every_s", "mixed_precision"}),
             "space": self.space().to_json(),
             "classes": list(data.classes),
             "drawings": data.digest,

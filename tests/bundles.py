@@ -21,15 +21,21 @@ from eas_sdk.engine.checks import weight_shapes
 from eas_sdk.graph.cost import cost
 from eas_sdk.graph.nodes import Normalize
 from eas_sdk.router.network import load_router
+from eas_sdk.selector.generator import HEADS
 from eas_sdk.space.architecture import Architecture
-from eas_sdk.space.elastic.gates import GateLayout
+from eas_sdk.space.elastic.backbones import LITE0, PAPER
 from eas_sdk.space.elastic.space import ElasticSpace
-from eas_sdk.space.protocol import Space
+from eas_sdk.space.protocol import Space, size_of
 from eas_sdk.space.sample import random_architecture
 from eas_sdk.task import Superclass
 
-SPACE = ElasticSpace(input_size=32, width_multiplier=0.25)
+SPACE = replace(PAPER, input_sizes=(32,), width_multiplier=0.25)
 """Five units of 2 to 4 blocks over 32 px images; networks of 0.48 to 2.37 million multiply-adds."""
+
+SIZES = replace(
+    LITE0, input_sizes=(32, 48, 64), width_multiplier=0.25, units=LITE0.units[:-2], largest=Architecture(())
+)
+"""EfficientNet-Lite0's first five units, of choices of their own, over images of three sizes."""
 
 SUPERCLASSES: Mapping[str, Sequence[str]] = {
     "birds": ("duck", "owl", "penguin"),
@@ -78,12 +84,14 @@ def random_bundle(
         chosen = menu(space, len(superclasses), seed=seed)
     tensors |= {f"selector/{name}": tensor for name, tensor in chosen.items()}
     if calibration_images:
-        shape = (calibration_images, space.input_size, space.input_size, 3)
+        side = size_of(space, space.largest)
+        shape = (calibration_images, side, side, 3)
         tensors[CALIBRATION] = rng.integers(0, 256, shape, np.uint8)
     section: dict[str, Any] | None = None
     if router:
         assert isinstance(space, ElasticSpace)
-        fixed = replace(space, depths=(1,), kernels=(3,), expansions=(2,), largest=Architecture(()))
+        units = tuple(u if u.fixed else replace(u, depths=(1,), kernels=(3,), expansions=(2,)) for u in space.units)
+        fixed = replace(space, input_sizes=space.input_sizes[:1], units=units, largest=Architecture(()))
         section = {"space": fixed.to_json(), "threshold": 0.4}
         for node in fixed.structure(fixed.largest, len(superclasses) + 1):
             if not isinstance(node, Normalize):
@@ -135,7 +143,7 @@ def _centred(bundle: Bundle) -> None:
     """Set the last layer of a random router so that on patches of colour no superclass is the usual answer."""
     router = load_router(bundle)
     assert router is not None
-    images = patches(64, bundle.space.input_size)
+    images = patches(64, router.graph.input_size)
     logits = router.compile().program.run(images.astype(np.float32) / 255)
     sharper = 2 / logits.std(0)
     weight, bias = bundle.tensors["router/classifier.weight"], bundle.tensors["router/classifier.bias"]
@@ -151,7 +159,7 @@ def patches(count: int, size: int, seed: int = 0) -> np.ndarray:
 
 def _generator(rng: np.random.Generator, space: ElasticSpace, superclasses: int, budgets: int) -> dict[str, np.ndarray]:
     """A generator's tensors (see eas_sdk.selector.generator); it expects bigger networks to do better."""
-    layout, width, hidden = GateLayout.of(space), 8, 16
+    layout, width, hidden = space.layout, 8, 16
     shapes = {
         "superclass_embedding": (superclasses, width),
         "budget_embedding": (budgets, width),
@@ -160,11 +168,10 @@ def _generator(rng: np.random.Generator, space: ElasticSpace, superclasses: int,
         "lstm.bias": (4 * hidden,),
         "predictor": (superclasses, layout.gates),
     }
-    for head in ("depth", "kernel", "expansion"):
-        gates = getattr(layout, head)
+    for head, gates in zip(HEADS, layout.widths, strict=True):
         shapes |= {f"{head}.weight": (gates, hidden), f"{head}.bias": (gates,)}
     tensors = {name: rng.standard_normal(shape).astype(np.float32) for name, shape in shapes.items()}
     tensors["predictor"] = np.abs(tensors["predictor"])
-    for head in ("depth", "kernel", "expansion"):  # gates are on with probabilities around one half
+    for head in HEADS:  # gates are on with probabilities around one half
         tensors[f"{head}.weight"] *= 0.3
     return tensors

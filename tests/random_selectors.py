@@ -6,12 +6,9 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from eas_sdk.selector.generator import GeneratorSelector, load
-from eas_sdk.space.elastic.gates import GateLayout
+from eas_sdk.selector.generator import HEADS, GeneratorSelector, load
 from eas_sdk.space.elastic.space import ElasticSpace
 from eas_sdk.space.tables import madds_range
-
-HEADS = ("depth", "kernel", "expansion")
 
 
 def random_tensors(
@@ -26,7 +23,7 @@ def random_tensors(
     seed: int = 0,
 ) -> dict[str, np.ndarray]:
     """A generator's tensors: normal numbers times `scale`; `bias` is added to every gate's logit."""
-    layout, rng = GateLayout.of(space), np.random.default_rng(seed)
+    layout, rng = space.layout, np.random.default_rng(seed)
     shapes = {
         "superclass_embedding": (superclasses, embedding),
         "budget_embedding": (budgets, embedding),
@@ -35,8 +32,7 @@ def random_tensors(
         "lstm.bias": (4 * hidden,),
         "predictor": (superclasses, layout.gates),
     }
-    for head in HEADS:
-        gates = getattr(layout, head)
+    for head, gates in zip(HEADS, layout.widths, strict=True):
         shapes |= {f"{head}.weight": (gates, hidden), f"{head}.bias": (gates,)}
     tensors = {name: (scale * rng.standard_normal(shape)).astype(np.float32) for name, shape in shapes.items()}
     for head in HEADS:

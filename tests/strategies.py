@@ -3,26 +3,33 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import TypeVar
 
 import numpy as np
 from hypothesis import strategies as st
 
 from eas_sdk.space.architecture import Architecture, Block
 from eas_sdk.space.cells.space import Cell, CellSpace
-from eas_sdk.space.elastic.space import ElasticSpace, Stage
+from eas_sdk.space.elastic.space import ElasticSpace
+from eas_sdk.space.elastic.units import ACTIVATIONS, Head, Stem, Unit
+
+T = TypeVar("T", int, float)
 
 
-def _choices(options: tuple[int, ...], most: int = 3) -> st.SearchStrategy[tuple[int, ...]]:
+def _choices(options: tuple[T, ...], most: int = 3) -> st.SearchStrategy[tuple[T, ...]]:
     """Some of `options`, ascending."""
     some = st.lists(st.sampled_from(options), min_size=1, max_size=most, unique=True)
     return some.map(lambda values: tuple(sorted(values)))
 
 
-STAGES = st.builds(
-    Stage,
+UNITS = st.builds(
+    Unit,
     width=st.integers(1, 40),
     stride=st.sampled_from((1, 2)),
-    activation=st.sampled_from(("relu", "hard_swish")),
+    depths=_choices((1, 2, 3, 4)),
+    kernels=_choices((1, 3, 5, 7)),
+    expansions=st.one_of(st.just((1,)), _choices((1.5, 2, 2.25, 3, 4, 6))),
+    activation=st.sampled_from(ACTIVATIONS),
     squeeze_excite=st.booleans(),
 )
 
@@ -31,34 +38,35 @@ STAGES = st.builds(
 def architectures(draw: st.DrawFn, space: ElasticSpace) -> Architecture:
     """Members of a space, within its `largest`."""
     units = []
-    for bound in space.largest.units:
-        depth = draw(st.sampled_from([d for d in space.depths if d <= len(bound)]))
+    for unit, bound in zip(space.units, space.largest.units, strict=True):
+        depth = draw(st.sampled_from([d for d in unit.depths if d <= len(bound)]))
         units.append(
             tuple(
                 Block(
-                    draw(st.sampled_from([k for k in space.kernels if k <= limit.kernel])),
-                    draw(st.sampled_from([e for e in space.expansions if e <= limit.expansion])),
+                    draw(st.sampled_from([k for k in unit.kernels if k <= limit.kernel])),
+                    draw(st.sampled_from([e for e in unit.expansions if e <= limit.expansion])),
                 )
                 for limit in bound[:depth]
             )
         )
-    return Architecture(tuple(units))
+    most = space.largest.input_size
+    size = None if most is None else draw(st.sampled_from([s for s in space.input_sizes if s <= most]))
+    return Architecture(tuple(units), size)
 
 
 @st.composite
 def spaces(draw: st.DrawFn, *, narrowed: bool = True) -> ElasticSpace:
-    """Small spaces of any form: one to three stages, single choices, odd sizes; some with a smaller `largest`."""
+    """Small spaces of any form: one to three units, each with choices of its own, single choices, odd sizes, one input
+    size or several; some with a smaller `largest`."""
+    activations, feature = st.sampled_from(ACTIVATIONS), st.one_of(st.none(), st.integers(1, 48))
     space = ElasticSpace(
-        input_size=draw(st.integers(8, 40)),
+        input_sizes=draw(st.lists(st.integers(8, 40), min_size=1, max_size=3, unique=True).map(sorted).map(tuple)),
+        stem=Stem(draw(st.integers(1, 24)), draw(st.sampled_from((1, 2))), draw(activations)),
+        units=tuple(draw(st.lists(UNITS, min_size=1, max_size=3))),
+        head=Head(draw(st.integers(1, 48)), draw(activations), draw(feature), draw(st.booleans())),
         width_multiplier=draw(st.sampled_from((0.25, 0.5, 1.0, 1.3))),
-        stem_stride=draw(st.sampled_from((1, 2))),
-        stem_width=draw(st.integers(1, 24)),
-        head_width=draw(st.integers(1, 48)),
-        feature_width=draw(st.integers(1, 48)),
-        stages=tuple(draw(st.lists(STAGES, min_size=1, max_size=3))),
-        depths=draw(_choices((1, 2, 3, 4))),
-        kernels=draw(_choices((1, 3, 5, 7))),
-        expansions=draw(_choices((1, 2, 3, 4, 6))),
+        padding=draw(st.sampled_from(("symmetric", "same"))),
+        epsilon=draw(st.sampled_from((1e-5, 1e-3))),
     )
     if narrowed and draw(st.booleans()):
         return dataclasses.replace(space, largest=draw(architectures(space)))

@@ -16,13 +16,10 @@ from eas_sdk.bank import container
 from eas_sdk.errors import ArchitectureError, BundleError
 from eas_sdk.graph.nodes import Conv2d, DepthwiseConv2d, Linear, Node
 from eas_sdk.space import registry as spaces
-from eas_sdk.space.protocol import Space
+from eas_sdk.space.protocol import Space, size_of
 from eas_sdk.task import Superclass
 
-EPSILON = 1e-5
-"""Added to every variance of a batch-norm."""
-
-VERSION = 1
+VERSION = 2
 """Version of what a bundle means; the container under it has its own."""
 
 NORMALISATION = 1e6
@@ -74,7 +71,10 @@ class Bundle:
 
     @property
     def calibration_images(self) -> np.ndarray | None:
-        """Training images for the calibration of integer exports: uint8 [N, S, S, 3], N >= 1; None without any."""
+        """Training images for the calibration of integer exports: uint8 [N, S, S, 3], N >= 1; None without any.
+
+        S is the input size of the space's largest member.
+        """
         return self.tensors.get(CALIBRATION)
 
     def group(self, prefix: str) -> dict[str, np.ndarray]:
@@ -118,7 +118,10 @@ def _decode(data: object, tensors: Mapping[str, np.ndarray]) -> Bundle:
     """The bundle of a section "eas"; inverse of `Bundle.metadata`."""
     version = data.get("version") if isinstance(data, dict) else None
     if version != VERSION:
-        raise BundleError(f"a bundle has a section 'eas' of version {VERSION}; got {reprlib.repr(version)}")
+        raise BundleError(
+            f"this release reads bundles whose section 'eas' is of version {VERSION}; got {reprlib.repr(version)}: "
+            "make the bundle again with `eas train`, or load it with the release that made it"
+        )
     return Bundle(
         name=_text("name", _get(data, "name", str)),
         space=spaces.from_json(_get(data, "space", dict)),
@@ -159,7 +162,7 @@ def check(bundle: Bundle) -> None:
     for node in bundle.space.bank(len(bundle.labels)):
         for name, shape in tensor_shapes(bundle.space, node, bundle.statistics_rank).items():
             check_tensor(f"the bundle's tensor {name!r}", bundle.tensors.get(name), shape)
-    images, side = bundle.calibration_images, bundle.space.input_size
+    images, side = bundle.calibration_images, size_of(bundle.space, bundle.space.largest)
     if images is not None and not (
         images.dtype == np.uint8 and images.ndim == 4 and images.shape[1:] == (side, side, 3) and len(images)
     ):
@@ -187,7 +190,7 @@ def tensor_shapes(space: Space, node: Node, rank: int) -> dict[str, tuple[int, .
     """Names and shapes of the tensors that a node of the largest network needs.
 
     Batch-norm keeps its trained gamma and beta in the bank. Its statistics are a linear function of the architecture's
-    effective gates, of rank `rank`: (mean, log(variance + EPSILON)) = offset + (gates @ mix) @ basis.
+    effective gates, of rank `rank`: (mean, log(variance + epsilon)) = offset + (gates @ mix) @ basis.
     """
     bank, statistics = f"bank/{node.name}", f"statistics/{node.name}"
     match node:

@@ -12,13 +12,11 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from eas_sdk.bank.bundle import EPSILON, Bundle
+from eas_sdk.bank.bundle import Bundle
 from eas_sdk.graph.nodes import Conv2d, DepthwiseConv2d, Graph, Linear, Normalize
 from eas_sdk.space.architecture import Architecture
 
 FloatArray = npt.NDArray[np.float32]
-
-LOG_EPSILON = math.log(EPSILON)
 
 
 def cut(bundle: Bundle, architecture: Architecture, classes: Sequence[int]) -> Graph:
@@ -72,7 +70,8 @@ def _batch_norm(bundle: Bundle, name: str, features: FloatArray, channels: int) 
     gamma, beta = (bundle.tensors[f"bank/{name}.{suffix}"][:channels] for suffix in ("gamma", "beta"))
     mean, log_variance = predicted.astype(np.float32)
     # No variance is negative, whatever the model says of a network unlike those that it was fitted to.
-    scale = gamma * np.exp(-0.5 * np.maximum(log_variance, np.float32(LOG_EPSILON)))
+    least = np.float32(math.log(bundle.space.epsilon))
+    scale = gamma * np.exp(-0.5 * np.maximum(log_variance, least))
     return _float32(scale), _float32(beta - mean * scale)
 
 

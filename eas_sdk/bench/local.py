@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import gc
 import math
 import statistics
@@ -24,14 +25,14 @@ from eas_sdk.latency.segments import random_weights
 from eas_sdk.model import Model
 from eas_sdk.runtime import Runtime
 from eas_sdk.space.architecture import Architecture
-from eas_sdk.space.elastic.space import ElasticSpace
+from eas_sdk.space.elastic.backbones import PAPER
 from eas_sdk.task import resolve
 
 WARM_UP = 2
 SWITCHES = 7
 LEAST_BATCHES = 3
 
-TINY = ElasticSpace(input_size=32, width_multiplier=0.25)
+TINY = dataclasses.replace(PAPER, input_sizes=(32,), width_multiplier=0.25)
 """Its smallest network wakes an engine up: the memory of the engine's own code is not the network's."""
 
 
@@ -47,7 +48,7 @@ def measure(runtime: Runtime, case: Case) -> Figures:
     image = images[:1]
     architecture = select(runtime, case)
     awake = load_engine(case.engine).compile(random_weights(TINY.structure(TINY.smallest, 2)), threads=case.threads)
-    awake.run(np.zeros((1, TINY.input_size, TINY.input_size, 3), np.float32))
+    awake.run(np.zeros((1, 32, 32, 3), np.float32))
     grown = growth_bytes(lambda: bring_up(runtime, case, architecture, image))
     with _no_collection():
         switches = []

@@ -232,7 +232,7 @@ def draw(found: Check, path: Path, title: str) -> None:
 def _space(paper: bool, bundle: Path | None) -> tuple[Space, list[int], list[Segment]]:
     """The space to measure, numbers of classes of its tasks, and the blocks of the router."""
     from eas_sdk.latency.segments import segments
-    from eas_sdk.space.elastic.space import PAPER
+    from eas_sdk.space.elastic.backbones import PAPER
 
     if paper:
         return PAPER, [1000], []

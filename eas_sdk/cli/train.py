@@ -186,7 +186,7 @@ def train(
         plan = plan.dry()
     target = out or Path("runs") / plan.name
     chosen = torch_device(device)
-    side = plan.supernet.space().input_size + MARGIN
+    side = plan.supernet.space().input_sizes[-1] + MARGIN
     with training_packages():
         from eas_train.data.imageset import first_of_each
 

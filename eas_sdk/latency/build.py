@@ -39,16 +39,9 @@ def space_segments(space: Space, classes: Iterable[int]) -> list[Segment]:
     Args:
         classes: numbers of classes to measure a classifier for.
     """
-    before, after = space.around(classes=1)
-    classifier = after[-1]
-    assert isinstance(classifier, Linear)
-    found = {key(part): part for part in (*segments(before), *segments(after[:-1]))}
-    for count in sorted(set(classes)):
-        part: Segment = (Linear(classifier.name, classifier.inputs, classifier.in_features, count),)
-        found[key(part)] = part
-    for possible in space.every_part():
-        found.setdefault(key(possible.nodes), possible.nodes)
-    return list(found.values())
+    parts = [part for possible in space.every_part() for part in segments(possible.nodes)]
+    classifiers: list[Segment] = [(space.classifier(count),) for count in sorted(set(classes))]
+    return list({key(part): part for part in (*parts, *classifiers)}.values())
 
 
 def build(

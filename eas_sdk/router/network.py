@@ -137,10 +137,6 @@ def load_router(bundle: Bundle) -> Router | None:
         space = ElasticSpace.from_json(config.get("space"))
     except (ArchitectureError, BundleError) as error:
         raise BundleError(f"a router's 'space': {error}") from error
-    if space.input_size != bundle.space.input_size:
-        raise BundleError(
-            f"a router takes the images of the networks, {bundle.space.input_size} px; got {space.input_size} px"
-        )
     superclasses = tuple(superclass.name for superclass in bundle.superclasses)
     tensors = bundle.group("router")
     bias = tensors.get("classifier.bias")

@@ -1,7 +1,8 @@
 """The architecture generator on the device (EAS, section 3.2): one forward pass for any number of requests.
 
 An LSTM reads the embeddings of superclass and budget and gives the probability of every binary gate (Eq. 8).
-Gates are sampled (Eq. 7) and samples over the budget are dropped. Of those that come closest to it, the one that the
+Architectures are sampled (Eq. 7) and samples over the budget are dropped. Of those that come closest to it, the one
+that the
 accuracy predictor prefers is returned: who gives a budget wants it used. Where no sample fits, the most likely
 architecture shrinks, least likely gate first, until it does. Bounds on other costs than multiply-adds are met by
 asking for several budgets in one pass and dropping what costs more.
@@ -24,9 +25,9 @@ from eas_sdk.bank.bundle import check_tensor
 from eas_sdk.errors import BundleError
 from eas_sdk.selector.protocol import AnyMember, Limit, Request
 from eas_sdk.space.architecture import Architecture
-from eas_sdk.space.elastic.gates import GateLayout, choices_of_gates, effective_gates, gates_of_choices
+from eas_sdk.space.elastic.gates import gates_of_choices, without_absent
 from eas_sdk.space.elastic.space import ElasticSpace
-from eas_sdk.space.protocol import BoolArray, IntArray, Space
+from eas_sdk.space.protocol import IntArray, Space
 from eas_sdk.space.tables import madds_range, madds_table
 
 FloatArray = npt.NDArray[np.float64]
@@ -40,12 +41,15 @@ COSTS = ("madds", "latency")
 
 ENCODINGS = ("single-path", "multi-path")
 
+HEADS = ("depth", "kernel", "expansion", "size")
+"""What puts out the gates of each sort of choice, in the order of the layout."""
+
 LEVELS = 16
 """Budgets in multiply-adds, between the smallest network and the most that is allowed, that are tried where time,
 energy or memory are bounded: what fits is seen afterwards."""
 
-CHUNK_GATES = 2**20
-"""Requests are sampled together while their gates are at most so many (8 MB in float64)."""
+CHUNK_CHOICES = 2**20
+"""Requests are sampled together while their choices are at most so many (8 MB in float64)."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,9 +61,10 @@ class GeneratorSelector(AnyMember):
         budgets: [K] multiply-adds, ascending: the budgets that have an embedding.
         weights: float64 arrays: "superclass_embedding" [T, D], "budget_embedding" [K, D], "lstm.input"
             [4H, 2D], "lstm.hidden" [4H, H], "lstm.bias" [4H] (in the order input, forget, cell, output),
-            "depth.weight" [d, H], "depth.bias" [d], likewise "kernel" and "expansion", and "predictor"
-            [T, gates]: what each gate adds to the expected score of a superclass.
-        samples: gate vectors drawn for each request.
+            "depth.weight" [d, H], "depth.bias" [d], likewise the other `HEADS`, and "predictor"
+            [T, gates]: what each gate adds to the expected score of a superclass. d is the most gates that one choice
+            of the sort has; those that a choice lacks mean nothing.
+        samples: architectures drawn for each request.
         cost: what the budgets stand for: "madds", or the "latency" of a device on the scale of multiply-adds.
         encoding: what the heads put out: "single-path", a logit for each nested gate (EAS, section 3.2), or
             "multi-path", a logit for each option, of which a softmax makes probabilities; d is one more for each head.
@@ -75,15 +80,15 @@ class GeneratorSelector(AnyMember):
     def select(self, requests: Sequence[Request], *, seed: int = 0) -> list[Architecture]:
         """See `Selector.select`; the noise of a seed is the same for every request."""
         picked: list[Architecture] = []
-        thresholds = self._thresholds(seed)
-        most = max(1, CHUNK_GATES // max(1, thresholds.size))
+        uniform = self._uniform(seed)
+        most = max(1, CHUNK_CHOICES // max(1, uniform.size))
         start = 0
         while start < len(requests):  # as many at a time as memory allows, at least one
             stop, rows = start, 0
             while stop < len(requests) and (rows == 0 or rows + self._levels(requests[stop]) <= most):
                 rows += self._levels(requests[stop])
                 stop += 1
-            picked += self._pick(requests[start:stop], thresholds)
+            picked += self._pick(requests[start:stop], uniform)
             start = stop
         return picked
 
@@ -91,7 +96,7 @@ class GeneratorSelector(AnyMember):
         """For how many budgets in multiply-adds, the one thing that it knows, the generator is asked."""
         return LEVELS if request.limits or self.cost != "madds" else 1
 
-    def _pick(self, requests: Sequence[Request], thresholds: FloatArray) -> list[Architecture]:
+    def _pick(self, requests: Sequence[Request], uniform: FloatArray) -> list[Architecture]:
         """The best sample for each request."""
         space = self.space
         counts = np.array([self._levels(request) for request in requests])
@@ -108,16 +113,14 @@ class GeneratorSelector(AnyMember):
                 most = min(high, request.madds) if self.cost == "madds" else high
                 levels[start : start + count] = np.linspace(low, most, count).astype(np.int64)
         probabilities = self.probabilities(mixtures, levels)
-        available = gates_of_choices(space, space.encode([space.largest]))[0]
-        gates = effective_gates(space, (thresholds < probabilities[:, None]) & available)
-        choices = choices_of_gates(space, gates)
+        choices = self._sampled(probabilities, uniform)
         madds = madds_table(space).total(space, choices, classes[:, None])
         feasible = madds <= limits[:, None]
         for start, count, request in zip(starts, counts, requests, strict=True):
             rows = slice(start, start + count)
             for limit in request.limits:
                 feasible[rows] &= limit.table.total(space, choices[rows], request.classes) <= limit.most
-        scores = np.einsum("msg,mg->ms", gates.astype(np.float64), mixtures @ self.weights["predictor"])
+        scores = self._scores(mixtures, choices)
         costliest = np.maximum.reduceat(np.where(feasible, madds, 0).max(1), starts)
         least = costliest[owner] - UNUSED * (self.budgets[-1] - self.budgets[0])
         scores[~feasible | (madds < least[:, None])] = -np.inf
@@ -126,7 +129,7 @@ class GeneratorSelector(AnyMember):
             level, best = divmod(int(scores[start : start + count].argmax()), scores.shape[1])
             row = choices[start + level, best]
             if scores[start + level, best] == -np.inf:
-                row = self._repair(gates[start, 0], probabilities[start], request)
+                row = self._repair(choices[start, 0], probabilities[start], request)
             picked.append(space.decode(row))
         return picked
 
@@ -140,7 +143,8 @@ class GeneratorSelector(AnyMember):
         return scaled
 
     def probabilities(self, mixtures: FloatArray, madds: IntArray) -> FloatArray:
-        """Probability of every gate (Eq. 8), [M, gates], for mixtures of superclasses [M, T] and budgets [M].
+        """Probability of every gate (Eq. 8), given that those before it of its choice are on, [M, gates], for mixtures
+        of superclasses [M, T] and budgets [M].
 
         A union is conditioned on the mean of its superclasses' embeddings, weighted by their numbers of classes, as
         a budget is on the interpolated embeddings of two budgets.
@@ -148,21 +152,29 @@ class GeneratorSelector(AnyMember):
         w = self.weights
         x = np.concatenate([mixtures @ w["superclass_embedding"], self._budget_embedding(madds)], axis=1)
         from_input = x @ w["lstm.input"].T + w["lstm.bias"]
-        layout = GateLayout.of(self.space)
+        layout = self.space.layout
         h = c = np.zeros((len(x), w["lstm.hidden"].shape[1]))
         recurrent = np.ascontiguousarray(w["lstm.hidden"].T)
         states = []
-        for _ in range(layout.slots):
+        for _ in range(layout.steps):
             i, f, g, o = (from_input + h @ recurrent).reshape(len(x), 4, -1).swapaxes(0, 1)
             c = _sigmoid(f) * c + _sigmoid(i) * np.tanh(g)
             h = _sigmoid(o) * np.tanh(c)
             states.append(h)
-        steps = np.stack(states, 1)
-        deepest = layout.slots // layout.units
-        heads = (("depth", steps[:, ::deepest]), ("kernel", steps), ("expansion", steps))
-        z = [s @ w[f"{name}.weight"].T + w[f"{name}.bias"] for name, s in heads]
-        p = [_sigmoid(logits) if self.encoding == "single-path" else _gate_probabilities(logits) for logits in z]
-        return np.concatenate([gates.reshape(len(x), -1) for gates in p], 1)
+        sorts = np.split(
+            np.stack(states, 1)[:, layout.step_of], np.cumsum([layout.units, layout.slots, layout.slots]), 1
+        )
+        options = max(layout.options) - (self.encoding == "single-path")
+        logits = np.zeros((len(x), len(layout.options), options))
+        for name, rows, part in zip(HEADS, layout.split(np.arange(len(layout.options))), sorts, strict=True):
+            made = part @ w[f"{name}.weight"].T + w[f"{name}.bias"]
+            logits[:, rows, : made.shape[2]] = made
+        if self.encoding == "single-path":
+            gates = _sigmoid(logits)
+        else:
+            there = np.arange(options) < np.asarray(layout.options)[:, None]
+            gates = _gate_probabilities(np.where(there, logits, -np.inf))
+        return np.asarray(gates[:, layout.choice_of, layout.rank_of])
 
     def _budget_embedding(self, madds: IntArray) -> FloatArray:
         """Linear interpolation between the embeddings of the two nearest budgets; flat outside the range."""
@@ -173,22 +185,47 @@ class GeneratorSelector(AnyMember):
         mixed: FloatArray = (1 - t) * table[low] + t * table[low + 1]
         return mixed
 
-    def _thresholds(self, seed: int) -> FloatArray:
-        """[1 + samples, gates]: a gate is on where its probability is above; row 0 gives the likeliest."""
-        count = GateLayout.of(self.space).gates
+    def _uniform(self, seed: int) -> FloatArray:
+        """[samples, choices] numbers in [0, 1)."""
+        count = len(self.space.options)
         # Raw words of PCG64 are the same in every numpy release; Generator's methods need not be.
         raw = np.random.PCG64(seed).random_raw(self.samples * count)
-        drawn = ((raw >> np.uint64(40)) * 2.0**-24).reshape(self.samples, count)
-        return np.concatenate([np.full((1, count), 0.5), drawn])
+        return np.asarray(((raw >> np.uint64(40)) * 2.0**-24).reshape(self.samples, count))
 
-    def _repair(self, gates: BoolArray, probabilities: FloatArray, request: Request) -> IntArray:
-        """Switch off gates [gates], least likely first, until the network fits; at most one step a gate."""
-        choices = choices_of_gates(self.space, gates)
-        while gates.any() and not self._fits(choices, request):
-            gates = gates.copy()
-            gates[np.where(gates, probabilities, np.inf).argmin()] = False
-            gates = effective_gates(self.space, gates)
-            choices = choices_of_gates(self.space, gates)
+    def _sampled(self, probabilities: FloatArray, uniform: FloatArray) -> IntArray:
+        """Choices [M, 1 + samples, C] int8 within the bank; the first of each request is the likeliest, gate by gate.
+
+        One number decides a choice: its index is at least i where the number is below the probability that the first i
+        gates are on.
+        """
+        layout = self.space.layout
+        padded = np.concatenate([probabilities, np.zeros((len(probabilities), 1))], 1)[:, layout.places]
+        padded *= np.arange(padded.shape[2]) < self.space.most[:, None]
+        choices = np.zeros((len(probabilities), 1 + len(uniform), len(layout.options)), np.int8)
+        choices[:, 0] = np.logical_and.accumulate(padded > 0.5, 2).sum(2)
+        for reached in np.cumprod(padded, 2).transpose(2, 0, 1):
+            choices[:, 1:] += uniform < reached[:, None]
+        return without_absent(self.space, choices)
+
+    def _scores(self, mixtures: FloatArray, choices: IntArray) -> FloatArray:
+        """[M, N] what the predictor expects of choices [M, N, C], up to a constant."""
+        worth = np.concatenate([self.weights["predictor"], np.zeros((len(self.weights["predictor"]), 1))], 1)
+        of_options = np.cumsum(worth[:, self.space.layout.places], 2)
+        of_options = np.concatenate([np.zeros_like(of_options[..., :1]), of_options], 2)
+        _, columns, options = of_options.shape
+        by_request = mixtures @ of_options.reshape(len(of_options), -1)
+        rows = np.arange(len(choices))[:, None, None]
+        return np.asarray(by_request[rows, choices + options * np.arange(columns)].sum(2))
+
+    def _repair(self, choices: IntArray, probabilities: FloatArray, request: Request) -> IntArray:
+        """Switch off gates of choices [C], least likely first, until the network fits; at most one step a gate."""
+        layout = self.space.layout
+        while choices.any() and not self._fits(choices, request):
+            on = gates_of_choices(self.space, choices)
+            gate = np.where(on, probabilities, np.inf).argmin()
+            choices = choices.copy()
+            choices[layout.choice_of[gate]] = layout.rank_of[gate]
+            choices = without_absent(self.space, choices)
         return choices
 
     def _fits(self, choices: IntArray, request: Request) -> bool:
@@ -224,7 +261,7 @@ def load(
     """
     if not isinstance(space, ElasticSpace):
         raise BundleError(f"a generator picks from an elastic space; got a {type(space).__name__}")
-    layout = GateLayout.of(space)
+    layout = space.layout
     budgets, samples = config.get("budgets"), config.get("samples")
     if (
         not isinstance(budgets, list)
@@ -252,7 +289,7 @@ def load(
         "lstm.bias": (4 * hidden,),
         "predictor": (superclasses, layout.gates),
     }
-    for head, gates in (("depth", layout.depth), ("kernel", layout.kernel), ("expansion", layout.expansion)):
+    for head, gates in zip(HEADS, layout.widths, strict=True):
         outputs = gates + (encoding == "multi-path")
         shapes |= {f"{head}.weight": (outputs, hidden), f"{head}.bias": (outputs,)}
     for name, shape in shapes.items():

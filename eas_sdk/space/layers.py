@@ -7,12 +7,14 @@ from collections.abc import Iterator
 from eas_sdk.graph.nodes import (
     Activation,
     Add,
+    Bias,
     Conv2d,
     DepthwiseConv2d,
     GlobalMean,
     Linear,
     Multiply,
     Node,
+    same_padding,
 )
 from eas_sdk.space.architecture import Block
 from eas_sdk.space.widths import squeeze_width
@@ -28,6 +30,8 @@ def inverted_residual(
     activation: Activation,
     *,
     residual: bool,
+    expands: bool = True,
+    same: bool = False,
 ) -> Iterator[Node]:
     """Expansion, depthwise convolution, perhaps squeeze-and-excitation, projection (MobileNetV2 and V3).
 
@@ -36,10 +40,14 @@ def inverted_residual(
         widths: channels of the input, after the expansion, and of the output.
         block: its kernel, and whether it is factorised into two dense ones along one axis each.
         residual: whether the input is added, where stride and widths allow it.
+        expands: whether there is an expansion; without one, the input has as many channels as it would make.
+        same: whether the depthwise convolution pads as TensorFlow does (`same_padding`), or as torch.
     """
     inner, hidden, outer = widths
-    yield Conv2d(f"{name}.expand", (source,), size, inner, hidden, 1, 1, 0, activation)
-    before = f"{name}.expand"
+    before = source
+    if expands:
+        before = f"{name}.expand"
+        yield Conv2d(before, (source,), size, inner, hidden, 1, 1, 0, activation)
     middle: Conv2d | DepthwiseConv2d
     if block.factorised:
         half = block.kernel // 2
@@ -60,9 +68,19 @@ def inverted_residual(
             along="height",
         )
     else:
-        padding = block.dilation * (block.kernel - 1) // 2
+        reach = block.dilation * (block.kernel - 1) + 1
+        padding, trailing = same_padding(size, reach, stride) if same else (reach // 2, 0)
         middle = DepthwiseConv2d(
-            f"{name}.depthwise", (before,), size, hidden, block.kernel, stride, padding, activation, block.dilation
+            f"{name}.depthwise",
+            (before,),
+            size,
+            hidden,
+            block.kernel,
+            stride,
+            padding,
+            activation,
+            block.dilation,
+            trailing,
         )
     yield middle
     size, before = middle.out_size, middle.name
@@ -79,13 +97,21 @@ def inverted_residual(
 
 
 def head(
-    source: str, size: int, widths: tuple[int, int], feature: int | None, activation: Activation, classes: int
+    source: str,
+    size: int,
+    widths: tuple[int, int],
+    feature: int | None,
+    activation: Activation,
+    classes: int,
+    *,
+    feature_bias: Bias = "none",
 ) -> Iterator[Node]:
     """What follows the last block: a convolution to `widths[1]` channels, their means, perhaps one layer, classifier.
 
     Args:
         widths: channels of the input and after the convolution.
         feature: channels of the layer over the means (MobileNetV3); None: there is none.
+        feature_bias: what bias that layer has.
     """
     last, wide = widths
     yield Conv2d("head", (source,), size, last, wide, 1, 1, 0, activation)
@@ -93,5 +119,5 @@ def head(
     if feature is None:
         yield Linear("classifier", ("pool",), wide, classes)
     else:
-        yield Conv2d("feature", ("pool",), 1, wide, feature, 1, 1, 0, activation, bias="none")
+        yield Conv2d("feature", ("pool",), 1, wide, feature, 1, 1, 0, activation, bias=feature_bias)
         yield Linear("classifier", ("feature",), feature, classes)

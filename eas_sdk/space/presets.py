@@ -8,7 +8,7 @@ from itertools import product
 
 from eas_sdk.space.architecture import Block
 from eas_sdk.space.cells.space import Cell, CellSpace
-from eas_sdk.space.elastic.space import PAPER, SMALL
+from eas_sdk.space.elastic.backbones import LITE0, MOBILENET_V3_LARGE, PAPER, SMALL
 from eas_sdk.space.protocol import Space
 
 Stages = Sequence[tuple[int, int, int]]
@@ -96,6 +96,8 @@ def small(space: CellSpace, cells: int = 2) -> CellSpace:
 PRESETS: dict[str, Space] = {
     "paper": PAPER,
     "small": SMALL,
+    "lite0": LITE0,
+    "mobilenet-v3-large": MOBILENET_V3_LARGE,
     "greedynas": GREEDYNAS,
     "greedynas-se": GREEDYNAS_SE,
     "cream": CREAM,

@@ -12,7 +12,7 @@ from typing import Protocol, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from eas_sdk.graph.nodes import Node
+from eas_sdk.graph.nodes import Linear, Node
 from eas_sdk.space.architecture import Architecture
 
 IntArray: TypeAlias = npt.NDArray[np.integer]
@@ -35,6 +35,11 @@ class Part:
     held_bytes: int = 0
 
 
+def size_of(space: Space, architecture: Architecture) -> int:
+    """Side of the square input image of a member, in pixels."""
+    return space.input_sizes[-1] if architecture.input_size is None else architecture.input_size
+
+
 class Space(Protocol):
     """A search space. It is frozen and hashable.
 
@@ -42,11 +47,15 @@ class Space(Protocol):
     a member.
 
     Attributes:
-        input_size: side of the square input image, in pixels.
+        input_sizes: sides of the square input image that there are to choose from, in pixels, ascending.
+        epsilon: what batch-norms add to their variances.
     """
 
     @property
-    def input_size(self) -> int: ...
+    def input_sizes(self) -> tuple[int, ...]: ...
+
+    @property
+    def epsilon(self) -> float: ...
 
     def __hash__(self) -> int: ...
 
@@ -88,8 +97,11 @@ class Space(Protocol):
         """
         ...
 
-    def structure(self, architecture: Architecture, classes: int) -> tuple[Node, ...]:
+    def structure(self, architecture: Architecture, classes: int, *, input_size: int | None = None) -> tuple[Node, ...]:
         """The nodes of one sub-network in execution order; the last is the classifier's Linear.
+
+        Args:
+            input_size: side of the images where it is not the architecture's own: training on small ones.
 
         Raises:
             ArchitectureError: `architecture` is not a member.
@@ -100,8 +112,8 @@ class Space(Protocol):
         """Every node that has weights in a bank, as large as it gets. No network need hold all of them."""
         ...
 
-    def around(self, classes: int) -> tuple[tuple[Node, ...], tuple[Node, ...]]:
-        """The nodes before and after those that are searched; the first of the latter reads the tensor "source"."""
+    def classifier(self, classes: int) -> Linear:
+        """The classifier of so many classes, which is all that does not depend on the architecture."""
         ...
 
     def encode(self, architectures: Sequence[Architecture]) -> IntArray:
@@ -137,11 +149,11 @@ class Space(Protocol):
         ...
 
     def parts(self, choices: IntArray) -> IntArray:
-        """[..., P]: the parts of each network, as positions in `every_part` counted from 1; 0 is none."""
+        """[..., P]: the parts of each network but the classifier, as positions in `every_part` from 1; 0 is none."""
         ...
 
     def every_part(self) -> Iterator[Part]:
-        """Every part that a network may have. Parts read the tensor "source"."""
+        """Every part that a network may have. Parts but those that read the image read the tensor "source"."""
         ...
 
     def monotonic(self, costs: Numbers) -> Numbers:

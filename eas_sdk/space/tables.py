@@ -30,7 +30,7 @@ class SumTable:
     """A cost that is a sum over the parts.
 
     Attributes:
-        base: everything outside the parts but the classifier.
+        base: what every network costs, its parts and classifier aside.
         per_class: one row of the classifier.
         parts: [1 + parts] int64 or float64, in the order of `Space.every_part`; the first, of what is absent, is 0.
     """
@@ -51,12 +51,10 @@ class PeakTable:
     """A cost that is the greatest over the parts and the rest.
 
     Attributes:
-        base: the greatest outside the parts and the classifier.
         parts: [1 + parts] int64, in the order of `Space.every_part`; the first, of what is absent, is 0.
         classifier, per_class: the classifier's own cost without classes, and what each of them adds.
     """
 
-    base: int
     parts: npt.NDArray[np.int64]
     classifier: int = 0
     per_class: int = 0
@@ -65,7 +63,7 @@ class PeakTable:
         """See `CostTable.total`."""
         most = self.parts[space.parts(choices)].max(-1)
         last = self.classifier + self.per_class * np.asarray(classes, np.int64)
-        total: Numbers = np.maximum(np.maximum(most, self.base), last)
+        total: Numbers = np.maximum(most, last)
         return total
 
 
@@ -95,24 +93,20 @@ def part_costs(space: Space, measure: Callable[[Part], float], dtype: npt.DTypeL
 @functools.lru_cache(maxsize=32)
 def madds_table(space: Space) -> SumTable:
     """Multiply-adds of a space, counted on its nodes: equal to `cost(space.structure(...)).madds`."""
-    before, after = space.around(classes=1)
-    *rest, classifier = (madds(node) for node in (*before, *after))
     parts = part_costs(space, lambda part: sum(madds(node) for node in part.nodes), np.int64)
-    return SumTable(sum(rest), classifier, parts)
+    return SumTable(0, madds(space.classifier(1)), parts)
 
 
 @functools.lru_cache(maxsize=32)
 def memory_table(space: Space, model: MemoryModel) -> MemoryTable:
     """Memory of a space's networks, counted on their nodes."""
-    before, after = space.around(classes=1)
-    row = 4 * total_weight_elements(after[-1:])
-    rest = 4 * total_weight_elements((*before, *after)) - row
+    last = [space.classifier(1)]
     weights = part_costs(space, lambda part: 4 * total_weight_elements(part.nodes), np.int64)
     peaks = part_costs(space, lambda p: p.held_bytes + peak_activation_bytes(p.nodes, p.kept), np.int64)
-    outside = max(peak_activation_bytes(before), peak_activation_bytes(after[:-1]))
-    classifier = peak_activation_bytes(after[-1:]) - LOGIT_BYTES
     return MemoryTable(
-        model, SumTable(rest, row, weights), PeakTable(outside, peaks.astype(np.int64), classifier, LOGIT_BYTES)
+        model,
+        SumTable(0, 4 * total_weight_elements(last), weights),
+        PeakTable(peaks.astype(np.int64), peak_activation_bytes(last) - LOGIT_BYTES, LOGIT_BYTES),
     )
 
 

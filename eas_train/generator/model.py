@@ -5,14 +5,16 @@ from __future__ import annotations
 from typing import Literal
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
+from eas_sdk.selector.generator import HEADS
 from eas_sdk.space.elastic.gates import GateLayout
 from eas_sdk.space.elastic.space import ElasticSpace
 
 
 class ArchitectureGenerator(nn.Module):
-    """An LSTM over the block slots with a fully connected head each for depth, kernel and expansion.
+    """An LSTM over the block slots with a fully connected head each for depth, kernel, expansion and input size.
 
     Args:
         superclasses: how many have an embedding; with one, all share it.
@@ -41,9 +43,9 @@ class ArchitectureGenerator(nn.Module):
         self.budget_embedding = nn.Embedding(len(budgets), embedding)
         self.lstm = nn.LSTM(2 * embedding, hidden, batch_first=True)
         more = encoding == "multi-path"
-        self.depth = nn.Linear(hidden, layout.depth + more)
-        self.kernel = nn.Linear(hidden, layout.kernel + more)
-        self.expansion = nn.Linear(hidden, layout.expansion + more)
+        self.depth, self.kernel, self.expansion, self.size = (
+            nn.Linear(hidden, width + more) for width in layout.widths
+        )
 
     def forward(self, superclasses: Tensor, madds: Tensor) -> Tensor:
         """Logits z of the gates (before the sigmoid of Eq. 8), or of the options (before a softmax).
@@ -53,15 +55,22 @@ class ArchitectureGenerator(nn.Module):
             madds: [M] budgets in multiply-adds.
 
         Returns:
-            [M, gates], laid out as `eas_sdk.space.elastic.gates` says, each choice one longer where there are options.
+            [M, gates], laid out as `eas_sdk.space.elastic.gates` says; or [M, choices, most options of one], where
+            those beyond a choice's own mean nothing.
         """
         shared = self.superclass_embedding.num_embeddings == 1
         known = self.superclass_embedding(torch.zeros_like(superclasses) if shared else superclasses)
         x = torch.cat([known, self._interpolated(madds)], 1)
-        steps, _ = self.lstm(x.unsqueeze(1).expand(-1, self.layout.slots, -1))
-        firsts = steps[:, :: self.layout.slots // self.layout.units]
-        heads = (self.depth(firsts), self.kernel(steps), self.expansion(steps))
-        return torch.cat([head.flatten(1) for head in heads], 1)
+        layout = self.layout
+        steps, _ = self.lstm(x.unsqueeze(1).expand(-1, layout.steps, -1))
+        sorts = steps[:, torch.from_numpy(layout.step_of)].split([layout.units, layout.slots, layout.slots, 1], 1)
+        heads = (self.depth, self.kernel, self.expansion, self.size)
+        made = [head(part) for head, part in zip(heads, sorts, strict=True)]
+        most = max(part.shape[2] for part in made)
+        logits = torch.cat([F.pad(part, (0, most - part.shape[2])) for part in made], 1)
+        if self.encoding == "multi-path":
+            return logits
+        return logits[:, torch.from_numpy(layout.choice_of), torch.from_numpy(layout.rank_of)]
 
     def _interpolated(self, madds: Tensor) -> Tensor:
         """Linear interpolation between the embeddings of the two nearest budgets (Guo et al. 2021)."""
@@ -80,6 +89,7 @@ class ArchitectureGenerator(nn.Module):
             "lstm.hidden": self.lstm.get_parameter("weight_hh_l0"),
             "lstm.bias": self.lstm.get_parameter("bias_ih_l0") + self.lstm.get_parameter("bias_hh_l0"),
         }
-        for name, head in (("depth", self.depth), ("kernel", self.kernel), ("expansion", self.expansion)):
+        for name in HEADS:
+            head = getattr(self, name)
             made |= {f"{name}.weight": head.weight, f"{name}.bias": head.bias}
         return {name: tensor.detach().float().cpu().contiguous() for name, tensor in made.items()}

@@ -104,9 +104,8 @@ def train_generator(
         if recipe.objective == "predictor":
             return -recipe.score_weight * (scores[t] @ shells.effective_gates()), miss
         picked = members[t][torch.randint(len(members[t]), (recipe.batch_size,), generator=rng, device=device)]
-        batch = augment(
-            images[picked].float().div_(255), recipe.image_size or net.space.input_size, recipe.augmentation, rng
-        )
+        size = recipe.image_size or net.space.input_sizes[-1]
+        batch = augment(images[picked].float().div_(255), size, recipe.augmentation, rng)
         forward = gated_forward if recipe.encoding == "single-path" else mixed_forward
         out = forward(net, batch.contiguous(memory_format=torch.channels_last), shells, statistics)
         return cross_entropy(out, targets[picked], (superclass_of == t).expand(len(picked), -1)), miss

@@ -83,7 +83,7 @@ def _draw_operations(axes: Axes, rounds: Sequence[Round], operations: Sequence[B
         side.set_color(EDGE)
 
 
-def _order(block: Block) -> tuple[bool, int, int, int]:
+def _order(block: Block) -> tuple[bool, int, int, float]:
     return block.factorised, block.dilation, block.kernel, block.expansion
 
 

@@ -207,7 +207,7 @@ def two_way(net: Supernet, space: CellSpace, images: Tensor, one: Gates, other: 
     Each cell's output is that of its first configuration, and its gradient in `share` [cells] is that of the mixture
     share o_a + (1 - share) o_b: dL/do times the outputs, the simulated gradient of Eq. 7.
     """
-    norm = BatchStatistics()
+    norm = BatchStatistics(space.epsilon)
     made: dict[str, Tensor] = {INPUT: images}
 
     def run(nodes: Sequence[Node]) -> Tensor:

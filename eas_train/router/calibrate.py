@@ -60,7 +60,7 @@ def finish(
     Args:
         data: the training drawings, for the batch-norm statistics.
     """
-    size, architecture = net.space.input_size, net.space.largest
+    size, architecture = net.space.input_sizes[0], net.space.largest
     generator = torch.Generator(data.images.device).manual_seed(recipe.seed)
     batches = [draw(data, recipe, 256, size, augmentation, generator)[0] for _ in range(recipe.statistics_batches)]
     statistics = calibrate(net, architecture, torch.cat(batches))
@@ -68,7 +68,9 @@ def finish(
     def logits(drawings: npt.NDArray[np.uint8]) -> Tensor:
         made = views(drawings, 1, size, seed=0)[:, 0]
         images = torch.from_numpy(made).permute(0, 3, 1, 2).float().div_(255).to(data.images.device)
-        return logits_of(net, architecture, images, FixedStatistics(statistics.__getitem__))[:, :outputs].cpu()
+        return logits_of(net, architecture, images, FixedStatistics(statistics.__getitem__, net.space.epsilon))[
+            :, :outputs
+        ].cpu()
 
     superclasses = len(validation.superclasses)
     found = logits(validation.images)

@@ -10,7 +10,6 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from eas_sdk.bank.bundle import EPSILON
 from eas_sdk.graph.nodes import Conv2d, DepthwiseConv2d, Linear
 from eas_sdk.space.architecture import Architecture
 from eas_sdk.space.elastic.space import ElasticSpace
@@ -21,14 +20,20 @@ FloatArray = npt.NDArray[np.float32]
 
 
 def router_space(space: ElasticSpace, recipe: RouterRecipe) -> ElasticSpace:
-    """The space with one member: every block of the bank's macro-structure alike."""
-    return dataclasses.replace(
-        space,
-        depths=(recipe.depth,),
-        kernels=(recipe.kernel,),
-        expansions=(recipe.expansion,),
-        largest=Architecture(()),
+    """The space with one member: the smallest images, and all blocks alike of the units that leave the bank a
+    choice."""
+    units = tuple(
+        unit
+        if unit.fixed
+        else dataclasses.replace(
+            unit,
+            depths=(min(recipe.depth, unit.depths[-1]),),
+            kernels=(recipe.kernel,),
+            expansions=(recipe.expansion,),
+        )
+        for unit in space.units
     )
+    return dataclasses.replace(space, input_sizes=space.input_sizes[:1], units=units, largest=Architecture(()))
 
 
 def new_router(
@@ -90,7 +95,7 @@ def fold(
         if node.name in statistics:
             mean, variance = statistics[node.name].cpu()
             gamma, beta = (net.tensor(f"{node.name}.{name}").detach().float().cpu() for name in ("gamma", "beta"))
-            scale = gamma / torch.sqrt(variance + EPSILON)
+            scale = gamma / torch.sqrt(variance + net.space.epsilon)
             weight, bias = weight * scale[:, None, None, None], beta - mean * scale
         elif f"{node.name}.bias".replace(".", "-") in net.tensors:
             bias = net.tensor(f"{node.name}.bias").detach().float().cpu()

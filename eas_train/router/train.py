@@ -118,7 +118,9 @@ def _step(
     seed = recipe.seed * 1_000_003 + step
     torch.manual_seed(seed)  # of the dropout
     generator = torch.Generator(data.images.device).manual_seed(seed)
-    images, superclasses, classes = draw(data, recipe, recipe.batch_size, net.space.input_size, augmentation, generator)
+    images, superclasses, classes = draw(
+        data, recipe, recipe.batch_size, net.space.input_sizes[0], augmentation, generator
+    )
     logits: Tensor = net(images, net.space.largest)
     known = classes != NO_CLASS
     loss = F.cross_entropy(logits[:, :outputs], superclasses, label_smoothing=recipe.label_smoothing)

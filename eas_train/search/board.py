@@ -39,7 +39,7 @@ def as_menu(
     net, data = given.net, given.validation
     listed = sorted(set(architectures))
     device = next(net.parameters()).device
-    images, targets = fixed_views(data, recipe.views, net.space.input_size, device)
+    images, targets = fixed_views(data, recipe.views, net.space.input_sizes[-1], device)
     drawing = torch.arange(len(targets), device=device) // recipe.views
     owners = superclass_of_class(data.superclasses)
     superclass_of = torch.from_numpy(owners).to(device)

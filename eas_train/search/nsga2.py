@@ -147,7 +147,7 @@ class Judged:
         self.path: Path = given.folder / JUDGED
         device = next(given.net.parameters()).device
         data = given.validation
-        self.images, self.targets = fixed_views(data, 1, given.net.space.input_size, device)
+        self.images, self.targets = fixed_views(data, 1, given.net.space.input_sizes[-1], device)
         self.superclass_of = torch.from_numpy(superclass_of_class(data.superclasses)).to(device)
         self.known: dict[str, float] = {}
         self.seconds, self.judging = 0.0, 0.0

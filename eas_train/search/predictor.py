@@ -23,15 +23,16 @@ from eas_train.recipe import SearchRecipe
 
 
 def one_hot(space: Space, choices: IntArray) -> npt.NDArray[np.float32]:
-    """The code of choices [..., C]: [..., S * (kernels + expansions)]; in other spaces their features."""
+    """The code of choices [..., C]: the options of kernels, ratios and the input size that leave a choice; in other
+    spaces their features."""
     if not isinstance(space, ElasticSpace):
         return space.features_of(choices).astype(np.float32)
-    units, slots = len(space.stages), space.slots
-    active = active_slots(space, choices[..., :units])[..., None]
-    kernels, expansions = choices[..., units : units + slots], choices[..., units + slots :]
+    units = space.layout.units
+    active = active_slots(space, choices[..., :units])
+    there = np.concatenate([active, active, np.ones((*choices.shape[:-1], 1), np.bool_)], -1)
+    columns = np.flatnonzero(np.asarray(space.options[units:]) > 1)
     parts = [
-        ((part[..., None] == np.arange(len(options))) & active).reshape(*choices.shape[:-1], -1)
-        for part, options in ((kernels, space.kernels), (expansions, space.expansions))
+        (choices[..., units + c, None] == np.arange(space.options[units + c])) & there[..., c, None] for c in columns
     ]
     return np.concatenate(parts, -1).astype(np.float32)
 

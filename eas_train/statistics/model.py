@@ -10,6 +10,7 @@ a few hundred sub-networks:
 
 from __future__ import annotations
 
+import dataclasses
 import random
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -22,7 +23,6 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from eas_sdk.bank.bundle import EPSILON
 from eas_sdk.graph.cost import output_shape
 from eas_sdk.space.architecture import Architecture
 from eas_sdk.space.protocol import Space
@@ -44,18 +44,20 @@ class LayerStatistics:
 
     Attributes:
         mix: [gates, r]; zero for features that do not matter here.
-        basis: [r, 2, C]; offset: [2, C]. Row 0 is the mean, row 1 log(variance + EPSILON).
+        basis: [r, 2, C]; offset: [2, C]. Row 0 is the mean, row 1 log(variance + epsilon).
+        epsilon: of the space.
     """
 
     mix: Tensor
     basis: Tensor
     offset: Tensor
+    epsilon: float
 
     def at(self, features: Tensor) -> Tensor:
         """[2, C] mean and variance under features [F]; differentiable in them."""
         mean, log_variance = self.offset + torch.tensordot(features @ self.mix, self.basis, 1)
         # A variance is not negative; slicing clamps alike.
-        return torch.stack([mean, log_variance.exp().clamp(min=EPSILON) - EPSILON])
+        return torch.stack([mean, log_variance.exp().clamp(min=self.epsilon) - self.epsilon])
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,12 +71,14 @@ class StatisticsModel:
         """How a sub-network normalises on the device."""
         row = self.space.features_of(self.space.encode([architecture]))[0]
         features = torch.from_numpy(row).float().to(self.layers["stem"].mix.device)
-        return FixedStatistics(lambda name: self.layers[name].at(features))
+        return FixedStatistics(lambda name: self.layers[name].at(features), self.space.epsilon)
 
     def to(self, device: torch.device) -> StatisticsModel:
         """The same on another device."""
         moved = {
-            name: LayerStatistics(layer.mix.to(device), layer.basis.to(device), layer.offset.to(device))
+            name: dataclasses.replace(
+                layer, mix=layer.mix.to(device), basis=layer.basis.to(device), offset=layer.offset.to(device)
+            )
             for name, layer in self.layers.items()
         }
         return StatisticsModel(self.space, moved)
@@ -164,14 +168,16 @@ def fit(
         mine, before = space.scope(name)
         used = {"none": [], "block": mine, "upstream": mine + before}[context]
         strength = torch.tensor([own if g in mine else upstream for g in used], dtype=torch.float64)
-        layers[name] = _fit_layer(features, observed.double(), used, strength, rank)
+        layers[name] = _fit_layer(features, observed.double(), used, strength, rank, space.epsilon)
     return StatisticsModel(space, layers)
 
 
-def _fit_layer(features: Tensor, observed: Tensor, used: Sequence[int], strength: Tensor, rank: int) -> LayerStatistics:
+def _fit_layer(
+    features: Tensor, observed: Tensor, used: Sequence[int], strength: Tensor, rank: int, epsilon: float
+) -> LayerStatistics:
     """Ridge regression of mean and log variance on the features `used`, for each set of networks that has channels."""
     count, channels = features.shape[1], observed.shape[2]
-    target = torch.stack([observed[:, 0], torch.log(observed[:, 1] + EPSILON)], 1)
+    target = torch.stack([observed[:, 0], torch.log(observed[:, 1] + epsilon)], 1)
     coefficients = torch.zeros(len(used), 2, channels, dtype=torch.float64)
     offset = torch.zeros(2, channels, dtype=torch.float64)
     # Channels of one tier are present in the same sub-networks, so they share one linear system.
@@ -194,7 +200,7 @@ def _fit_layer(features: Tensor, observed: Tensor, used: Sequence[int], strength
         kept = min(rank, len(s))
         mix[list(used), :kept] = u[:, :kept] * s[:kept]
         basis[:kept] = vh[:kept].view(kept, 2, channels) * unit
-    return LayerStatistics(mix.float(), basis.float(), offset.float())
+    return LayerStatistics(mix.float(), basis.float(), offset.float(), epsilon)
 
 
 def arrays(model: StatisticsModel) -> dict[str, npt.NDArray[np.float32]]:
@@ -212,7 +218,11 @@ def from_arrays(space: Space, tensors: Mapping[str, npt.NDArray[np.floating]]) -
     names = sorted({name.rpartition(".")[0] for name in tensors})
     layers = {
         name: LayerStatistics(
-            *(torch.from_numpy(tensors[f"{name}.{suffix}"].astype(np.float32)) for suffix in ("mix", "basis", "offset"))
+            *(
+                torch.from_numpy(tensors[f"{name}.{suffix}"].astype(np.float32))
+                for suffix in ("mix", "basis", "offset")
+            ),
+            epsilon=space.epsilon,
         )
         for name in names
     }

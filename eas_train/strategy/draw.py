@@ -12,14 +12,21 @@ from eas_train.recipe import Phase
 
 
 def draw(space: Space, phase: Phase, rng: random.Random) -> Architecture:
-    """Choice by choice. Of elastic spaces a phase may narrow the choices."""
+    """Choice by choice. Of elastic spaces a phase may narrow the choices (see `Phase.options`)."""
     if not isinstance(space, ElasticSpace):
         return even_architecture(space, rng)
-    return Architecture(
-        tuple(
+    units = []
+    for unit, most in zip(space.units, space.largest.units, strict=True):
+        depth = rng.choice(phase.options("depths", unit.depths, len(most)))
+        units.append(
             tuple(
-                Block(rng.choice(phase.kernels), rng.choice(phase.expansions)) for _ in range(rng.choice(phase.depths))
+                Block(
+                    rng.choice(phase.options("kernels", unit.kernels, block.kernel)),
+                    rng.choice(phase.options("expansions", unit.expansions, block.expansion)),
+                )
+                for block in most[:depth]
             )
-            for _ in space.stages
         )
-    )
+    most_px = space.largest.input_size
+    size = None if most_px is None else rng.choice(phase.options("input_sizes", space.input_sizes, most_px))
+    return Architecture(tuple(units), size)

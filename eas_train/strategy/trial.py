@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from eas_sdk.space.architecture import Architecture
@@ -14,6 +13,7 @@ from eas_train.data.imageset import ImageSet, superclass_of_class
 from eas_train.supernet.evaluate import within_superclass
 from eas_train.supernet.loss import cross_entropy
 from eas_train.supernet.model import Supernet
+from eas_train.supernet.resize import resized
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,7 +39,7 @@ class Trial:
 
     def __init__(self, net: Supernet, validation: ImageSet, device: torch.device) -> None:
         self.net = net
-        self.images, self.targets = fixed_views(validation, 1, net.space.input_size, device)
+        self.images, self.targets = fixed_views(validation, 1, net.space.input_sizes[-1], device)
         self.superclass_of = torch.from_numpy(superclass_of_class(validation.superclasses)).to(device)
 
     def batch(self, count: int, seed: int, size: int | None = None) -> Batch:
@@ -50,12 +50,13 @@ class Trial:
         mask = self.superclass_of.unsqueeze(0) == self.superclass_of[targets].unsqueeze(1)
         images = self.images[index]
         if size is not None and size != images.shape[-1]:
-            images = F.interpolate(images, (size, size), mode="bilinear", antialias=True)
+            images = resized(images, size)
         return Batch(images, targets, mask)
 
     def loss(self, architecture: Architecture, batch: Batch) -> Tensor:
         """Cross-entropy among the classes of the targets' superclasses; differentiable in the supernet's weights."""
-        return cross_entropy(self.net(batch.images, architecture), batch.targets, batch.mask)
+        logits = self.net(batch.images, architecture)
+        return cross_entropy(logits, batch.targets, batch.mask)
 
     @torch.no_grad()
     def losses(self, architectures: list[Architecture], batch: Batch) -> list[float]:

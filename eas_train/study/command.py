@@ -32,7 +32,7 @@ def study(config: str, source: Source, folder: Path, device: str, *, jobs: int, 
     plan = Study.read(config)
     runs = run_study(plan, source, folder, device, jobs=jobs, margin=margin)
     spaces = {method.name: plan.training_recipe(method, 0, 0).supernet.space() for method in plan.methods}
-    data, _, _ = source.load(next(iter(spaces.values())).input_size + margin)
+    data, _, _ = source.load(next(iter(spaces.values())).input_sizes[-1] + margin)
     owner = superclass_of_class(data.superclasses)[data.test.targets]
     made = figures(plan, runs, [s.name for s in data.superclasses], owner, spaces)
     if plan.quality is not None:

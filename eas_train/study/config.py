@@ -139,6 +139,6 @@ def _supernet(variant: SupernetVariant, base: Recipe) -> SupernetRecipe:
     recipe = (base if variant.recipe is None else Recipe.read(variant.recipe)).supernet
     if variant.superclass_dropout is None:
         return recipe
-    space, rate = recipe.space(), {"superclass_dropout": variant.superclass_dropout}
-    phases = tuple(p if p.trains_largest_alone(space) else p.model_copy(update=rate) for p in recipe.phases)
+    rate = {"superclass_dropout": variant.superclass_dropout}
+    phases = tuple(p if p.largest_only else p.model_copy(update=rate) for p in recipe.phases)
     return recipe.model_copy(update={"phases": phases})

@@ -100,7 +100,7 @@ def rank(training: Training, quality: Quality, views: int, folder: Path) -> Rank
     """
     found = with_supernet(training, quality, views, folder)
     space, data, supernet = spaces.from_json(found.space), training.data, training.recipe.supernet
-    shown = shown_to(training, quality, views, quality.image_size or space.input_size)
+    shown = shown_to(training, quality, views, quality.image_size or space.input_sizes[-1])
     alone: list[list[float]] = [[] for _ in range(quality.trainings)]
     seconds = 0.0
     with progress("networks trained alone", len(found.architectures)) as update:
@@ -122,7 +122,7 @@ def with_supernet(training: Training, quality: Quality, views: int, folder: Path
         return found
     net, rng = training.net, random.Random(quality.seed)
     drawn = [random_architecture(net.space, rng) for _ in range(quality.networks)]
-    shown = shown_to(training, quality, views, net.space.input_size)
+    shown = shown_to(training, quality, views, net.space.input_sizes[-1])
     accuracies = []
     with progress("networks of the supernet", len(drawn)) as update:
         for i, architecture in enumerate(drawn):

@@ -105,7 +105,7 @@ def _logged(study: Study, source: Source, folder: Path, device: str, margin: int
 def _runs_of_seed(
     study: Study, source: Source, folder: Path, device: str, margin: int, supernet_seed: int
 ) -> list[Run]:
-    sizes = {study.training_recipe(method, 0, 0).supernet.space().input_size for method in study.methods}
+    sizes = {study.training_recipe(method, 0, 0).supernet.space().input_sizes[-1] for method in study.methods}
     if len(sizes) > 1:
         raise TrainingError(f"the methods of a study take images of one size; got {sorted(sizes)} px")
     data, _, _ = source.load(sizes.pop() + margin)
@@ -177,7 +177,7 @@ def _requests(study: Study, training: Training, selector: Selector) -> list[Requ
 def _scores(study: Study, method: Method, training: Training, picked: list[Architecture]) -> list[list[float]]:
     """[B][D], see `Run`."""
     data, net = training.data.test, training.net
-    images, targets = fixed_views(data, study.views, net.space.input_size, training.device)
+    images, targets = fixed_views(data, study.views, net.space.input_sizes[-1], training.device)
     owner = training.superclass_of[targets]
     drawing = torch.arange(len(targets), device=targets.device) // study.views
     of_drawing = superclass_of_class(data.superclasses)[data.targets]

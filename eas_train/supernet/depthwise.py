@@ -14,28 +14,34 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from eas_sdk.graph.nodes import DepthwiseConv2d
+
 STRIP = 3
 """Columns of a kernel for which torch's weight gradient is fast."""
 
 
-def depthwise_conv2d(x: Tensor, weight: Tensor, stride: int = 1, dilation: int = 1) -> Tensor:
-    """What `F.conv2d` gives with one kernel a channel and half of what it spans as padding.
+def depthwise_conv2d(x: Tensor, weight: Tensor, node: DepthwiseConv2d) -> Tensor:
+    """What `F.conv2d` gives with one kernel a channel and the padding of a node.
 
     Args:
         x: N x C x S x S.
         weight: C x 1 x k x k, k odd.
+        node: its stride, dilation and padding; its kernel is the weight's, and its output has ceil(S / stride) rows.
 
     Returns:
         N x C x ceil(S / stride) x ceil(S / stride).
     """
-    half = weight.shape[-1] // 2
+    half, stride, dilation = weight.shape[-1] // 2, node.stride, node.dilation
+    if (node.padding, node.trailing) != (half * dilation, 0):
+        more = (node.padding, node.padding + node.trailing) * 2
+        return F.conv2d(F.pad(x, more), weight, None, stride, 0, dilation, x.shape[1])
     if x.device.type != "cpu" or not torch.is_grad_enabled():
         return F.conv2d(x, weight, None, stride, half * dilation, dilation, x.shape[1])
     met = min(half, (x.shape[-1] - 1) // dilation)
     if met < half:
         weight = weight[:, :, half - met : half + met + 1, half - met : half + met + 1]
     if 2 * met + 1 > STRIP and stride == dilation == 1:
-        made: Tensor = _ByStrips.apply(x, weight)  # type: ignore[no-untyped-call]
+        made: Tensor = _ByStrips.apply(x, weight)
         return made
     return F.conv2d(x, weight, None, stride, met * dilation, dilation, x.shape[1])
 

@@ -8,26 +8,32 @@ from torch import Tensor
 from eas_sdk.space.architecture import Architecture
 from eas_train.supernet.model import Supernet
 from eas_train.supernet.norm import FixedStatistics, Norm, Recorder
+from eas_train.supernet.resize import images_for
 
 
 @torch.no_grad()
 def calibrate(net: Supernet, architecture: Architecture, images: Tensor, batch_size: int = 256) -> dict[str, Tensor]:
-    """Batch-norm statistics of one sub-network over images N x 3 x S x S: node -> [2, C] mean, variance."""
-    recorder = Recorder()
+    """Batch-norm statistics of one sub-network over images N x 3 x S x S, which are brought to its size.
+
+    Returns:
+        node -> [2, C] mean, variance.
+    """
+    recorder = Recorder(net.space.epsilon)
     for batch in images.split(batch_size):
-        net(batch, architecture, recorder)
+        net(images_for(net.space, architecture, batch), architecture, recorder)
     return recorder.statistics()
 
 
 @torch.no_grad()
 def logits_of(net: Supernet, architecture: Architecture, images: Tensor, norm: Norm, batch_size: int = 256) -> Tensor:
-    """N x classes logits, evaluated in batches."""
-    return torch.cat([net(batch, architecture, norm).float() for batch in images.split(batch_size)])
+    """N x classes logits of images N x 3 x S x S, which are brought to the network's size, evaluated in batches."""
+    batches = (images_for(net.space, architecture, batch) for batch in images.split(batch_size))
+    return torch.cat([net(batch, architecture, norm).float() for batch in batches])
 
 
 def recalibrated(net: Supernet, architecture: Architecture, images: Tensor) -> FixedStatistics:
     """The norm of a sub-network fully recalibrated on `images`."""
-    return FixedStatistics(calibrate(net, architecture, images).__getitem__)
+    return FixedStatistics(calibrate(net, architecture, images).__getitem__, net.space.epsilon)
 
 
 def within_superclass(logits: Tensor, targets: Tensor, superclass_of: Tensor) -> Tensor:

@@ -36,8 +36,8 @@ from eas_train.supernet.norm import BatchStatistics, Norm
 
 
 @functools.lru_cache(maxsize=4096)
-def _nodes(space: Space, architecture: Architecture, classes: int) -> tuple[Node, ...]:
-    return space.structure(architecture, classes)
+def _nodes(space: Space, architecture: Architecture, classes: int, input_size: int | None) -> tuple[Node, ...]:
+    return space.structure(architecture, classes, input_size=input_size)
 
 
 class Supernet(nn.Module):
@@ -97,23 +97,23 @@ class Supernet(nn.Module):
         """Whether there is a parameter named "<node>.<suffix>"."""
         return _key(name) in self.tensors
 
-    def nodes(self, architecture: Architecture) -> tuple[Node, ...]:
-        """The nodes that `forward` walks for `architecture`."""
-        return _nodes(self.space, architecture, self.classes)
+    def nodes(self, architecture: Architecture, input_size: int | None = None) -> tuple[Node, ...]:
+        """The nodes that `forward` walks for `architecture`, for images of its own size or of another."""
+        return _nodes(self.space, architecture, self.classes, input_size)
 
     def forward(self, images: Tensor, architecture: Architecture, norm: Norm | None = None) -> Tensor:
         """Logits of one sub-network.
 
         Args:
-            images: N x 3 x S x S in [0, 1].
+            images: N x 3 x S x S in [0, 1]; S need not be the architecture's size.
             architecture: a member of the space.
             norm: how to normalise; by default with the statistics of this batch (training).
 
         Returns:
             N x classes.
         """
-        norm = norm or BatchStatistics()
-        nodes = self.nodes(architecture)
+        norm = norm or BatchStatistics(self.space.epsilon)
+        nodes = self.nodes(architecture, images.shape[-1])
         made: dict[str, Tensor] = {INPUT: images}
         for node in nodes:
             made[node.name] = self.evaluate(node, [made[name] for name in node.inputs], norm)
@@ -128,13 +128,13 @@ class Supernet(nn.Module):
             case Conv2d():
                 weight = self.tensor(f"{node.name}.weight")[: node.out_channels, : node.in_channels]
                 bias = self._prefix(f"{node.name}.bias", node.out_channels)
-                y = F.conv2d(x, weight, bias, node.stride, node.pads)
+                y = convolve(node, x, weight, bias)
                 return activate(self._normalise(node.name, y, norm), node.activation)
             case DepthwiseConv2d():
                 full = self.tensor(f"{node.name}.weight")
                 crop = (full.shape[-1] - node.kernel) // 2
                 weight = full[: node.channels, :, crop : crop + node.kernel, crop : crop + node.kernel]
-                y = depthwise_conv2d(x, weight, node.stride, node.dilation)
+                y = depthwise_conv2d(x, weight, node)
                 return activate(self._normalise(node.name, y, norm), node.activation)
             case GlobalMean():
                 return x.mean((2, 3), keepdim=True)
@@ -157,11 +157,21 @@ class Supernet(nn.Module):
         return y if gamma is None or beta is None else norm(name, y, gamma, beta)
 
 
+def convolve(node: Conv2d, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """The convolution of a node, with its padding."""
+    (top, bottom), (left, right) = node.pads
+    if (top, left) == (bottom, right):
+        return F.conv2d(x, weight, bias, node.stride, (top, left))
+    return F.conv2d(F.pad(x, (left, right, top, bottom)), weight, bias, node.stride)
+
+
 def activate(x: Tensor, activation: Activation) -> Tensor:
-    """Apply a fused activation."""
+    """Apply a fused activation, to relu6 in place: the gradient of a clamp takes a third of a training step."""
     match activation:
         case "relu":
             return F.relu(x)
+        case "relu6":
+            return F.hardtanh(x, 0.0, 6.0, inplace=True)
         case "hard_swish":
             return F.hardswish(x)
         case "hard_sigmoid":

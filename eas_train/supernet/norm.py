@@ -13,8 +13,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from eas_sdk.bank.bundle import EPSILON
-
 
 class Norm(Protocol):
     """Normalises the output of one convolution."""
@@ -22,11 +20,14 @@ class Norm(Protocol):
     def __call__(self, name: str, x: Tensor, gamma: Tensor, beta: Tensor) -> Tensor: ...
 
 
+@dataclass(frozen=True)
 class BatchStatistics:
     """Normalises with the mean and variance of the batch itself: training."""
 
+    epsilon: float
+
     def __call__(self, name: str, x: Tensor, gamma: Tensor, beta: Tensor) -> Tensor:
-        return F.batch_norm(x, None, None, gamma, beta, training=True, eps=EPSILON)
+        return F.batch_norm(x, None, None, gamma, beta, training=True, eps=self.epsilon)
 
 
 @dataclass
@@ -36,6 +37,7 @@ class Recorder:
     `sums[name]` holds [2, C] float64: mean and biased variance, times the number of images seen.
     """
 
+    epsilon: float
     sums: dict[str, Tensor] = field(default_factory=dict)
     seen: dict[str, int] = field(default_factory=dict)
 
@@ -44,16 +46,16 @@ class Recorder:
         update = torch.stack([mean, variance]).double() * x.shape[0]
         self.sums[name] = self.sums[name] + update if name in self.sums else update
         self.seen[name] = self.seen.get(name, 0) + x.shape[0]
-        return F.batch_norm(x, mean, variance, gamma, beta, training=False, eps=EPSILON)
+        return F.batch_norm(x, mean, variance, gamma, beta, training=False, eps=self.epsilon)
 
     def statistics(self) -> dict[str, Tensor]:
         """Mean and variance by node: [2, C] float32."""
         return {name: (total / self.seen[name]).float() for name, total in self.sums.items()}
 
 
-def normalised(x: Tensor, mean: Tensor, variance: Tensor, gamma: Tensor, beta: Tensor) -> Tensor:
+def normalised(x: Tensor, mean: Tensor, variance: Tensor, gamma: Tensor, beta: Tensor, epsilon: float) -> Tensor:
     """Batch-norm with given statistics [C], as `FixedStatistics`, and differentiable in them."""
-    scale = gamma * torch.rsqrt(variance + EPSILON)
+    scale = gamma * torch.rsqrt(variance + epsilon)
     return x * scale.view(1, -1, 1, 1) + (beta - mean * scale).view(1, -1, 1, 1)
 
 
@@ -62,7 +64,8 @@ class FixedStatistics:
     """Normalises with given statistics: `lookup(name)` -> [2, C] (mean, variance), of which a prefix is used."""
 
     lookup: Callable[[str], Tensor]
+    epsilon: float
 
     def __call__(self, name: str, x: Tensor, gamma: Tensor, beta: Tensor) -> Tensor:
         mean, variance = self.lookup(name)[:, : x.shape[1]]
-        return F.batch_norm(x, mean, variance, gamma, beta, training=False, eps=EPSILON)
+        return F.batch_norm(x, mean, variance, gamma, beta, training=False, eps=self.epsilon)

@@ -15,7 +15,7 @@ from eas_train.supernet.model import Supernet
 
 
 @torch.no_grad()
-def sort_channels(net: Supernet, *, tiers: tuple[int, ...] = ()) -> None:
+def sort_channels(net: Supernet, *, tiers: tuple[float, ...] = ()) -> None:
     """Sort the hidden channels of every elastic block, in place.
 
     Importance of a channel is the L1 norm of the projection's weights that read it; of a
@@ -29,15 +29,18 @@ def sort_channels(net: Supernet, *, tiers: tuple[int, ...] = ()) -> None:
     for u, unit in enumerate(space.largest.units):
         for b, block in enumerate(unit):
             name = f"unit{u}.block{b}"
+            if not net.has(f"{name}.expand.weight"):
+                continue
             hidden = space.hidden(u, b, block.expansion)
-            edges = sorted({0, hidden} | {space.hidden(u, b, e) for e in tiers if e < block.expansion})
+            kept = {e for e in tiers if e in space.units[u].expansions and e < block.expansion}
+            edges = sorted({0, hidden} | {space.hidden(u, b, e) for e in kept})
             order = _order(net.tensor(f"{name}.project.weight").abs().sum((0, 2, 3)), edges)
             _permute(net, f"{name}.project.weight", order, 1)
             for suffix in ("expand.weight", "expand.gamma", "expand.beta"):
                 _permute(net, f"{name}.{suffix}", order, 0)
             for suffix in ("depthwise.weight", "depthwise.gamma", "depthwise.beta"):
                 _permute(net, f"{name}.{suffix}", order, 0)
-            if space.stages[u].squeeze_excite:
+            if space.units[u].squeeze_excite:
                 _permute(net, f"{name}.excite.weight", order, 0)
                 _permute(net, f"{name}.excite.bias", order, 0)
                 _permute(net, f"{name}.squeeze.weight", order, 1)

@@ -26,7 +26,7 @@ from torch.nn.parallel import DistributedDataParallel
 from eas_sdk.errors import TrainingError
 from eas_sdk.space import registry as spaces
 from eas_sdk.space.architecture import Architecture
-from eas_sdk.space.protocol import Space
+from eas_sdk.space.protocol import Space, size_of
 from eas_train import checkpoint
 from eas_train.clock import clock
 from eas_train.data.augment import as_tensor, augment, blend_partners
@@ -39,6 +39,7 @@ from eas_train.strategy.trial import Trial
 from eas_train.strategy.uniform import Moment, Uniform
 from eas_train.supernet.loss import cross_entropy, distillation, superclass_mask
 from eas_train.supernet.model import Supernet
+from eas_train.supernet.resize import images_for
 from eas_train.supernet.sort import sort_channels
 from eas_train.supernet.spread import spread_weights
 
@@ -241,7 +242,7 @@ def phase_architectures(
     space: Space, phase: Phase, rng: random.Random, chosen: Uniform, step: int
 ) -> list[Architecture]:
     """The sub-networks of one step; the largest comes first when the phase trains it."""
-    if phase.trains_largest_alone(space):
+    if phase.largest_only:
         return [space.largest]
     fixed = [space.largest, space.smallest] if phase.sandwich else []
     return fixed + [chosen.draw(phase, rng, step) for _ in range(phase.networks - len(fixed))]
@@ -274,16 +275,18 @@ def _step(
     if recipe.augmentation.p_blend:
         partners = data.drawings(part.of(same_kind(data.targets, targets, generator)))
         drawings = blend_partners(drawings, partners, recipe.augmentation.p_blend, generator, part)
-    images = augment(drawings, phase.image_size or space.input_size, recipe.augmentation, generator, part)
+    size = phase.image_size or size_of(space, space.largest)
+    images = augment(drawings, size, recipe.augmentation, generator, part)
     images = images.contiguous(memory_format=torch.channels_last)
     mask = part.of(superclass_mask(targets, data.superclass_of, phase.superclass_dropout, generator))
     targets = part.of(targets)
-    norm = None if part.size == 1 else WholeBatchStatistics()
+    norm = None if part.size == 1 else WholeBatchStatistics(space.epsilon)
 
     def forward(architecture: Architecture) -> Tensor:
+        seen = images if phase.image_size else images_for(space, architecture, images)
         mixed = recipe.mixed_precision and device.type == "cuda"
         with torch.autocast(device.type, torch.bfloat16, enabled=mixed):
-            logits: Tensor = model(images, architecture, norm)
+            logits: Tensor = model(seen, architecture, norm)
         return logits
 
     architectures = phase_architectures(space, phase, rng, chosen, step)
@@ -315,7 +318,7 @@ def _step(
     optimizer.step()
     optimizer.zero_grad(set_to_none=True)
     chosen.counted(len(architectures) * len(index))
-    if not phase.trains_largest_alone(space):
+    if not phase.largest_only:
         chosen.after(moment)
     return losses
 

@@ -144,7 +144,7 @@ def test_no_predicted_variance_is_negative(bundle: Bundle) -> None:
         CLASSES,
     )
     stored, gamma = (bundle.tensors[f"bank/head.{s}"] for s in ("weight", "gamma"))
-    expected = stored * (gamma / np.sqrt(bundles.EPSILON))[:, None, None, None]
+    expected = stored * (gamma / np.sqrt(SPACE.epsilon))[:, None, None, None]
     np.testing.assert_allclose(graph.weights["head.weight"], expected, rtol=1e-5)
     assert np.isfinite(run(graph)).all()
 

@@ -58,7 +58,7 @@ def test_the_device_computes_what_the_supernet_computes(name: str, count: int, t
     images = random_images(space, 3)
     for architecture in architectures(space, count, seed=4):
         norm = table.norm(architecture)
-        wide = FixedStatistics(lambda name, norm=norm: norm.lookup(name).double())
+        wide = FixedStatistics(lambda name, norm=norm: norm.lookup(name).double(), norm.epsilon)
         with torch.no_grad():
             expected = exact(images.double(), architecture, wide).numpy()
             rounding = np.abs(net(images, architecture, norm).numpy() - expected).max()

@@ -105,7 +105,7 @@ def test_a_cell_s_gradient_is_the_loss_s_in_the_mixture_of_its_two_outputs() -> 
     one, other = np.array([1, 0, 0, 1, 0], bool), np.array([0, 1, 0, 1, 1], bool)
     share = torch.ones(1, requires_grad=True)
     (found,) = torch.autograd.grad(two_way(made.net, space, images, one, other, share).square().sum(), [share])
-    norm, tensors = BatchStatistics(), {"image": images}
+    norm, tensors = BatchStatistics(1e-5), {"image": images}
 
     def run(nodes: list[Any]) -> torch.Tensor:
         for node in nodes:

@@ -28,7 +28,7 @@ def pooled(batch: torch.Tensor) -> torch.Tensor:
 
 
 def record(batches: list[torch.Tensor]) -> torch.Tensor:
-    recorder = Recorder()
+    recorder = Recorder(1e-5)
     for batch in batches:
         recorder("x", batch, torch.ones(batch.shape[1]), torch.zeros(batch.shape[1]))
     return recorder.statistics()["x"].double()

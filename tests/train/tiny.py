@@ -13,7 +13,9 @@ from torch import Tensor
 
 from eas_sdk.bank.bundle import Bundle
 from eas_sdk.space.architecture import Architecture
-from eas_sdk.space.elastic.space import SMALL, ElasticSpace, Stage
+from eas_sdk.space.elastic.backbones import SMALL
+from eas_sdk.space.elastic.space import ElasticSpace
+from eas_sdk.space.elastic.units import Head, Stem, Unit
 from eas_sdk.space.sample import random_architecture
 from eas_sdk.task import Superclass as Task
 from eas_train.bundle import assemble
@@ -31,21 +33,33 @@ torch.set_num_threads(1)
 
 CPU = torch.device("cpu")
 
+CHOICES = {"depths": (1, 2, 3), "kernels": (3, 5, 7), "expansions": (2, 3, 4)}
 TINY = ElasticSpace(
-    input_size=24,
-    stem_width=8,
-    head_width=48,
-    feature_width=64,
-    stages=(
-        Stage(16, 2, "relu", False),
-        Stage(24, 2, "hard_swish", True),
-        Stage(24, 1, "hard_swish", True),
+    input_sizes=(24,),
+    stem=Stem(8, 2, "hard_swish"),
+    units=(
+        Unit(8, 1, (1,), (3,), (1,), "relu"),
+        Unit(16, 2, **CHOICES, activation="relu"),
+        Unit(24, 2, **CHOICES, activation="hard_swish", squeeze_excite=True),
+        Unit(24, 1, **CHOICES, activation="hard_swish", squeeze_excite=True),
     ),
-    depths=(1, 2, 3),
-    kernels=(3, 5, 7),
-    expansions=(2, 3, 4),
+    head=Head(48, "hard_swish", 64),
 )
 """Three units with all that the real spaces have, and a residual block that begins a unit (never dropped)."""
+
+SIZES = ElasticSpace(
+    input_sizes=(16, 24, 32),
+    stem=Stem(8, 2, "relu6"),
+    units=(
+        Unit(8, 1, (1,), (3,), (1,), "relu6"),
+        Unit(16, 2, (1, 2), (3,), (2, 3, 4), "relu6"),
+        Unit(24, 2, (1, 2, 3), (3, 5), (2, 4), "relu6"),
+    ),
+    head=Head(48, "relu6"),
+    padding="same",
+    epsilon=1e-3,
+)
+"""Units with choices of their own, and images of several sizes, as of EfficientNet-Lite0."""
 
 SPACES = {"tiny": TINY, "small": SMALL}
 
@@ -87,9 +101,7 @@ def tiny_recipe(**changes: object) -> TinyRecipe:
                 name="teacher",
                 steps=2,
                 learning_rate=0.05,
-                depths=(3,),
-                kernels=(7,),
-                expansions=(4,),
+                largest_only=True,
                 image_size=16,
             ),
             sandwich(steps=4, sort_channels=True),
@@ -104,9 +116,6 @@ def sandwich(steps: int, **changes: object) -> Phase:
         "name": "sandwich",
         "steps": steps,
         "learning_rate": 0.05,
-        "depths": TINY.depths,
-        "kernels": TINY.kernels,
-        "expansions": TINY.expansions,
         "networks": 3,
         "sandwich": True,
         "distillation": 1.0,

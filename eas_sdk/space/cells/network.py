@@ -74,8 +74,9 @@ def mean_node(space: CellSpace, cell: int, inputs: list[str]) -> Mean:
 
 
 def every_part(space: CellSpace) -> Iterator[Part]:
-    """Cell by cell its blocks, then the means. Of blocks side by side, how many are done before counts for memory:
-    their results are kept. So does whether one is the last, where nothing else keeps the cell's input."""
+    """Cell by cell its blocks, then the means; at the end what lies before and behind the cells. Of blocks side by
+    side, how many are done before counts for memory: their results are kept. So does whether one is the last, where
+    nothing else keeps the cell's input."""
     for c, cell in enumerate(space.cells):
         result_bytes = 4 * space.sizes[c + 1] ** 2 * space.widths(c)[1]
         for j, block in enumerate(cell.blocks):
@@ -91,3 +92,5 @@ def every_part(space: CellSpace) -> Iterator[Part]:
         if not space.single:
             for count in range(2, len(cell.blocks) + 1 + space.skips[c]):
                 yield Part((mean_node(space, c, [f"{SOURCE}{i}" for i in range(count)]),))
+    yield Part(tuple(before(space)))
+    yield Part(tuple(after(space, SOURCE, 1))[:-1])

@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 from eas_sdk.errors import ArchitectureError, BundleError
 from eas_sdk.graph.cost import madds
-from eas_sdk.graph.nodes import Node
+from eas_sdk.graph.nodes import Linear, Node
 from eas_sdk.space.architecture import Architecture, Block
 from eas_sdk.space.cells import network
 from eas_sdk.space.protocol import BoolArray, IntArray, Numbers, Part, Space
@@ -38,6 +38,8 @@ MERGES = ("residual", "mean")
 ACTIVATIONS = ("relu", "hard_swish")
 
 MAX_CELLS, MAX_BLOCKS = 64, 32
+
+EPSILON = 1e-5
 
 
 @dataclass(frozen=True)
@@ -114,6 +116,16 @@ class CellSpace:
     @cached_property
     def _hash(self) -> int:
         return hash(tuple(getattr(self, field.name) for field in dataclasses.fields(self)))
+
+    @property
+    def input_sizes(self) -> tuple[int, ...]:
+        """See `Space.input_sizes`: there is one."""
+        return (self.input_size,)
+
+    @property
+    def epsilon(self) -> float:
+        """See `Space.epsilon`."""
+        return EPSILON
 
     @property
     def single(self) -> bool:
@@ -202,6 +214,11 @@ class CellSpace:
                 "an architecture is an eas_sdk.Architecture (Architecture.parse reads text); "
                 f"got {reprlib.repr(architecture)}"
             )
+        if architecture.input_size is not None:
+            raise ArchitectureError(
+                f"a space of cells has one input size, {self.input_size} px, which its architectures leave out; got "
+                f"{architecture.input_size} px"
+            )
         if len(architecture.units) != len(self.cells):
             raise ArchitectureError(f"this space has {len(self.cells)} cells; got {len(architecture.units)} units")
         for c, (cell, blocks) in enumerate(zip(self.cells, architecture.units, strict=True)):
@@ -218,10 +235,11 @@ class CellSpace:
                     f"{' '.join(map(str, blocks))}"
                 )
 
-    def structure(self, architecture: Architecture, classes: int) -> tuple[Node, ...]:
+    def structure(self, architecture: Architecture, classes: int, *, input_size: int | None = None) -> tuple[Node, ...]:
         """See `Space.structure`."""
         self.validate(architecture)
-        return network.structure(self, architecture, classes)
+        space = self if input_size in (None, self.input_size) else dataclasses.replace(self, input_size=input_size)
+        return network.structure(space, architecture, classes)
 
     def bank(self, classes: int) -> tuple[Node, ...]:
         """See `Space.bank`: the nodes of all blocks."""
@@ -231,12 +249,13 @@ class CellSpace:
             for block in cell.blocks
             for node in network.block_nodes(self, c, block, network.SOURCE)
         ]
-        before, after = self.around(classes)
-        return (*before, *blocks, *after)
+        return (*network.before(self), *blocks, *network.after(self, network.SOURCE, classes))
 
-    def around(self, classes: int) -> tuple[tuple[Node, ...], tuple[Node, ...]]:
-        """See `Space.around`."""
-        return tuple(network.before(self)), tuple(network.after(self, network.SOURCE, classes))
+    def classifier(self, classes: int) -> Linear:
+        """See `Space.classifier`."""
+        *_, last = network.after(self, network.SOURCE, classes)
+        assert isinstance(last, Linear)
+        return last
 
     def encode(self, architectures: Sequence[Architecture]) -> IntArray:
         """See `Space.encode`."""
@@ -335,7 +354,15 @@ class CellSpace:
         return [], list(range(self._first[int(prefix[4:])])) if prefix.startswith("cell") else []
 
     def parts(self, choices: IntArray) -> IntArray:
-        """See `Space.parts`: of each cell its block; or, of each block, how many are before it, and the means."""
+        """See `Space.parts`: of each cell its block; or, of each block, how many are before it, and the means. Then
+        what lies before and behind the cells."""
+        searched = self._searched(choices)
+        last = self._positions[1][-1] + max(0, len(self.cells[-1].blocks) + self.skips[-1] - 1)
+        first = 1 + self.features if self.single else last
+        return np.concatenate([searched, np.broadcast_to([first, first + 1], (*searched.shape[:-1], 2))], -1)
+
+    def _searched(self, choices: IntArray) -> IntArray:
+        """The parts that choices decide."""
         if self.single:
             place = choices.astype(np.int64) - np.asarray(self.skips)
             return np.where(place >= 0, 1 + np.asarray(self._first) + place, 0)

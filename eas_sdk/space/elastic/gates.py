@@ -1,180 +1,232 @@
 """Many architectures at once, as integers: what selectors compute with.
 
-A row of choices holds, in this order, the index of each unit's depth (U numbers), of each slot's kernel (S)
-and of each slot's expansion ratio (S); slot = unit x greatest depth + block. Slots past a unit's depth are 0.
+A row of choices holds, in this order, the index of each unit's depth (U numbers), of each slot's kernel (S), of each
+slot's expansion ratio (S), and of the input size; slots are the block places of all units, one after the other. Slots
+past a unit's depth are 0.
 
-The same row as nested binary gates (EAS, section 3.2): a choice of n options has n - 1 gates, and its index
-is the number of leading gates that are on. Gates are laid out like the choices: depth, kernel, expansion.
+The same row as nested binary gates (EAS, section 3.2): a choice of n options has n - 1 gates, and its index is the
+number of leading gates that are on. Gates follow each other like the choices that they belong to. Larger input sizes
+contain smaller ones in what they cost, as larger kernels do (OFA chooses the size with the rest).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
 from eas_sdk.space.architecture import Architecture, Block
-from eas_sdk.space.protocol import BoolArray, IntArray
+from eas_sdk.space.protocol import BoolArray, IntArray, size_of
 
 if TYPE_CHECKING:
     from eas_sdk.space.elastic.space import ElasticSpace
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class GateLayout:
     """Where each choice's gates lie in a gate vector.
 
     Attributes:
-        units, slots: how many units and block slots.
-        depth, kernel, expansion: gates of one choice of each sort (number of options - 1).
+        depths: of each unit, how many depths; kernels, expansions: of each slot, how many of them; sizes: how many
+            input sizes.
+        unit_of: [S], the unit of each slot; block_of: [S], its place in the unit.
     """
 
-    units: int
-    slots: int
-    depth: int
-    kernel: int
-    expansion: int
+    depths: tuple[int, ...]
+    kernels: tuple[int, ...]
+    expansions: tuple[int, ...]
+    sizes: int
+    unit_of: IntArray
+    block_of: IntArray
 
     @classmethod
     def of(cls, space: ElasticSpace) -> GateLayout:
+        """The layout of a space, made once."""
+        return space.layout
+
+    @classmethod
+    def make(cls, space: ElasticSpace) -> GateLayout:
+        """The layout of a space; see `of`."""
+        deepest = [unit.depths[-1] for unit in space.units]
+        owner = np.repeat(np.arange(len(deepest)), deepest)
         return cls(
-            len(space.stages),
-            space.slots,
-            len(space.depths) - 1,
-            len(space.kernels) - 1,
-            len(space.expansions) - 1,
+            tuple(len(unit.depths) for unit in space.units),
+            tuple(len(space.units[u].kernels) for u in owner),
+            tuple(len(space.units[u].expansions) for u in owner),
+            len(space.input_sizes),
+            owner,
+            np.concatenate([np.arange(depth) for depth in deepest]),
         )
 
     @property
+    def units(self) -> int:
+        """How many units."""
+        return len(self.depths)
+
+    @property
+    def slots(self) -> int:
+        """How many block places."""
+        return len(self.kernels)
+
+    @property
+    def options(self) -> tuple[int, ...]:
+        """How many options each choice has."""
+        return (*self.depths, *self.kernels, *self.expansions, self.sizes)
+
+    @cached_property
     def gates(self) -> int:
         """Length of a gate vector."""
-        return self.units * self.depth + self.slots * (self.kernel + self.expansion)
+        return sum(self.options) - len(self.options)
 
-    def split(self, gates: npt.NDArray[np.generic]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Views [..., U, depth], [..., S, kernel], [..., S, expansion] of a gate array [..., gates]."""
-        a = self.units * self.depth
-        b = a + self.slots * self.kernel
-        lead = gates.shape[:-1]
-        return (
-            gates[..., :a].reshape(*lead, self.units, self.depth),
-            gates[..., a:b].reshape(*lead, self.slots, self.kernel),
-            gates[..., b:].reshape(*lead, self.slots, self.expansion),
-        )
+    @cached_property
+    def choice_of(self) -> IntArray:
+        """[gates]: the choice that each belongs to."""
+        return np.repeat(np.arange(len(self.options)), np.asarray(self.options) - 1)
+
+    @cached_property
+    def rank_of(self) -> IntArray:
+        """[gates]: how many gates of the same choice come before each."""
+        return np.concatenate([np.arange(n - 1) for n in self.options]).astype(np.int64)
+
+    @cached_property
+    def places(self) -> IntArray:
+        """[choices, G]: where the gates of each choice lie, `gates` behind its last; G is the most that one has."""
+        most = max(self.options) - 1
+        places = np.full((len(self.options), most), self.gates)
+        places[self.choice_of, self.rank_of] = np.arange(self.gates)
+        return places
+
+    @property
+    def widths(self) -> tuple[int, int, int, int]:
+        """The most gates of one choice of a depth, a kernel, an expansion ratio, the input size."""
+        return max(self.depths) - 1, max(self.kernels) - 1, max(self.expansions) - 1, self.sizes - 1
+
+    def split(self, values: npt.NDArray[np.generic]) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """Views of what there is one of for each choice [choices, ...]: of depths, kernels, expansions, input size."""
+        u, s = self.units, self.slots
+        return values[:u], values[u : u + s], values[u + s : u + 2 * s], values[u + 2 * s :]
+
+    @cached_property
+    def first_slot(self) -> IntArray:
+        """[U]: the first slot of each unit."""
+        return np.flatnonzero(self.block_of == 0)
+
+    @cached_property
+    def steps(self) -> int:
+        """How many steps a generator takes: one for each slot of the units that leave a choice, at least one."""
+        return int(self.step_of[-1]) + 1
+
+    @cached_property
+    def step_of(self) -> IntArray:
+        """[choices]: the step that decides each: of a kernel or a ratio that of its slot, of a depth that of the unit's
+        first slot, of the input size the last. Of choices without gates, any."""
+        choosing = [
+            max(self.depths[u], self.kernels[s], self.expansions[s]) > 1 for s, u in enumerate(self.unit_of.tolist())
+        ]
+        of_slot = np.maximum(np.cumsum(choosing) - 1, 0)
+        return np.concatenate([of_slot[self.first_slot], of_slot, of_slot, of_slot[-1:]])
 
 
 def encode(space: ElasticSpace, architectures: Sequence[Architecture]) -> IntArray:
-    """Choices [M, U + 2S] int8 of architectures that are made of the space's choices."""
-    deepest, units = space.depths[-1], len(space.stages)
-    rows = np.zeros((len(architectures), units + 2 * space.slots), np.int8)
+    """Choices [M, U + 2S + 1] int8 of architectures that are made of the space's choices."""
+    layout = space.layout
+    rows = np.zeros((len(architectures), len(layout.options)), np.int8)
+    first = (layout.units + layout.first_slot).tolist()
     for row, architecture in zip(rows, architectures, strict=True):
-        for u, unit in enumerate(architecture.units):
-            row[u] = space.depths.index(len(unit))
-            for b, block in enumerate(unit):
-                slot = units + u * deepest + b
-                row[slot] = space.kernels.index(block.kernel)
-                row[slot + space.slots] = space.expansions.index(block.expansion)
+        for u, (unit, blocks) in enumerate(zip(space.units, architecture.units, strict=True)):
+            row[u] = unit.depths.index(len(blocks))
+            for slot, block in enumerate(blocks, first[u]):
+                row[slot] = unit.kernels.index(block.kernel)
+                row[slot + layout.slots] = unit.expansions.index(block.expansion)
+        row[-1] = space.input_sizes.index(size_of(space, architecture))
     return rows
 
 
 def decode(space: ElasticSpace, row: IntArray) -> Architecture:
     """The architecture of one row of choices; what lies beyond a unit's depth is ignored."""
-    deepest, units = space.depths[-1], len(space.stages)
+    layout = space.layout
     values = row.tolist()
-    kernels, expansions = values[units : units + space.slots], values[units + space.slots :]
-    return Architecture(
-        tuple(
-            tuple(
-                Block(space.kernels[kernels[s]], space.expansions[expansions[s]])
-                for s in range(u * deepest, u * deepest + space.depths[values[u]])
-            )
-            for u in range(units)
-        )
-    )
+    units, slot = [], layout.units
+    for unit, depth in zip(space.units, values, strict=False):
+        places = range(slot, slot + unit.depths[depth])
+        units.append(tuple(Block(unit.kernels[values[s]], unit.expansions[values[s + layout.slots]]) for s in places))
+        slot += unit.depths[-1]
+    return Architecture(tuple(units), space.input_sizes[values[-1]] if layout.sizes > 1 else None)
 
 
 def active_slots(space: ElasticSpace, depth_choices: IntArray) -> BoolArray:
     """[..., S] bool from depth choices [..., U]: which slots hold a block."""
-    depths = np.asarray(space.depths)[depth_choices]
-    active = np.arange(space.depths[-1]) < depths[..., None]
-    return active.reshape(*depth_choices.shape[:-1], space.slots)
+    layout = space.layout
+    return np.asarray(layout.block_of < space.depth_values[layout.unit_of, depth_choices[..., layout.unit_of]])
 
 
 def effective_gates(space: ElasticSpace, gates: BoolArray) -> BoolArray:
     """Gates without those that have no effect: behind a gate that is off, or in an absent block."""
-    layout = GateLayout.of(space)
-    depth, kernel, expansion = (_nested(part) for part in layout.split(gates))
-    active = active_slots(space, _leading(depth))[..., None]
-    return _joined(depth, kernel & active, expansion & active)
+    return gates_of_choices(space, choices_of_gates(space, gates))
 
 
 def choices_of_gates(space: ElasticSpace, gates: BoolArray) -> IntArray:
-    """Choices [..., U + 2S] int8 of effective gates [..., gates]."""
-    return np.concatenate([_leading(part) for part in GateLayout.of(space).split(gates)], axis=-1)
+    """Choices [..., U + 2S + 1] int8 of gates [..., gates], of which those behind one that is off count nothing."""
+    layout = space.layout
+    more = np.concatenate([gates, np.zeros((*gates.shape[:-1], 1), np.bool_)], -1)
+    choices = np.zeros((*gates.shape[:-1], len(layout.options)), np.int8)
+    reached: BoolArray = np.ones(choices.shape, np.bool_)
+    # A choice has few gates: numpy's own accumulate and sum over so short an axis take several times as long.
+    for place in layout.places.T:
+        reached &= more[..., place]
+        choices += reached
+    return without_absent(space, choices)
+
+
+def without_absent(space: ElasticSpace, choices: IntArray) -> IntArray:
+    """Choices [..., U + 2S + 1] with 0 for the slots that hold no block, in place."""
+    u, s = space.layout.units, space.layout.slots
+    active = active_slots(space, choices[..., :u])
+    choices[..., u : u + s] *= active
+    choices[..., u + s : u + 2 * s] *= active
+    return choices
 
 
 def gates_of_choices(space: ElasticSpace, choices: IntArray) -> BoolArray:
-    """Effective gates [..., gates] of choices [..., U + 2S]."""
-    layout = GateLayout.of(space)
-    u, s = layout.units, layout.slots
-    parts = (
-        (choices[..., :u], layout.depth),
-        (choices[..., u : u + s], layout.kernel),
-        (choices[..., u + s :], layout.expansion),
-    )
-    return effective_gates(space, _joined(*(np.arange(n) < part[..., None] for part, n in parts)))
+    """Effective gates [..., gates] of choices [..., U + 2S + 1]; what lies beyond a unit's depth is ignored."""
+    layout = space.layout
+    present = without_absent(space, choices.copy())
+    return np.asarray(present[..., layout.choice_of] > layout.rank_of)
 
 
 def union(space: ElasticSpace, architectures: Sequence[Architecture]) -> Architecture:
     """The smallest architecture that holds all of these, choice by choice."""
-    held: BoolArray = np.asarray(gates_of_choices(space, encode(space, [space.smallest, *architectures])).any(0))
-    return decode(space, choices_of_gates(space, held))
+    most = encode(space, [space.smallest, *architectures]).max(0)
+    return decode(space, most)
 
 
 def scope(space: ElasticSpace, name: str) -> tuple[list[int], list[int]]:
     """See `Space.scope`. A block's expansion gates change its projection alone: the channels of the layers before are
-    prefixes."""
-    layout = GateLayout.of(space)
-    index = np.arange(layout.gates)
-    depth, kernel, expansion = layout.split(index)
+    prefixes. The input size changes every layer."""
+    layout = space.layout
+    depth, kernel, expansion, size = layout.split(layout.places)
+    sizes, every = _held(layout, size), list(range(layout.gates))
     prefix, _, layer = name.rpartition(".")
     if name == "head":
-        return [], index.tolist()
+        return sizes, [gate for gate in every if gate not in sizes]
     if not prefix.startswith("unit"):
-        return [], []
+        return sizes, []
     unit, block = (int(part) for part in prefix.removeprefix("unit").split(".block"))
-    slot = unit * (layout.slots // layout.units) + block
+    slot = int(layout.first_slot[unit]) + block
     mine: list[int] = []
     if layer in ("depthwise", "project"):
-        mine += kernel[slot].tolist()
+        mine += _held(layout, kernel[slot])
     if layer == "project":
-        mine += expansion[slot].tolist()
-    before = np.concatenate([depth[:unit].ravel(), kernel[:slot].ravel(), expansion[:slot].ravel()])
-    return mine, before.tolist()
+        mine += _held(layout, expansion[slot])
+    before = [gate for part in (depth[:unit], kernel[:slot], expansion[:slot]) for gate in _held(layout, part)]
+    return mine + sizes, before
 
 
-# A choice has few gates: numpy's own accumulate and sum over so short an axis take several times as long.
-
-
-def _nested(gates: BoolArray) -> BoolArray:
-    """Gates [..., n] with all switched off that follow one that is off."""
-    nested: BoolArray = gates.copy()
-    for i in range(1, gates.shape[-1]):
-        nested[..., i] &= nested[..., i - 1]
-    return nested
-
-
-def _leading(nested: BoolArray) -> IntArray:
-    """How many of the nested gates [..., n] are on: [...] int8."""
-    count = np.zeros(nested.shape[:-1], np.int8)
-    for i in range(nested.shape[-1]):
-        count += nested[..., i]
-    return count
-
-
-def _joined(*parts: BoolArray) -> BoolArray:
-    """Inverse of `GateLayout.split`. (The -1 of reshape would be ambiguous in an empty array.)"""
-    flat = [part.reshape(*part.shape[:-2], part.shape[-2] * part.shape[-1]) for part in parts]
-    return np.concatenate(flat, axis=-1)
+def _held(layout: GateLayout, places: IntArray) -> list[int]:
+    """The gates among a part of `GateLayout.places`, in order."""
+    flat: list[int] = places.ravel().tolist()
+    return [place for place in flat if place < layout.gates]

@@ -1,8 +1,9 @@
-"""The elastic MobileNetV3 space (Howard et al. 2019; Cai et al. 2020; EAS, section 4), as frozen data.
+"""The elastic space, as frozen data (Cai et al. 2020; EAS, section 4): a backbone, and choices that nest in it.
 
-Stem, one fixed block, five units of up to four inverted residual blocks, head. Elastic are the depth of each
-unit and, for each block, the kernel of its depthwise convolution and its expansion ratio. All choices nest: a
-smaller choice uses a prefix of the channels, the centre of the kernel, the first blocks of the unit.
+Stem, units of inverted residual blocks, head. Elastic are the side of the input image, the depth of each unit and, for
+each block, the kernel of its depthwise convolution and its expansion ratio. All choices nest: a smaller choice uses a
+prefix of the channels, the centre of the kernel, the first blocks of the unit. backbones.py has the tables of published
+networks.
 """
 
 from __future__ import annotations
@@ -11,74 +12,41 @@ import dataclasses
 import reprlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from eas_sdk.errors import ArchitectureError, BundleError
-from eas_sdk.graph.nodes import Node
+from eas_sdk.graph.nodes import Linear, Node
 from eas_sdk.space.architecture import Architecture, Block
-from eas_sdk.space.elastic import gates, network
-from eas_sdk.space.protocol import BoolArray, IntArray, Numbers, Part, Space
-from eas_sdk.space.widths import (
-    MAX_CHOICE,
-    MAX_INPUT_SIZE,
-    MAX_WIDTH,
-    check_integer,
-    check_multiplier,
-    make_divisible,
-)
+from eas_sdk.space.elastic import gates, network, units
+from eas_sdk.space.elastic.gates import GateLayout
+from eas_sdk.space.elastic.units import MAX_OPTIONS, Head, Stem, Unit
+from eas_sdk.space.protocol import BoolArray, IntArray, Numbers, Part, Space, size_of
+from eas_sdk.space.widths import MAX_INPUT_SIZE, check_integer, check_multiplier, make_divisible
 
-KIND = "elastic-mobilenetv3"
+KIND = "elastic"
 
-MAX_STAGES, MAX_OPTIONS, MAX_DEPTH = 16, 8, 16
+MAX_UNITS = 17
+PADDINGS = ("symmetric", "same")
+EPSILONS = 1e-8, 1e-1
+"""Least and greatest epsilon."""
 
 _WHOLE = Architecture(())  # as `largest`: all choices
 
 
-@dataclass(frozen=True)
-class Stage:
-    """A row of the stage table: a unit's width before the multiplier, its first block's stride, its kind."""
-
-    width: int
-    stride: int
-    activation: Literal["relu", "hard_swish"]
-    squeeze_excite: bool
-
-    def __post_init__(self) -> None:
-        check_integer("the width of a stage", self.width, 1, MAX_WIDTH)
-        check_integer("the stride of a stage", self.stride, 1, 2)
-        if self.activation not in ("relu", "hard_swish"):
-            raise ArchitectureError(
-                f"the activation of a stage is 'relu' or 'hard_swish'; got {reprlib.repr(self.activation)}"
-            )
-        if not isinstance(self.squeeze_excite, bool):
-            raise ArchitectureError(
-                f"squeeze_excite of a stage is true or false; got {reprlib.repr(self.squeeze_excite)}"
-            )
-
-
-MOBILENET_V3_STAGES = (
-    Stage(24, 2, "relu", False),
-    Stage(40, 2, "relu", True),
-    Stage(80, 2, "hard_swish", False),
-    Stage(112, 1, "hard_swish", True),
-    Stage(160, 2, "hard_swish", True),
-)
-
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ElasticSpace:
     """A search space: the fixed macro-structure and the nested choices.
 
     Attributes:
-        input_size: side of the square input image, in pixels.
-        width_multiplier: scales every width of the table; results are rounded to multiples of 8.
-        stem_stride: stride of the first convolution, 1 or 2.
-        stem_width, head_width, feature_width: widths before the multiplier.
-        stages: one row a unit.
-        depths, kernels, expansions: the elastic choices, ascending; kernels are odd.
+        input_sizes: sides of the square input image that there are to choose from, in pixels, ascending.
+        stem, units, head: what networks are made of.
+        width_multiplier: scales every width; results are rounded to multiples of 8.
+        padding: of convolutions of more than one tap: "symmetric" as torch has it, "same" as TensorFlow.
+        epsilon: what batch-norms add to their variances.
         largest: the largest member, block by block; anything nested inside it is a member too. A pruned bank
             narrows the space by a smaller `largest`.
 
@@ -86,62 +54,82 @@ class ElasticSpace:
         ArchitectureError: a value is of another type or out of range; the message names it.
     """
 
-    input_size: int = 224
+    input_sizes: tuple[int, ...]
+    stem: Stem
+    units: tuple[Unit, ...]
+    head: Head
     width_multiplier: float = 1.0
-    stem_stride: int = 2
-    stem_width: int = 16
-    head_width: int = 960
-    feature_width: int = 1280
-    stages: tuple[Stage, ...] = MOBILENET_V3_STAGES
-    depths: tuple[int, ...] = (2, 3, 4)
-    kernels: tuple[int, ...] = (3, 5, 7)
-    expansions: tuple[int, ...] = (3, 4, 6)
+    padding: Literal["symmetric", "same"] = "symmetric"
+    epsilon: float = 1e-5
     largest: Architecture = _WHOLE
 
     def __post_init__(self) -> None:
-        check_integer("input_size", self.input_size, 8, MAX_INPUT_SIZE)
-        check_integer("stem_stride", self.stem_stride, 1, 2)
-        for name in ("stem_width", "head_width", "feature_width"):
-            check_integer(name, getattr(self, name), 1, MAX_WIDTH)
+        if not isinstance(self.input_sizes, tuple) or not 1 <= len(self.input_sizes) <= MAX_OPTIONS:
+            raise ArchitectureError(f"input_sizes are 1 to {MAX_OPTIONS} sizes; got {reprlib.repr(self.input_sizes)}")
+        for size in self.input_sizes:
+            check_integer("each of input_sizes", size, 8, MAX_INPUT_SIZE)
+        if list(self.input_sizes) != sorted(set(self.input_sizes)):
+            raise ArchitectureError(f"input_sizes ascend; got {self.input_sizes}")
         check_multiplier(self.width_multiplier)
-        if not 1 <= len(self.stages) <= MAX_STAGES:
-            raise ArchitectureError(f"a space has 1 to {MAX_STAGES} stages; got {len(self.stages)}")
-        for name in ("depths", "kernels", "expansions"):
-            values = getattr(self, name)
-            if not 1 <= len(values) <= MAX_OPTIONS:
-                raise ArchitectureError(f"{name} hold 1 to {MAX_OPTIONS} choices; got {len(values)}")
-            for value in values:
-                check_integer(f"each of {name}", value, 1, MAX_DEPTH if name == "depths" else MAX_CHOICE)
-            if list(values) != sorted(set(values)) or (name == "kernels" and not all(v % 2 for v in values)):
-                raise ArchitectureError(f"{name} ascend, and kernels are odd; got {reprlib.repr(values)}")
+        if self.padding not in PADDINGS:
+            raise ArchitectureError(f"padding is one of {PADDINGS}; got {reprlib.repr(self.padding)}")
+        if type(self.epsilon) is not float or not EPSILONS[0] <= self.epsilon <= EPSILONS[1]:
+            raise ArchitectureError(
+                f"epsilon is a number from {EPSILONS[0]:g} to {EPSILONS[1]:g}; got {reprlib.repr(self.epsilon)}"
+            )
+        if not isinstance(self.units, tuple) or not 1 <= len(self.units) <= MAX_UNITS:
+            raise ArchitectureError(f"a space has 1 to {MAX_UNITS} units; got {reprlib.repr(self.units)}")
         if self.largest == _WHOLE:
-            unit = (Block(self.kernels[-1], self.expansions[-1]),) * self.depths[-1]
-            object.__setattr__(self, "largest", Architecture((unit,) * len(self.stages)))
+            blocks = tuple((Block(u.kernels[-1], u.expansions[-1]),) * u.depths[-1] for u in self.units)
+            size = self.input_sizes[-1] if len(self.input_sizes) > 1 else None
+            object.__setattr__(self, "largest", Architecture(blocks, size))
         self.validate(self.largest, within=None)
 
-    @property
-    def smallest(self) -> Architecture:
-        """The member with the fewest blocks, smallest kernels and expansion ratios."""
-        unit = (Block(self.kernels[0], self.expansions[0]),) * self.depths[0]
-        return Architecture((unit,) * len(self.stages))
+    def __hash__(self) -> int:
+        return self._hash
+
+    @cached_property
+    def _hash(self) -> int:
+        return hash(tuple(getattr(self, field.name) for field in dataclasses.fields(self)))
+
+    @cached_property
+    def layout(self) -> GateLayout:
+        """Where gates lie; see gates.py."""
+        return GateLayout.make(self)
+
+    @cached_property
+    def depth_values(self) -> IntArray:
+        """[U, most depths]: the depths of each unit, the last again where a unit has fewer."""
+        most = max(len(unit.depths) for unit in self.units)
+        return np.array([unit.depths + unit.depths[-1:] * (most - len(unit.depths)) for unit in self.units])
 
     @property
     def slots(self) -> int:
-        """Number of block slots: units x greatest depth."""
-        return len(self.stages) * self.depths[-1]
+        """Number of block slots: the greatest depths of all units."""
+        return self.layout.slots
+
+    @cached_property
+    def smallest(self) -> Architecture:
+        """The member with the smallest image, the fewest blocks, smallest kernels and expansion ratios."""
+        blocks = tuple((Block(u.kernels[0], u.expansions[0]),) * u.depths[0] for u in self.units)
+        return Architecture(blocks, self.input_sizes[0] if len(self.input_sizes) > 1 else None)
 
     def width(self, value: int) -> int:
-        """A width of the table after the width multiplier, in channels."""
+        """A width after the width multiplier, in channels."""
         return make_divisible(value * self.width_multiplier)
 
     def widths(self, unit: int, block: int) -> tuple[int, int]:
         """Input and output channels of block `block` of unit `unit`."""
-        out = self.width(self.stages[unit].width)
+        out = self.width(self.units[unit].width)
         if block:
             return out, out
-        return self.width(self.stages[unit - 1].width if unit else self.stem_width), out
+        return self.width(self.units[unit - 1].width if unit else self.stem.width), out
 
-    def hidden(self, unit: int, block: int, expansion: int) -> int:
+    def stride(self, unit: int, block: int) -> int:
+        """Stride of block `block` of unit `unit`."""
+        return 1 if block else self.units[unit].stride
+
+    def hidden(self, unit: int, block: int, expansion: float) -> int:
         """Channels between expansion and projection of a block."""
         return make_divisible(round(self.widths(unit, block)[0] * expansion))
 
@@ -151,7 +139,7 @@ class ElasticSpace:
         """Check that `architecture` is a member of this space.
 
         Args:
-            within: an architecture that bounds it block by block; "largest": the space's own; None: none.
+            within: an architecture that bounds it choice by choice; "largest": the space's own; None: none.
 
         Raises:
             ArchitectureError: it is not; the message names the first choice that is not allowed.
@@ -162,20 +150,35 @@ class ElasticSpace:
                 f"got {reprlib.repr(architecture)}"
             )
         bound = self.largest if within == "largest" else within
-        if len(architecture.units) != len(self.stages):
-            raise ArchitectureError(f"this space has {len(self.stages)} units; got {len(architecture.units)}")
-        for u, unit in enumerate(architecture.units):
-            deepest = len(bound.units[u]) if bound else self.depths[-1]
-            if len(unit) not in self.depths or len(unit) > deepest:
-                allowed = [d for d in self.depths if d <= deepest]
-                raise ArchitectureError(f"unit {u} may have {allowed} blocks; got {len(unit)}")
-            for b, block in enumerate(unit):
-                limit = bound.units[u][b] if bound else Block(self.kernels[-1], self.expansions[-1])
-                for name, options in (("kernel", self.kernels), ("expansion", self.expansions)):
+        self._check_size(architecture.input_size, bound)
+        if len(architecture.units) != len(self.units):
+            raise ArchitectureError(f"this space has {len(self.units)} units; got {len(architecture.units)}")
+        for u, (unit, blocks) in enumerate(zip(self.units, architecture.units, strict=True)):
+            deepest = len(bound.units[u]) if bound else unit.depths[-1]
+            if len(blocks) not in unit.depths or len(blocks) > deepest:
+                allowed = [d for d in unit.depths if d <= deepest]
+                raise ArchitectureError(f"unit {u} may have {allowed} blocks; got {len(blocks)}")
+            for b, block in enumerate(blocks):
+                limit = bound.units[u][b] if bound else Block(unit.kernels[-1], unit.expansions[-1])
+                for name, options in (("kernel", unit.kernels), ("expansion", unit.expansions)):
                     value, most = getattr(block, name), getattr(limit, name)
                     if value not in options or value > most:
-                        allowed = [v for v in options if v <= most]
-                        raise ArchitectureError(f"block {b} of unit {u} may have {name} {allowed}; got {value}")
+                        fits = [v for v in options if v <= most]
+                        raise ArchitectureError(f"block {b} of unit {u} may have {name} {fits}; got {value}")
+
+    def _check_size(self, size: int | None, bound: Architecture | None) -> None:
+        sizes = self.input_sizes
+        if len(sizes) == 1:
+            if size is not None:
+                raise ArchitectureError(
+                    f"this space has one input size, {sizes[0]} px, which its architectures leave out; got {size} px"
+                )
+            return
+        most = bound.input_size if bound else sizes[-1]
+        if size not in sizes or size > (most or 0):
+            allowed = [s for s in sizes if s <= (most or 0)]
+            got = "none" if size is None else f"{size} px"
+            raise ArchitectureError(f"an architecture of this space has an input size in {allowed} px; got {got}")
 
     @property
     def nested(self) -> bool:
@@ -184,32 +187,33 @@ class ElasticSpace:
 
     @property
     def options(self) -> tuple[int, ...]:
-        """See `Space.options`: depth of each unit, kernel of each slot, expansion ratio of each slot."""
-        counts = ((self.depths, len(self.stages)), (self.kernels, self.slots), (self.expansions, self.slots))
-        return tuple(len(options) for options, times in counts for _ in range(times))
+        """See `Space.options`: depth of each unit, kernel of each slot, expansion ratio of each slot, input size."""
+        return self.layout.options
 
     @property
     def features(self) -> int:
         """See `Space.features`: effective gates."""
-        return gates.GateLayout.of(self).gates
+        return self.layout.gates
 
     @property
     def random_numbers(self) -> int:
         """See `Space.random_numbers`."""
         return self.features + 1
 
-    def structure(self, architecture: Architecture, classes: int) -> tuple[Node, ...]:
+    def structure(self, architecture: Architecture, classes: int, *, input_size: int | None = None) -> tuple[Node, ...]:
         """See `Space.structure`."""
         self.validate(architecture)
-        return network.structure(self, architecture, classes)
+        return network.structure(self, architecture, classes, input_size or size_of(self, architecture))
 
     def bank(self, classes: int) -> tuple[Node, ...]:
         """See `Space.bank`: the nodes of the largest member, of which all others use prefixes and centres."""
-        return network.structure(self, self.largest, classes)
+        return self.structure(self.largest, classes)
 
-    def around(self, classes: int) -> tuple[tuple[Node, ...], tuple[Node, ...]]:
-        """See `Space.around`."""
-        return tuple(network.before(self)), tuple(network.after(self, "source", classes))
+    def classifier(self, classes: int) -> Linear:
+        """See `Space.classifier`."""
+        *_, last = network.after(self, network.SOURCE, 1, classes)
+        assert isinstance(last, Linear)
+        return last
 
     def encode(self, architectures: Sequence[Architecture]) -> IntArray:
         """See `Space.encode`; members are allowed to exceed `largest`."""
@@ -221,17 +225,20 @@ class ElasticSpace:
         """See `Space.decode`; what lies beyond a unit's depth is ignored."""
         return gates.decode(self, row)
 
+    @cached_property
+    def most(self) -> IntArray:
+        """[C]: the choices of `largest`, which bound those of every member."""
+        return gates.encode(self, [self.largest])[0]
+
     def allowed(self, choices: IntArray) -> BoolArray:
         """See `Space.allowed`: those within `largest`."""
-        most = gates.gates_of_choices(self, gates.encode(self, [self.largest]))[0]
-        within: BoolArray = (gates.gates_of_choices(self, choices) <= most).all(-1)
+        within: BoolArray = (gates.without_absent(self, choices.copy()) <= self.most).all(-1)
         return within
 
     def members(self, uniform: npt.NDArray[np.float64]) -> IntArray:
         """See `Space.members`: gates are on with a probability that is itself drawn."""
-        most = gates.gates_of_choices(self, gates.encode(self, [self.largest]))[0]
-        on = gates.effective_gates(self, (uniform[:, 1:] < uniform[:, :1]) & most)
-        return gates.choices_of_gates(self, on)
+        drawn = gates.choices_of_gates(self, uniform[:, 1:] < uniform[:, :1])
+        return gates.without_absent(self, np.minimum(drawn, self.most))
 
     def features_of(self, choices: IntArray) -> BoolArray:
         """See `Space.features_of`."""
@@ -245,26 +252,50 @@ class ElasticSpace:
         """See `Space.scope`."""
         return gates.scope(self, name)
 
+    @cached_property
+    def grid(self) -> IntArray:
+        """[R, S, K, E]: where a block of each slot lies among the parts of each input size, from 1; 0: no such block.
+
+        K and E are the most kernels and expansion ratios that a unit has.
+        """
+        layout = self.layout
+        grid = np.zeros((layout.sizes, layout.slots, max(layout.kernels), max(layout.expansions)), np.int64)
+        place = 1
+        for size in grid:
+            for slot, kernels, expansions in zip(size, layout.kernels, layout.expansions, strict=True):
+                slot[:kernels, :expansions] = place + 1 + np.arange(kernels * expansions).reshape(kernels, expansions)
+                place += kernels * expansions
+            place += 2  # what lies before and behind the units
+        return grid
+
+    @cached_property
+    def ends(self) -> IntArray:
+        """[R, 2]: where what lies before and what lies behind the units is among the parts of each input size."""
+        blocks = np.count_nonzero(self.grid[0])
+        return 1 + np.arange(len(self.input_sizes))[:, None] * (blocks + 2) + np.array([0, blocks + 1])
+
     def parts(self, choices: IntArray) -> IntArray:
-        """See `Space.parts`: the block of each slot."""
-        units, slots, kernels, expansions = len(self.stages), self.slots, len(self.kernels), len(self.expansions)
-        kernel, expansion = choices[..., units : units + slots], choices[..., units + slots :]
-        place = 1 + kernels * expansions * np.arange(slots) + expansions * kernel.astype(np.int64) + expansion
-        return np.asarray(place * gates.active_slots(self, choices[..., :units]))
+        """See `Space.parts`: the block of each slot, and what lies before and behind the units."""
+        u, s = self.layout.units, self.slots
+        size = choices[..., -1:]
+        kernel, expansion = choices[..., u : u + s], choices[..., u + s : u + 2 * s]
+        blocks = self.grid[size, np.arange(s), kernel, expansion] * gates.active_slots(self, choices[..., :u])
+        return np.concatenate([blocks, self.ends[choices[..., -1]]], -1)
 
     def every_part(self) -> Iterator[Part]:
-        """See `Space.every_part`: slot by slot, kernel by kernel, expansion ratio by expansion ratio."""
-        return network.every_block(self)
-
-    def by_slot(self, costs: Numbers) -> Numbers:
-        """[S, kernels, expansions]: the costs [1 + parts] of blocks."""
-        by_slot: Numbers = costs[1:].reshape(self.slots, len(self.kernels), len(self.expansions))
-        return by_slot
+        """See `Space.every_part`: by input size; what lies before the units, blocks by slot, what lies behind."""
+        return network.every_part(self)
 
     def monotonic(self, costs: Numbers) -> Numbers:
         """See `Space.monotonic`."""
-        raised = np.maximum.accumulate(np.maximum.accumulate(self.by_slot(costs), 1), 2)
-        return np.concatenate([costs[:1], raised.ravel()])
+        raised: Numbers = costs.copy()
+        by_choice: Numbers = costs[self.grid]
+        for axis in (0, 2, 3):
+            by_choice = np.maximum.accumulate(by_choice, axis)
+        there = self.grid > 0
+        raised[self.grid[there]] = by_choice[there]
+        raised[self.ends] = np.maximum.accumulate(costs[self.ends], 0)
+        return raised
 
     def covering(self) -> list[Architecture]:
         """See `Space.covering`: the largest."""
@@ -276,17 +307,20 @@ class ElasticSpace:
 
     def in_words(self) -> str:
         """See `Space.in_words`."""
+        choosing = [unit for unit in self.units if not unit.fixed] or list(self.units)
         depths, kernels, expansions = (
-            ", ".join(map(str, options)) for options in (self.depths, self.kernels, self.expansions)
+            ", ".join(f"{value:g}" for value in sorted({v for unit in choosing for v in getattr(unit, name)}))
+            for name in ("depths", "kernels", "expansions")
         )
-        return f"{len(self.stages)} units of {depths} blocks; kernels {kernels}; expansion ratios {expansions}"
+        words = f"{len(choosing)} units of {depths} blocks; kernels {kernels}; expansion ratios {expansions}"
+        if len(self.input_sizes) > 1:
+            words += f"; images of {', '.join(map(str, self.input_sizes))} px"
+        return words
 
     def to_json(self) -> dict[str, object]:
         """A JSON-able form that `from_json` reads back to an equal space."""
-        data = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
-        data["stages"] = [dataclasses.asdict(stage) for stage in self.stages]
-        data["largest"] = self.largest.to_json()
-        return {"kind": KIND} | {k: list(v) if isinstance(v, tuple) else v for k, v in data.items()}
+        data = dataclasses.asdict(self) | {"largest": self.largest.to_json()}
+        return {"kind": KIND} | _lists(data)
 
     @classmethod
     def from_json(cls, data: object) -> ElasticSpace:
@@ -306,28 +340,24 @@ class ElasticSpace:
                 f"a search space has the fields {sorted(names)}; "
                 f"it lacks {lacks} and has {reprlib.repr(unknown)} besides"
             )
-        for name in ("stages", "depths", "kernels", "expansions"):
+        for name in ("input_sizes", "units"):
             if not isinstance(data[name], list):
                 raise BundleError(f"{name} of a search space are a list; got {reprlib.repr(data[name])}")
-        values: dict[str, Any] = {k: tuple(data[k]) if isinstance(data[k], list) else data[k] for k in names}
-        values["stages"] = tuple(_stage(stage) for stage in data["stages"])
-        values["largest"] = Architecture.from_json(data["largest"])
-        return cls(**values)
+        values: dict[str, Any] = {name: data[name] for name in names}
+        return cls(
+            **values
+            | {
+                "input_sizes": tuple(data["input_sizes"]),
+                "stem": units.from_json(Stem, data["stem"]),
+                "units": tuple(units.from_json(Unit, unit) for unit in data["units"]),
+                "head": units.from_json(Head, data["head"]),
+                "largest": Architecture.from_json(data["largest"]),
+            }
+        )
 
 
-def _stage(data: object) -> Stage:
-    names = {f.name for f in dataclasses.fields(Stage)}
-    if not isinstance(data, Mapping) or set(data) != names:
-        raise BundleError(f"a stage of a search space has the fields {sorted(names)}; got {reprlib.repr(data)}")
-    return Stage(**data)
-
-
-PAPER = ElasticSpace()
-"""The paper's space: 224 px, width multiplier 1.0."""
-
-SMALL = ElasticSpace(
-    input_size=64,
-    width_multiplier=0.4,
-    stages=(*MOBILENET_V3_STAGES[:-1], dataclasses.replace(MOBILENET_V3_STAGES[-1], stride=1)),
-)
-"""The shipped bundle's space: 64 px. The last unit keeps a 4 x 4 map, so a large kernel still has a use."""
+def _lists(value: Any) -> Any:
+    """Data with its tuples as lists, as JSON has them."""
+    if isinstance(value, dict):
+        return {key: _lists(v) for key, v in value.items()}
+    return [_lists(v) for v in value] if isinstance(value, (list, tuple)) else value

@@ -1,0 +1,22 @@
+"""Images at the size of a sub-network."""
+
+from __future__ import annotations
+
+import torch.nn.functional as F
+from torch import Tensor
+
+from eas_sdk.space.architecture import Architecture
+from eas_sdk.space.protocol import Space, size_of
+
+
+def resized(images: Tensor, size: int) -> Tensor:
+    """Square images N x 3 x S x S in [0, 1] at another size: antialiased bicubic, as `eas_sdk.images` has it; images of
+    that size are not touched."""
+    if images.shape[-1] == size:
+        return images
+    return F.interpolate(images, (size, size), mode="bicubic", antialias=True, align_corners=False).clamp(0, 1)
+
+
+def images_for(space: Space, architecture: Architecture, images: Tensor) -> Tensor:
+    """Square images at the size that an architecture takes; see `resized`."""
+    return resized(images, size_of(space, architecture))
