@@ -43,7 +43,8 @@ from eas_sdk.graph.nodes import (
     Normalize,
 )
 from eas_sdk.space.architecture import Architecture
-from eas_sdk.space.elastic.space import PAPER, SMALL, ElasticSpace
+from eas_sdk.space.elastic.backbones import PAPER, SMALL
+from eas_sdk.space.elastic.space import ElasticSpace
 
 try:
     import torch

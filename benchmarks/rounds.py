@@ -54,7 +54,7 @@ def main() -> None:
     for seed in plan.supernet_seeds:
         training = training_of(plan, "NSE", seed, options.folder)
         recipe, data = training.recipe, training.data
-        size = recipe.supernet.space().input_size
+        size = recipe.supernet.space().input_sizes[-1]
         place = training.place("supernet")
         unit, history = read_history(place)
         if options.picture and seed == plan.supernet_seeds[0]:

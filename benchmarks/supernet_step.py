@@ -65,9 +65,10 @@ def compare(preset: str, batch: int, count: int, rounds: int) -> dict[str, Any]:
     space = PRESETS[preset]
     rng = random.Random(0)
     torch.manual_seed(0)
-    images = torch.rand(batch, 3, space.input_sizes[-1],
-    space.input_sizes[-1]).contiguous(memory_format=torch.channels_last) targets = torch.randint(CLASSES, (batch,))
-    supernet = Supernet(space, CLASSES).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    side = space.input_sizes[-1]
+    images = torch.rand(batch, 3, side, side).contiguous(memory_format=torch.channels_last)
+    targets = torch.randint(CLASSES, (batch,))
+    supernet = Supernet(space, CLASSES).to(memory_format=torch.channels_last)
     steps: dict[str, Step] = {"supernet": lambda a: step(supernet(images, a), targets)}
     plain: dict[Architecture, Plain] = {}
 
@@ -88,7 +89,7 @@ def compare(preset: str, batch: int, count: int, rounds: int) -> dict[str, Any]:
     architectures = [random_architecture(space, rng) for _ in range(count)]
     with progress(preset, count) as update:
         for i, architecture in enumerate(architectures):
-            plain[architecture] = Plain(space, architecture).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+            plain[architecture] = Plain(space, architecture).to(memory_format=torch.channels_last)
             taken: dict[str, list[float]] = {name: [] for name in steps}
             for turn in range(rounds + 1):
                 for name, act in steps.items():
@@ -192,21 +193,21 @@ def once_for_all(space: ElasticSpace) -> tuple[nn.Module, Callable[[Architecture
         import torchvision  # noqa: F401
     from ofa.imagenet_classification.elastic_nn.networks import OFAMobileNetV3
 
+    elastic = space.units[1]  # the first unit is a fixed block
     net = OFAMobileNetV3(
         n_classes=CLASSES,
         dropout_rate=0.1,
         width_mult=1.0,
-        ks_list=list(space.kernels),
-        expand_ratio_list=list(space.expansions),
-        depth_list=list(space.depths),
+        ks_list=list(elastic.kernels),
+        expand_ratio_list=list(elastic.expansions),
+        depth_list=list(elastic.depths),
     ).to(memory_format=torch.channels_last)
-    deepest = space.depths[-1]
 
     def select(architecture: Architecture) -> None:
         # Its lists have an entry for every slot; those of absent blocks are not used.
-        padded = [[*unit, *[unit[-1]] * (deepest - len(unit))] for unit in architecture.units]
+        padded = [[*unit, *[unit[-1]] * (elastic.depths[-1] - len(unit))] for unit in architecture.units[1:]]
         blocks = [block for unit in padded for block in unit]
-        depths = [len(unit) for unit in architecture.units]
+        depths = [len(unit) for unit in architecture.units[1:]]
         net.set_active_subnet(ks=[b.kernel for b in blocks], e=[b.expansion for b in blocks], d=depths)
 
     return net.train(), select

@@ -8,7 +8,7 @@ from bundles import SPACE
 from eas_sdk.device.policy import Policy, Rule
 from eas_sdk.device.state import DeviceState
 
-IMAGES = np.random.default_rng(5).integers(0, 256, (3, SPACE.input_size, SPACE.input_size, 3), np.uint8)
+IMAGES = np.random.default_rng(5).integers(0, 256, (3, SPACE.input_sizes[-1], SPACE.input_sizes[-1], 3), np.uint8)
 
 POLICY = Policy(
     (

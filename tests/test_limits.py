@@ -270,7 +270,7 @@ def test_an_answer_does_not_depend_on_the_requests_beside_it(
     assert [found.pick([one], seed)[0] for one in requests] == together
     assert found.pick(requests[::-1], seed) == together[::-1]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(generator, "CHUNK_GATES", 1)
+        patch.setattr(generator, "CHUNK_CHOICES", 1)
         assert found.pick(requests, seed) == together
 
 

@@ -18,7 +18,7 @@ from eas_sdk.graph.cost import cost
 from eas_sdk.space.tables import madds_table
 from eas_sdk.task import Task, resolve
 
-SIDE = SPACE.input_size
+SIDE = SPACE.input_sizes[-1]
 IMAGES = np.random.default_rng(5).integers(0, 256, (6, SIDE, SIDE, 3), np.uint8)
 
 

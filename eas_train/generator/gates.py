@@ -48,7 +48,8 @@ class Shells:
     def parts(self) -> tuple[Tensor, ...]:
         """Of `chosen` those of depths [U, ...], kernels [S, ...], expansion ratios [S, ...] and the size [1, ...]."""
         units, slots = self.space.layout.units, self.space.layout.slots
-        return self.chosen.split([units, slots, slots, 1])
+        parts: tuple[Tensor, ...] = self.chosen.split([units, slots, slots, 1])
+        return parts
 
     @property
     def kernel(self) -> Tensor:
@@ -177,7 +178,7 @@ def _single_path(net: Supernet, images: Tensor, shells: Shells, statistics: Stat
                 weight = net.tensor(f"{node.name}.weight")
                 if slot is not None:
                     weight = weight * _kernel_mask(space, shells, slot, weight.shape[-1])
-                y = depthwise_conv2d(x, weight, node)
+                y = depthwise_conv2d(x, weight, node.stride, node.dilation, pads=node.pads[0])
                 y = activate(_normalise(net, node.name, y, statistics, gates), node.activation)
                 if slot is not None:
                     y = y * _channel_mask(space, shells, slot)

@@ -43,9 +43,7 @@ class ArchitectureGenerator(nn.Module):
         self.budget_embedding = nn.Embedding(len(budgets), embedding)
         self.lstm = nn.LSTM(2 * embedding, hidden, batch_first=True)
         more = encoding == "multi-path"
-        self.depth, self.kernel, self.expansion, self.size = (
-            nn.Linear(hidden, width + more) for width in layout.widths
-        )
+        self.depth, self.kernel, self.expansion, self.size = (_head(hidden, w + more) for w in layout.widths)
 
     def forward(self, superclasses: Tensor, madds: Tensor) -> Tensor:
         """Logits z of the gates (before the sigmoid of Eq. 8), or of the options (before a softmax).
@@ -93,3 +91,8 @@ class ArchitectureGenerator(nn.Module):
             head = getattr(self, name)
             made |= {f"{name}.weight": head.weight, f"{name}.bias": head.bias}
         return {name: tensor.detach().float().cpu().contiguous() for name, tensor in made.items()}
+
+
+def _head(inputs: int, outputs: int) -> nn.Linear:
+    """A fully connected layer; of no outputs, where no choice of a sort is left, without torch's warning."""
+    return nn.Linear(inputs, outputs) if outputs else nn.utils.skip_init(nn.Linear, inputs, outputs)

@@ -215,15 +215,11 @@ def arrays(model: StatisticsModel) -> dict[str, npt.NDArray[np.float32]]:
 
 def from_arrays(space: Space, tensors: Mapping[str, npt.NDArray[np.floating]]) -> StatisticsModel:
     """Inverse of `arrays`."""
-    names = sorted({name.rpartition(".")[0] for name in tensors})
-    layers = {
-        name: LayerStatistics(
-            *(
-                torch.from_numpy(tensors[f"{name}.{suffix}"].astype(np.float32))
-                for suffix in ("mix", "basis", "offset")
-            ),
-            epsilon=space.epsilon,
+
+    def read(name: str) -> LayerStatistics:
+        mix, basis, offset = (
+            torch.from_numpy(tensors[f"{name}.{suffix}"].astype(np.float32)) for suffix in ("mix", "basis", "offset")
         )
-        for name in names
-    }
-    return StatisticsModel(space, layers)
+        return LayerStatistics(mix, basis, offset, space.epsilon)
+
+    return StatisticsModel(space, {name: read(name) for name in sorted({name.rpartition(".")[0] for name in tensors})})

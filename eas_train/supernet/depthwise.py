@@ -14,27 +14,26 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from eas_sdk.graph.nodes import DepthwiseConv2d
-
 STRIP = 3
 """Columns of a kernel for which torch's weight gradient is fast."""
 
 
-def depthwise_conv2d(x: Tensor, weight: Tensor, node: DepthwiseConv2d) -> Tensor:
-    """What `F.conv2d` gives with one kernel a channel and the padding of a node.
+def depthwise_conv2d(
+    x: Tensor, weight: Tensor, stride: int = 1, dilation: int = 1, *, pads: tuple[int, int] | None = None
+) -> Tensor:
+    """What `F.conv2d` gives with one kernel a channel.
 
     Args:
         x: N x C x S x S.
         weight: C x 1 x k x k, k odd.
-        node: its stride, dilation and padding; its kernel is the weight's, and its output has ceil(S / stride) rows.
+        pads: zeros in front of the map and behind it; by default half of what the kernel spans.
 
     Returns:
-        N x C x ceil(S / stride) x ceil(S / stride).
+        N x C x S' x S'; S' is ceil(S / stride) by default.
     """
-    half, stride, dilation = weight.shape[-1] // 2, node.stride, node.dilation
-    if (node.padding, node.trailing) != (half * dilation, 0):
-        more = (node.padding, node.padding + node.trailing) * 2
-        return F.conv2d(F.pad(x, more), weight, None, stride, 0, dilation, x.shape[1])
+    half = weight.shape[-1] // 2
+    if pads is not None and pads != (half * dilation,) * 2:
+        return F.conv2d(F.pad(x, pads * 2), weight, None, stride, 0, dilation, x.shape[1])
     if x.device.type != "cpu" or not torch.is_grad_enabled():
         return F.conv2d(x, weight, None, stride, half * dilation, dilation, x.shape[1])
     met = min(half, (x.shape[-1] - 1) // dilation)

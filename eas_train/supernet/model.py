@@ -134,7 +134,7 @@ class Supernet(nn.Module):
                 full = self.tensor(f"{node.name}.weight")
                 crop = (full.shape[-1] - node.kernel) // 2
                 weight = full[: node.channels, :, crop : crop + node.kernel, crop : crop + node.kernel]
-                y = depthwise_conv2d(x, weight, node)
+                y = depthwise_conv2d(x, weight, node.stride, node.dilation, pads=node.pads[0])
                 return activate(self._normalise(node.name, y, norm), node.activation)
             case GlobalMean():
                 return x.mean((2, 3), keepdim=True)

@@ -19,7 +19,7 @@ from eas_sdk.router.model import combined
 @pytest.fixture(scope="module")
 def frames(runtime: Runtime) -> Mapping[str | None, np.ndarray]:
     """An image of each superclass, and one of none: [1, S, S, 3]."""
-    images = patches(200, SPACE.input_size, seed=3)
+    images = patches(200, SPACE.input_sizes[-1], seed=3)
     routes = runtime.checked_router().compile().routes(images)
     best = {}
     for name in (*SUPERCLASSES, None):

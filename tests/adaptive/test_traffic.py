@@ -14,7 +14,7 @@ from eas_sdk import Model
 from eas_sdk.adaptive.feedback import Feedback
 from eas_sdk.adaptive.traffic import Traffic
 
-IMAGE = np.zeros((1, SPACE.input_size, SPACE.input_size, 3), np.uint8)
+IMAGE = np.zeros((1, SPACE.input_sizes[-1], SPACE.input_sizes[-1], 3), np.uint8)
 
 
 @pytest.fixture(scope="module")

@@ -113,7 +113,7 @@ def test_labels_follow_the_rows_that_were_asked_for(bundle: Bundle) -> None:
 
 def run(graph: Graph) -> np.ndarray:
     """Logits of two fixed images."""
-    images = np.random.default_rng(0).random((2, SPACE.input_size, SPACE.input_size, 3), np.float32)
+    images = np.random.default_rng(0).random((2, SPACE.input_sizes[-1], SPACE.input_sizes[-1], 3), np.float32)
     return load_engine("numpy").compile(graph).run(images)
 
 

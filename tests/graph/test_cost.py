@@ -12,7 +12,8 @@ from strategies import members
 from eas_sdk.graph.cost import cost, last_uses, output_shape, peak_activation_bytes, total_weight_elements
 from eas_sdk.graph.nodes import INPUT, Add, Conv2d, DepthwiseConv2d, Linear, Node, Normalize
 from eas_sdk.space.architecture import Architecture
-from eas_sdk.space.elastic.space import PAPER, ElasticSpace
+from eas_sdk.space.elastic.backbones import PAPER
+from eas_sdk.space.elastic.space import ElasticSpace
 
 AT_128 = dataclasses.replace(PAPER, input_size=128)
 

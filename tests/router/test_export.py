@@ -15,7 +15,7 @@ from eas_sdk.errors import InputError
 from eas_sdk.router.export import MANIFEST, export_family, file_stems
 from eas_sdk.router.network import NONE
 
-IMAGES = patches(12, SPACE.input_size, seed=1)
+IMAGES = patches(12, SPACE.input_sizes[-1], seed=1)
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +35,7 @@ def test_a_phone_that_follows_the_manifest_gets_the_models_answers(runtime: Runt
     )
     assert made.bytes == sum(f.stat().st_size for f in made.folder.glob("*.tflite"))
     manifest = json.loads((made.folder / MANIFEST).read_text())
-    assert manifest["input"] == {"size": SPACE.input_size, "type": "uint8", "range": [0, 255]}
+    assert manifest["input"] == {"size": SPACE.input_sizes[-1], "type": "uint8", "range": [0, 255]}
     assert manifest["router"]["labels"] == [*SUPERCLASSES, NONE]
     assert manifest["attributions"] == list(runtime.bundle.attributions)
 

@@ -22,7 +22,7 @@ from eas_sdk.latency.table import LatencyTable
 from eas_sdk.router.model import RoutedModel, combined
 from eas_sdk.router.network import Route
 
-IMAGES = patches(40, SPACE.input_size, seed=1)
+IMAGES = patches(40, SPACE.input_sizes[-1], seed=1)
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +39,7 @@ def runtime(tmp_path_factory: pytest.TempPathFactory) -> Runtime:
 def test_router_and_network_answer_together(runtime: Runtime) -> None:
     model = runtime.specialize("auto", "2M")
     assert model.superclasses == tuple(SUPERCLASSES)
-    assert model.input_size == SPACE.input_size
+    assert model.input_size == SPACE.input_sizes[-1]
     predictions = model.predict(IMAGES, top_k=3)
     assert {p.superclass for p in predictions} == {*SUPERCLASSES, ""}
     owner = {label: name for name, labels in SUPERCLASSES.items() for label in labels}

@@ -16,7 +16,7 @@ from eas_sdk.bank.bundle import Bundle
 from eas_sdk.errors import BundleError, ImageError, TaskError
 from eas_sdk.router.network import NONE, Router, load_router, log_softmax
 
-IMAGES = patches(40, SPACE.input_size, seed=1)
+IMAGES = patches(40, SPACE.input_sizes[-1], seed=1)
 
 
 @pytest.fixture(scope="module")
@@ -107,7 +107,7 @@ def damaged(bundle: Bundle, tensor: str = "", value: Any = None, only: Any = Non
         ({"threshold": float("nan")}, "'threshold' is a number"),
         ({"threshold": None}, "'threshold' is a number"),
         ({"space": None}, "'space'"),
-        ({"space": dataclasses.replace(SPACE, input_size=64).to_json()}, "32 px; got 64 px"),
+        ({"space": dataclasses.replace(SPACE, input_sizes=(64,)).to_json()}, "32 px; got 64 px"),
         ({"space": SPACE.to_json()}, "floating point of shape"),
         ({"tensor": "stem.weight"}, "'router/stem.weight'.*got nothing"),
         ({"tensor": "stem.bias", "value": np.zeros(3, np.float32)}, r"'router/stem.bias'.*got float32 \(3,\)"),

@@ -198,7 +198,7 @@ def test_an_answer_does_not_depend_on_the_requests_beside_it(monkeypatch: pytest
     batch = selector.select(requests, seed=3)
     assert [selector.select([request], seed=3)[0] for request in requests] == batch
     assert selector.select(requests[::-1], seed=3) == batch[::-1]
-    monkeypatch.setattr(generator, "CHUNK_GATES", 1)
+    monkeypatch.setattr(generator, "CHUNK_CHOICES", 1)
     assert selector.select(requests, seed=3) == batch
 
 

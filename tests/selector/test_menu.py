@@ -149,7 +149,7 @@ def test_a_bundle_of_any_kind_runs(tmp_path: Path, kind: str) -> None:
     other = dataclasses.replace(made, selector={"kind": kind}, tensors=tensors)
     write(tmp_path / "other.safetensors", other.tensors, {"eas": other.metadata()})
     runtime = eas_sdk.load(tmp_path / "other.safetensors")
-    images = np.zeros((1, SPACE.input_size, SPACE.input_size, 3), np.uint8)
+    images = np.zeros((1, SPACE.input_sizes[-1], SPACE.input_sizes[-1], 3), np.uint8)
     for task in (*SUPERCLASSES, ("birds", "tools"), "all"):
         model = runtime.specialize(task, "1.5M")
         assert model.madds <= 1_500_000

@@ -13,7 +13,8 @@ from strategies import architectures, members, spaces
 
 from eas_sdk.errors import ArchitectureError, BundleError
 from eas_sdk.space.architecture import Architecture, Block
-from eas_sdk.space.elastic.space import PAPER, SMALL, ElasticSpace, Stage
+from eas_sdk.space.elastic.backbones import PAPER, SMALL
+from eas_sdk.space.elastic.space import ElasticSpace
 from eas_sdk.space.presets import PRESETS
 from eas_sdk.space.widths import make_divisible
 

@@ -14,7 +14,8 @@ from eas_sdk.errors import ArchitectureError
 from eas_sdk.graph.cost import cost
 from eas_sdk.space.architecture import Architecture, Block
 from eas_sdk.space.elastic.gates import GateLayout, active_slots, choices_of_gates, effective_gates, gates_of_choices
-from eas_sdk.space.elastic.space import PAPER, ElasticSpace
+from eas_sdk.space.elastic.backbones import PAPER
+from eas_sdk.space.elastic.space import ElasticSpace
 from eas_sdk.space.tables import madds_range, madds_table
 
 SEEDS = st.integers(0, 2**32)

@@ -10,7 +10,8 @@ from eas_sdk.errors import ArchitectureError
 from eas_sdk.graph.cost import output_shape
 from eas_sdk.graph.nodes import INPUT, Add, Conv2d, DepthwiseConv2d, Linear, Multiply, Normalize
 from eas_sdk.space.architecture import Architecture
-from eas_sdk.space.elastic.space import PAPER, ElasticSpace
+from eas_sdk.space.elastic.backbones import PAPER
+from eas_sdk.space.elastic.space import ElasticSpace
 
 
 @given(members())

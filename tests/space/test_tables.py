@@ -13,7 +13,8 @@ from strategies import architectures, random_gates, spaces
 from eas_sdk.graph.cost import cost, peak_activation_bytes, total_weight_elements
 from eas_sdk.graph.memory import MODELS, MemoryModel, memory_bytes, memory_model
 from eas_sdk.space.elastic.gates import GateLayout, choices_of_gates, effective_gates
-from eas_sdk.space.elastic.space import PAPER, ElasticSpace
+from eas_sdk.space.elastic.backbones import PAPER
+from eas_sdk.space.elastic.space import ElasticSpace
 from eas_sdk.space.tables import PeakTable, SumTable, memory_table
 
 SEEDS = st.integers(0, 2**32)

@@ -129,8 +129,9 @@ def test_the_folded_network_computes_what_was_trained() -> None:
     net = router().eval()
     images = random_images(TINY, 16)
     statistics = calibrate(net, net.space.largest, images)
-    expected = logits_of(net, net.space.largest, images, FixedStatistics(statistics.__getitem__, net.space.epsilon))[:,
-    :3] weights = fold(net, statistics, 3, temperature=2.0)
+    norm = FixedStatistics(statistics.__getitem__, net.space.epsilon)
+    expected = logits_of(net, net.space.largest, images, norm)[:, :3]
+    weights = fold(net, statistics, 3, temperature=2.0)
     half = np.full(3, 0.5, np.float32)
     weights |= {"normalize.weight": 1 / half, "normalize.bias": -half / half}
     graph = Graph(net.space.structure(net.space.largest, 3), weights, ("a", "b", "c"))

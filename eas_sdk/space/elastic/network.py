@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from eas_sdk.graph.nodes import INPUT, Conv2d, Node, Normalize, same_padding
+from eas_sdk.graph.nodes import INPUT, Bias, Conv2d, Node, Normalize, same_padding
 from eas_sdk.space.architecture import Architecture, Block
 from eas_sdk.space.layers import head, inverted_residual
 from eas_sdk.space.protocol import Part
@@ -55,7 +55,7 @@ def after(space: ElasticSpace, source: str, size: int, classes: int) -> Iterator
     last, made = space.units[-1], space.head
     feature = None if made.feature is None else space.width(made.feature)
     widths = space.width(last.width), space.width(made.width)
-    bias = "own" if made.feature_bias else "none"
+    bias: Bias = "own" if made.feature_bias else "none"
     return head(source, size, widths, feature, made.activation, classes, feature_bias=bias)
 
 

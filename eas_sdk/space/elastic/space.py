@@ -64,7 +64,7 @@ class ElasticSpace:
     largest: Architecture = _WHOLE
 
     def __post_init__(self) -> None:
-        if not isinstance(self.input_sizes, tuple) or not 1 <= len(self.input_sizes) <= MAX_OPTIONS:
+        if not 1 <= len(self.input_sizes) <= MAX_OPTIONS:
             raise ArchitectureError(f"input_sizes are 1 to {MAX_OPTIONS} sizes; got {reprlib.repr(self.input_sizes)}")
         for size in self.input_sizes:
             check_integer("each of input_sizes", size, 8, MAX_INPUT_SIZE)
@@ -77,12 +77,12 @@ class ElasticSpace:
             raise ArchitectureError(
                 f"epsilon is a number from {EPSILONS[0]:g} to {EPSILONS[1]:g}; got {reprlib.repr(self.epsilon)}"
             )
-        if not isinstance(self.units, tuple) or not 1 <= len(self.units) <= MAX_UNITS:
+        if not 1 <= len(self.units) <= MAX_UNITS:
             raise ArchitectureError(f"a space has 1 to {MAX_UNITS} units; got {reprlib.repr(self.units)}")
         if self.largest == _WHOLE:
             blocks = tuple((Block(u.kernels[-1], u.expansions[-1]),) * u.depths[-1] for u in self.units)
-            size = self.input_sizes[-1] if len(self.input_sizes) > 1 else None
-            object.__setattr__(self, "largest", Architecture(blocks, size))
+            largest = self.input_sizes[-1] if len(self.input_sizes) > 1 else None
+            object.__setattr__(self, "largest", Architecture(blocks, largest))
         self.validate(self.largest, within=None)
 
     def __hash__(self) -> int:
@@ -228,12 +228,11 @@ class ElasticSpace:
     @cached_property
     def most(self) -> IntArray:
         """[C]: the choices of `largest`, which bound those of every member."""
-        return gates.encode(self, [self.largest])[0]
+        return np.asarray(gates.encode(self, [self.largest])[0])
 
     def allowed(self, choices: IntArray) -> BoolArray:
         """See `Space.allowed`: those within `largest`."""
-        within: BoolArray = (gates.without_absent(self, choices.copy()) <= self.most).all(-1)
-        return within
+        return np.asarray((gates.without_absent(self, choices.copy()) <= self.most).all(-1))
 
     def members(self, uniform: npt.NDArray[np.float64]) -> IntArray:
         """See `Space.members`: gates are on with a probability that is itself drawn."""
@@ -272,7 +271,7 @@ class ElasticSpace:
     def ends(self) -> IntArray:
         """[R, 2]: where what lies before and what lies behind the units is among the parts of each input size."""
         blocks = np.count_nonzero(self.grid[0])
-        return 1 + np.arange(len(self.input_sizes))[:, None] * (blocks + 2) + np.array([0, blocks + 1])
+        return np.asarray(1 + np.arange(len(self.input_sizes))[:, None] * (blocks + 2) + np.array([0, blocks + 1]))
 
     def parts(self, choices: IntArray) -> IntArray:
         """See `Space.parts`: the block of each slot, and what lies before and behind the units."""
@@ -319,8 +318,8 @@ class ElasticSpace:
 
     def to_json(self) -> dict[str, object]:
         """A JSON-able form that `from_json` reads back to an equal space."""
-        data = dataclasses.asdict(self) | {"largest": self.largest.to_json()}
-        return {"kind": KIND} | _lists(data)
+        data: dict[str, object] = _lists(dataclasses.asdict(self) | {"largest": self.largest.to_json()})
+        return {"kind": KIND} | data
 
     @classmethod
     def from_json(cls, data: object) -> ElasticSpace:

@@ -140,8 +140,8 @@ def _check_activation(what: str, value: object) -> None:
         raise ArchitectureError(f"the activation of {what} is one of {ACTIVATIONS}; got {reprlib.repr(value)}")
 
 
-def _check_ratio(value: object, most: int) -> None:
-    if type(value) not in (int, float) or not 1 <= value <= most or round(value, 2) != value:  # type: ignore[operator]
+def _check_ratio(value: float, most: int) -> None:
+    if type(value) not in (int, float) or not 1 <= value <= most or round(value, 2) != value:
         raise ArchitectureError(
             f"each of the expansions of a unit is a number from 1 to {most} with two decimals at most; got "
             f"{reprlib.repr(value)}"
