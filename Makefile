@@ -66,7 +66,7 @@ $(VENV)/demo.stamp: $(SETUP)
 $(VENV)/test.stamp: $(SETUP)
 	@echo "Installing eas-sdk with torch and the test tools into $(VENV) (the first time takes minutes) ..."
 	$(make-venv)
-	@$(BIN)/python -m pip install $(PIN) --editable ".[cli,train,litert,onnx,coreml,bench,dev]"
+	@$(BIN)/python -m pip install $(PIN) --editable ".[cli,train,lite0,litert,onnx,coreml,bench,dev]"
 	@$(BIN)/python -m pip install $(PIN) mediapipe \
 		|| echo "MediaPipe cannot be installed here: the test with a real client of .tflite files is skipped."
 	@touch $@ $(VENV)/demo.stamp

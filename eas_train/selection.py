@@ -27,7 +27,7 @@ class Measured:
     """Sub-networks, as they score on drawings.
 
     Attributes:
-        choices: [N, U + 2S] of the sub-networks.
+        choices: [N, C] of the sub-networks.
         scores: [N, D] of each on each drawing, higher is better (see generator/measure.py).
         superclass_of: [D], the superclass of each drawing, in 0..T-1; each has validation drawings.
         training: [D], whether a drawing was trained on.

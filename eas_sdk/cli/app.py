@@ -13,6 +13,7 @@ from eas_sdk.cli.demo import demo
 from eas_sdk.cli.device import device
 from eas_sdk.cli.evaluate import evaluate
 from eas_sdk.cli.export import export
+from eas_sdk.cli.imports import import_
 from eas_sdk.cli.info import info
 from eas_sdk.cli.lut import lut
 from eas_sdk.cli.output import print_error
@@ -81,5 +82,5 @@ def cli(debug: bool) -> None:
     """
 
 
-for _command in (info, specialize, predict, export, demo, evaluate, lut, bench, device, data, train, study, rounds):
+for _command in (info, specialize, predict, export, demo, evaluate, lut, bench, device, data, import_, train, study, rounds):
     cli.add_command(_command)

@@ -13,6 +13,7 @@ _NUMBER = "([1-9][0-9]{0,2})"
 _RATIO = r"([1-9][0-9]{0,2}(?:\.[0-9]?[1-9])?)"
 _BLOCK = re.compile(f"(?:k{_NUMBER}(?:d{_NUMBER})?|1x{_NUMBER})e{_RATIO}(se)?")
 _SIZE = re.compile("([1-9][0-9]{0,3})px")
+_LARGEST_SIZE = 9999
 
 ABSENT = "-"
 """The text of a unit without blocks."""
@@ -124,11 +125,11 @@ class Architecture:
             not isinstance(units, list)
             or not units
             or not all(isinstance(unit, list) and all(isinstance(word, str) for word in unit) for unit in units)
-            or not (size is None or type(size) is int)
+            or not (size is None or (type(size) is int and 1 <= size <= _LARGEST_SIZE))
         ):
             raise ArchitectureError(
-                'an architecture in JSON is {"units": [["k3e6", ...], ...]}, perhaps with an "input_size" in pixels; '
-                f"got {reprlib.repr(data)}"
+                'an architecture in JSON is {"units": [["k3e6", ...], ...]}, perhaps with an "input_size" from 1 to '
+                f"{_LARGEST_SIZE} px; got {reprlib.repr(data)}"
             )
         return cls(tuple(_unit(unit) if unit else () for unit in units), size)
 

@@ -21,19 +21,18 @@ FloatArray = npt.NDArray[np.float32]
 
 def router_space(space: ElasticSpace, recipe: RouterRecipe) -> ElasticSpace:
     """The space with one member: the smallest images, and all blocks alike of the units that leave the bank a
-    choice."""
-    units = tuple(
-        unit
-        if unit.fixed
-        else dataclasses.replace(
+    choice, none larger than the bank's."""
+    units = []
+    for unit, most in zip(space.units, space.largest.units, strict=True):
+        first = most[: recipe.depth]
+        narrow = dataclasses.replace(
             unit,
-            depths=(min(recipe.depth, unit.depths[-1]),),
-            kernels=(recipe.kernel,),
-            expansions=(recipe.expansion,),
+            depths=(len(first),),
+            kernels=(min(recipe.kernel, *(block.kernel for block in first)),),
+            expansions=(min(recipe.expansion, *(block.expansion for block in first)),),
         )
-        for unit in space.units
-    )
-    return dataclasses.replace(space, input_sizes=space.input_sizes[:1], units=units, largest=Architecture(()))
+        units.append(unit if unit.fixed else narrow)
+    return dataclasses.replace(space, input_sizes=space.input_sizes[:1], units=tuple(units), largest=Architecture(()))
 
 
 def new_router(

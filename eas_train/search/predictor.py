@@ -23,14 +23,18 @@ from eas_train.recipe import SearchRecipe
 
 
 def one_hot(space: Space, choices: IntArray) -> npt.NDArray[np.float32]:
-    """The code of choices [..., C]: the options of kernels, ratios and the input size that leave a choice; in other
-    spaces their features."""
+    """The code of choices [..., C]: the options of kernels, ratios and the input size that leave a choice, and whether
+    there is a block where the rest leaves none; in other spaces their features."""
     if not isinstance(space, ElasticSpace):
         return space.features_of(choices).astype(np.float32)
-    units = space.layout.units
+    layout = space.layout
+    units, slots = layout.units, layout.slots
     active = active_slots(space, choices[..., :units])
     there = np.concatenate([active, active, np.ones((*choices.shape[:-1], 1), np.bool_)], -1)
-    columns = np.flatnonzero(np.asarray(space.options[units:]) > 1)
+    told = np.asarray(space.options[units:]) > 1
+    may_lack = layout.block_of >= space.depth_values[layout.unit_of, 0]
+    told[:slots] |= may_lack & ~told[slots : 2 * slots]
+    columns = np.flatnonzero(told)
     parts = [
         (choices[..., units + c, None] == np.arange(space.options[units + c])) & there[..., c, None] for c in columns
     ]

@@ -48,7 +48,7 @@ def select(given: Given) -> Selection:
             most = int(budget if recipe.madds else low + budget * (high - low))
 
             def fits(choices: IntArray, classes: int = classes, most: int = most) -> BoolArray:
-                return np.asarray(madds_table(space).total(space, choices, classes) <= most)
+                return np.asarray(space.allowed(choices) & (madds_table(space).total(space, choices, classes) <= most))
 
             rows.append(evolve(space, predictors[t], fits, recipe, seed=recipe.seed * 1_000_003 + i))
             elapsed = before + time.process_time() - began

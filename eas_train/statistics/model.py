@@ -203,6 +203,33 @@ def _fit_layer(
     return LayerStatistics(mix.float(), basis.float(), offset.float(), epsilon)
 
 
+def constant(space: Space, statistics: Mapping[str, Tensor]) -> StatisticsModel:
+    """The same statistics, node -> [2, C] mean and variance, for every sub-network: right for the one they are of."""
+    layers = {}
+    for name, (mean, variance) in statistics.items():
+        offset = torch.stack([mean, torch.log(variance + space.epsilon)]).float()
+        mix, basis = torch.zeros(space.features, 1), torch.zeros(1, *offset.shape)
+        layers[name] = LayerStatistics(mix, basis, offset, space.epsilon)
+    return StatisticsModel(space, layers)
+
+
+def anchored(model: StatisticsModel, architecture: Architecture, statistics: Mapping[str, Tensor]) -> StatisticsModel:
+    """The same model, moved so that it gives one sub-network exactly these statistics, node -> [2, C].
+
+    What a published network carries was recorded on a million images. The model, fitted on fewer, says how other
+    sub-networks differ from it.
+    """
+    row = model.space.features_of(model.space.encode([architecture]))[0]
+    layers = {}
+    for name, layer in model.layers.items():
+        features = torch.from_numpy(row).to(layer.mix)
+        mean, variance = statistics[name].to(layer.offset)
+        wanted = torch.stack([mean, torch.log(variance + layer.epsilon)])
+        moved = wanted - torch.tensordot(features @ layer.mix, layer.basis, 1)
+        layers[name] = dataclasses.replace(layer, offset=moved)
+    return StatisticsModel(model.space, layers)
+
+
 def arrays(model: StatisticsModel) -> dict[str, npt.NDArray[np.float32]]:
     """The model's tensors as the bundle names them, without the group: "<node>.mix", ".basis" and ".offset"."""
     made = {}

@@ -93,34 +93,38 @@ class Cream(Uniform):
         if moment.step < recipe.warmup_steps or recipe.matching == "none":
             return None
         if recipe.matching == "fixed":
-            return Lesson(teacher_logits(self.net, moment.images, self.net.space.largest), 1.0)
+            return Lesson(self._answer(self.net.space.largest, moment), 1.0)
         candidates = [e.architecture for b in self.boards for e in b.entries if e.architecture != moment.architecture]
         if not candidates:
             return None
         if recipe.matching == "random":
             picked = random.Random(self.seed * 1_000_003 + moment.step).choice(candidates)
-            return Lesson(teacher_logits(self.net, moment.images, picked), 1.0)
+            return Lesson(self._answer(picked, moment), 1.0)
         picked, degree = self._match(candidates, moment)
-        teacher = teacher_logits(self.net, moment.images, picked)
+        teacher = self._answer(picked, moment)
         if moment.step % recipe.meta_every == 0:
             self.pull = self._gradients(distillation(moment.logits, teacher, moment.mask), keep=True)
         return Lesson(teacher, degree)
 
     def _match(self, candidates: list[Architecture], moment: Moment) -> tuple[Architecture, float]:
         """Eq. 4: the candidate of highest matching degree, and that degree."""
-        few = moment.images[: self.recipe.match_images]
-        mine = teacher_logits(self.net, few, moment.architecture)
-        differences = [teacher_logits(self.net, few, candidate) - mine for candidate in candidates]
+        few = self.recipe.match_images
+        mine = self._answer(moment.architecture, moment, few)
+        differences = [self._answer(candidate, moment, few) - mine for candidate in candidates]
         with torch.no_grad():
             degrees = [float(self.meta(difference)) for difference in differences]
         best = max(range(len(candidates)), key=degrees.__getitem__)
         self.difference = differences[best]
-        self.evaluated_images += (len(candidates) + 1) * len(few)
+        self.evaluated_images += (len(candidates) + 1) * len(mine)
         return candidates[best], degrees[best]
+
+    def _answer(self, architecture: Architecture, moment: Moment, count: int | None = None) -> Tensor:
+        """A network's logits for the first images of the batch, or all."""
+        return teacher_logits(self.net, moment.images[:count], architecture, moment.side)
 
     def after(self, moment: Moment) -> None:
         """See `Uniform.after`: the board learns of the path (Eq. 3); phase 3 of section 3.2."""
-        recipe, step, side = self.recipe, moment.step, moment.images.shape[-1]
+        recipe, step, side = self.recipe, moment.step, moment.side
         if step < recipe.warmup_steps:
             return
         if (step - recipe.warmup_steps) % recipe.refresh_every == 0:  # scores of an earlier supernet mean little
@@ -135,7 +139,7 @@ class Cream(Uniform):
     def _learn(self, moment: Moment) -> None:
         """Eq. 6. The new weights are w - eta (g + rho h), h being the distillation's gradient: linear in rho. So the
         gradient of the validation loss R in rho is -eta <dR/dw, h>, and that in the meta network's weights follows."""
-        batch = self.trial.batch(self.recipe.images, self.seed * 7919 + moment.step, moment.images.shape[-1])
+        batch = self.trial.batch(self.recipe.images, self.seed * 7919 + moment.step, moment.side)
         push = self._gradients(self.trial.loss(moment.architecture, batch), keep=False)
         slope = -moment.learning_rate * sum(float((a * b).sum()) for a, b in zip(push, self.pull, strict=True))
         assert self.difference is not None
@@ -153,7 +157,7 @@ class Cream(Uniform):
             for w, g in zip(weights, found, strict=True)
         ]
 
-    def _judged(self, architecture: Architecture, side: int) -> Entry:
+    def _judged(self, architecture: Architecture, side: int | None) -> Entry:
         """A path with its accuracy by the supernet as it is."""
         batch = self.trial.batch(self.recipe.images, self.seed, side)  # always the same images, so that entries compare
         self.evaluated_images += len(batch.targets)

@@ -13,7 +13,7 @@ from eas_train.data.imageset import ImageSet, superclass_of_class
 from eas_train.supernet.evaluate import within_superclass
 from eas_train.supernet.loss import cross_entropy
 from eas_train.supernet.model import Supernet
-from eas_train.supernet.resize import resized
+from eas_train.supernet.resize import images_for, resized
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,11 +23,13 @@ class Batch:
     Attributes:
         images: n x 3 x S x S; targets: [n], class indices.
         mask: [n, C] bool, the classes of each target's superclass, among which networks are judged.
+        side: of the images that all networks take; None: each its own.
     """
 
     images: Tensor
     targets: Tensor
     mask: Tensor
+    side: int | None = None
 
 
 class Trial:
@@ -42,21 +44,19 @@ class Trial:
         self.images, self.targets = fixed_views(validation, 1, net.space.input_sizes[-1], device)
         self.superclass_of = torch.from_numpy(superclass_of_class(validation.superclasses)).to(device)
 
-    def batch(self, count: int, seed: int, size: int | None = None) -> Batch:
-        """So many images at random, or all where there are fewer; of a side that the training uses just now."""
+    def batch(self, count: int, seed: int, side: int | None = None) -> Batch:
+        """So many images at random, or all where there are fewer; `side` is that of the phase's images, where networks
+        do not take their own."""
         order = torch.randperm(len(self.targets), generator=torch.Generator().manual_seed(seed))[:count]
         index = order.to(self.targets.device)
         targets = self.targets[index]
         mask = self.superclass_of.unsqueeze(0) == self.superclass_of[targets].unsqueeze(1)
         images = self.images[index]
-        if size is not None and size != images.shape[-1]:
-            images = resized(images, size)
-        return Batch(images, targets, mask)
+        return Batch(images if side is None else resized(images, side), targets, mask, side)
 
     def loss(self, architecture: Architecture, batch: Batch) -> Tensor:
         """Cross-entropy among the classes of the targets' superclasses; differentiable in the supernet's weights."""
-        logits = self.net(batch.images, architecture)
-        return cross_entropy(logits, batch.targets, batch.mask)
+        return cross_entropy(self._logits(architecture, batch), batch.targets, batch.mask)
 
     @torch.no_grad()
     def losses(self, architectures: list[Architecture], batch: Batch) -> list[float]:
@@ -66,5 +66,10 @@ class Trial:
     @torch.no_grad()
     def accuracy(self, architecture: Architecture, batch: Batch) -> float:
         """Share that is recognised among the classes of the targets' superclasses."""
-        logits = self.net(batch.images, architecture).float()
+        logits = self._logits(architecture, batch).float()
         return float(within_superclass(logits, batch.targets, self.superclass_of).float().mean())
+
+    def _logits(self, architecture: Architecture, batch: Batch) -> Tensor:
+        images = images_for(self.net.space, architecture, batch.images, batch.side)
+        logits: Tensor = self.net(images, architecture)
+        return logits

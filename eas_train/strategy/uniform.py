@@ -13,6 +13,7 @@ from eas_sdk.space.architecture import Architecture
 from eas_train.recipe import Phase
 from eas_train.strategy.draw import draw
 from eas_train.supernet.model import Supernet
+from eas_train.supernet.resize import images_for
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,6 +24,7 @@ class Moment:
         step: from 0; learning_rate: its.
         architecture: which sub-network; images, mask: its batch, and the logits that count (see loss.py).
         logits: its logits, with their gradients.
+        side: of the images, where all networks of the phase take the same, not their own.
     """
 
     step: int
@@ -31,6 +33,7 @@ class Moment:
     images: Tensor
     mask: Tensor
     logits: Tensor
+    side: int | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,8 +88,8 @@ class Uniform:
         self.optimised_images, self.evaluated_images = state["optimised_images"], state["evaluated_images"]
 
 
-def teacher_logits(net: Supernet, images: Tensor, architecture: Architecture) -> Tensor:
-    """A teacher's answer, without gradients."""
+def teacher_logits(net: Supernet, images: Tensor, architecture: Architecture, side: int | None = None) -> Tensor:
+    """A teacher's answer, without gradients, to images at its own size, or at `side`."""
     with torch.no_grad():
-        logits: Tensor = net(images, architecture)
+        logits: Tensor = net(images_for(net.space, architecture, images, side), architecture)
     return logits

@@ -17,6 +17,6 @@ def resized(images: Tensor, size: int) -> Tensor:
     return F.interpolate(images, (size, size), mode="bicubic", antialias=True, align_corners=False).clamp(0, 1)
 
 
-def images_for(space: Space, architecture: Architecture, images: Tensor) -> Tensor:
-    """Square images at the size that an architecture takes; see `resized`."""
-    return resized(images, size_of(space, architecture))
+def images_for(space: Space, architecture: Architecture, images: Tensor, side: int | None = None) -> Tensor:
+    """Square images at the size that an architecture takes, or at `side`, where all take the same; see `resized`."""
+    return resized(images, side or size_of(space, architecture))

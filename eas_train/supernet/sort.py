@@ -5,6 +5,7 @@ The function of the largest network does not change; only which channels a narro
 
 from __future__ import annotations
 
+from collections.abc import MutableMapping
 from itertools import pairwise
 
 import torch
@@ -15,8 +16,10 @@ from eas_train.supernet.model import Supernet
 
 
 @torch.no_grad()
-def sort_channels(net: Supernet, *, tiers: tuple[float, ...] = ()) -> None:
-    """Sort the hidden channels of every elastic block, in place.
+def sort_channels(
+    net: Supernet, *, tiers: tuple[float, ...] = (), statistics: MutableMapping[str, Tensor] | None = None
+) -> None:
+    """Sort the hidden channels of every block that expands, in place.
 
     Importance of a channel is the L1 norm of the projection's weights that read it; of a
     squeeze-and-excitation unit, the L1 norm of the excitation's weights that read it.
@@ -24,6 +27,8 @@ def sort_channels(net: Supernet, *, tiers: tuple[float, ...] = ()) -> None:
     Args:
         tiers: expansion ratios whose channel boundaries must hold: channels are sorted within them only,
             because networks of these ratios have been trained already.
+        statistics: node -> [2, C] mean and variance of its batch-norm in the largest network, sorted as well. A channel
+            of variance 0 behind the depthwise convolution, which puts out one number whatever the image, comes last.
     """
     space = net.elastic
     for u, unit in enumerate(space.largest.units):
@@ -34,12 +39,18 @@ def sort_channels(net: Supernet, *, tiers: tuple[float, ...] = ()) -> None:
             hidden = space.hidden(u, b, block.expansion)
             kept = {e for e in tiers if e in space.units[u].expansions and e < block.expansion}
             edges = sorted({0, hidden} | {space.hidden(u, b, e) for e in kept})
-            order = _order(net.tensor(f"{name}.project.weight").abs().sum((0, 2, 3)), edges)
+            importance = net.tensor(f"{name}.project.weight").abs().sum((0, 2, 3))
+            if statistics is not None:
+                importance = importance * (statistics[f"{name}.depthwise"][1] > 0)
+            order = _order(importance, edges)
             _permute(net, f"{name}.project.weight", order, 1)
             for suffix in ("expand.weight", "expand.gamma", "expand.beta"):
                 _permute(net, f"{name}.{suffix}", order, 0)
             for suffix in ("depthwise.weight", "depthwise.gamma", "depthwise.beta"):
                 _permute(net, f"{name}.{suffix}", order, 0)
+            if statistics is not None:
+                for layer in ("expand", "depthwise"):
+                    statistics[f"{name}.{layer}"] = statistics[f"{name}.{layer}"][:, order]
             if space.units[u].squeeze_excite:
                 _permute(net, f"{name}.excite.weight", order, 0)
                 _permute(net, f"{name}.excite.bias", order, 0)

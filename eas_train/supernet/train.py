@@ -283,7 +283,7 @@ def _step(
     norm = None if part.size == 1 else WholeBatchStatistics(space.epsilon)
 
     def forward(architecture: Architecture) -> Tensor:
-        seen = images if phase.image_size else images_for(space, architecture, images)
+        seen = images_for(space, architecture, images, phase.image_size)
         mixed = recipe.mixed_precision and device.type == "cuda"
         with torch.autocast(device.type, torch.bfloat16, enabled=mixed):
             logits: Tensor = model(seen, architecture, norm)
@@ -300,7 +300,8 @@ def _step(
         with model.no_sync() if isinstance(model, DistributedDataParallel) and not last else nullcontext():
             logits = forward(architecture)
             loss = cross_entropy(logits, targets, mask, smoothing=recipe.label_smoothing)
-            moment = Moment(step, optimizer.param_groups[0]["lr"], architecture, images, mask, logits)
+            rate = optimizer.param_groups[0]["lr"]
+            moment = Moment(step, rate, architecture, images, mask, logits, phase.image_size)
             if architecture != space.largest and (lesson := chosen.lesson(moment)):
                 loss = loss + lesson.weight * distillation(logits, lesson.logits, mask)
             elif architecture == space.largest:

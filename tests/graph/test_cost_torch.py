@@ -16,7 +16,7 @@ from torch.utils.flop_counter import FlopCounterMode  # noqa: E402
 from eas_sdk.graph.cost import cost  # noqa: E402
 from eas_sdk.graph.nodes import INPUT, Node  # noqa: E402
 from eas_sdk.space.architecture import Architecture  # noqa: E402
-from eas_sdk.space.elastic.backbones import PAPER
+from eas_sdk.space.elastic.backbones import PAPER  # noqa: E402
 from eas_sdk.space.elastic.space import ElasticSpace  # noqa: E402
 from eas_train.supernet.model import Supernet  # noqa: E402
 

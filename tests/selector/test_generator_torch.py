@@ -10,7 +10,7 @@ torch = pytest.importorskip("torch")
 
 from eas_sdk.selector.generator import load  # noqa: E402
 from eas_sdk.space.elastic.gates import GateLayout  # noqa: E402
-from eas_sdk.space.elastic.backbones import PAPER, SMALL
+from eas_sdk.space.elastic.backbones import MOBILENET_V3_LARGE, PAPER, SMALL  # noqa: E402
 from eas_sdk.space.elastic.space import ElasticSpace  # noqa: E402
 from eas_sdk.space.tables import madds_range  # noqa: E402
 from eas_train.generator.model import ArchitectureGenerator  # noqa: E402

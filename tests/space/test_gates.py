@@ -6,15 +6,25 @@ import dataclasses
 
 import numpy as np
 import pytest
+from bundles import SIZES
 from hypothesis import given
 from hypothesis import strategies as st
+from space.gate_reference import choices, effective, gate_owners, network
 from strategies import architectures, members, random_gates, spaces
 
 from eas_sdk.errors import ArchitectureError
 from eas_sdk.graph.cost import cost
+from eas_sdk.graph.nodes import Conv2d, DepthwiseConv2d
 from eas_sdk.space.architecture import Architecture, Block
-from eas_sdk.space.elastic.gates import GateLayout, active_slots, choices_of_gates, effective_gates, gates_of_choices
-from eas_sdk.space.elastic.backbones import PAPER
+from eas_sdk.space.elastic.backbones import MOBILENET_V3_LARGE, PAPER
+from eas_sdk.space.elastic.gates import (
+    GateLayout,
+    active_slots,
+    choices_of_gates,
+    effective_gates,
+    gates_of_choices,
+    union,
+)
 from eas_sdk.space.elastic.space import ElasticSpace
 from eas_sdk.space.tables import madds_range, madds_table
 
@@ -25,46 +35,103 @@ SEEDS = st.integers(0, 2**32)
 def test_encode_and_decode_are_inverse(member: tuple[ElasticSpace, Architecture]) -> None:
     space, architecture = member
     rows = space.encode([architecture, space.smallest])
-    assert rows.shape == (2, len(space.stages) + 2 * space.slots)
+    assert rows.shape == (2, len(space.units) + 2 * space.slots + 1)
     assert rows.dtype == np.int8
     assert space.decode(rows[0]) == architecture
     assert not rows[1].any()
+    assert (rows < np.array(space.options)).all()
 
 
 @given(members(), SEEDS)
 def test_what_lies_beyond_a_unit_s_depth_is_ignored(member: tuple[ElasticSpace, Architecture], seed: int) -> None:
     space, architecture = member
     (row,) = space.encode([architecture])
-    units = len(space.stages)
-    absent = ~active_slots(space, row[:units])
+    clean = row.copy()
     rng = np.random.default_rng(seed)
-    row[units : units + space.slots][absent] = rng.integers(0, len(space.kernels), absent.sum())
-    row[units + space.slots :][absent] = rng.integers(0, len(space.expansions), absent.sum())
+    for column, choice in enumerate(choices(space)):
+        if choice.block is not None and choice.block >= len(architecture.units[choice.unit]):
+            row[column] = rng.integers(len(choice.options))
     assert space.decode(row) == architecture
+    np.testing.assert_array_equal(gates_of_choices(space, row), gates_of_choices(space, clean))
+    assert space.allowed(row)
+    np.testing.assert_array_equal(space.parts(row), space.parts(clean))
 
 
 def test_the_layout_of_a_row() -> None:
-    architecture = Architecture.parse("k3e6 k5e4 k7e3 | " + " | ".join(["k3e3 k3e3"] * 4))
+    architecture = Architecture.parse("k3e1 | k3e6 k5e4 k7e3 | " + " | ".join(["k3e3 k3e3"] * 4))
     (row,) = PAPER.encode([architecture])
-    assert row[:5].tolist() == [1, 0, 0, 0, 0]
-    assert row[5:25].tolist() == [0, 1, 2] + [0] * 17
-    assert row[25:].tolist() == [2, 1] + [0] * 18
+    assert row[:6].tolist() == [0, 1, 0, 0, 0, 0]
+    assert row[6:27].tolist() == [0, 0, 1, 2] + [0] * 17
+    assert row[27:48].tolist() == [0, 2, 1] + [0] * 18
+    assert row[48:].tolist() == [0]
     gates = gates_of_choices(PAPER, row)
     assert np.flatnonzero(gates).tolist() == [0, 10 + 2, 10 + 4, 10 + 5, 50, 51, 52]
+
+
+def test_the_layout_of_a_row_of_units_with_choices_of_their_own() -> None:
+    architecture = Architecture.parse("128px k3e1 | k3e4 | k5e2 k3e3 | k3e6 k3e2.3 k3e2.5 | k3e3 | k3e3")
+    (row,) = MOBILENET_V3_LARGE.encode([architecture])
+    depths, kernels, ratios, size = MOBILENET_V3_LARGE.layout.split(row)
+    assert depths.tolist() == [0, 0, 1, 2, 0, 0]
+    assert kernels.tolist() == [0] + [0, 0] + [1, 0, 0] + [0] * 9
+    assert ratios.tolist() == [0] + [2, 0] + [0, 1, 0] + [5, 1, 2, 0] + [0] * 5
+    assert size.tolist() == [1]
+    # Depths leave 0, 1, 2, 3, 1, 2 gates; kernels one in the third and the last unit alone.
+    layout = MOBILENET_V3_LARGE.layout
+    assert np.bincount(layout.choice_of, minlength=len(row)).tolist() == [
+        *(0, 1, 2, 3, 1, 2),
+        *([0] * 3 + [1] * 3 + [0] * 6 + [1] * 3),
+        *([0] + [2] * 2 + [1] * 3 + [5] * 4 + [2] * 2 + [2] * 3),
+        4,
+    ]
+    assert layout.gates == 9 + 6 + 37 + 4
+    assert layout.steps == 14
+    assert layout.step_of[layout.units + 1] == 0, "the first block is fixed and takes no step"
+    assert layout.step_of[-1] == 13
 
 
 @pytest.mark.parametrize(
     "architecture",
     [
-        Architecture(((Block(3, 3),),) * 5),
-        Architecture(((Block(3, 3),) * 5,) * 5),
-        Architecture(((Block(9, 3),) * 2,) * 5),
+        Architecture(((Block(3, 1),), *((Block(3, 3),),) * 5)),
+        Architecture(((Block(3, 1),), *((Block(3, 3),) * 5,) * 5)),
+        Architecture(((Block(3, 1),), *((Block(9, 3),) * 2,) * 5)),
         Architecture(((Block(3, 3),) * 2,) * 6),
+        Architecture(((Block(3, 1),), *((Block(3, 3),) * 2,) * 6)),
+        dataclasses.replace(PAPER.smallest, input_size=224),
     ],
 )
 def test_a_foreign_architecture_is_refused(architecture: Architecture) -> None:
     with pytest.raises(ArchitectureError):
         PAPER.encode([architecture])
+
+
+@given(spaces())
+def test_the_layout_is_that_of_the_choices(space: ElasticSpace) -> None:
+    layout, listed = GateLayout.of(space), choices(space)
+    assert layout is space.layout
+    assert layout.options == space.options == tuple(len(choice.options) for choice in listed)
+    owners = gate_owners(space)
+    assert layout.gates == space.features == len(owners)
+    assert list(zip(layout.choice_of.tolist(), layout.rank_of.tolist(), strict=True)) == owners
+    for column, places in enumerate(layout.places.tolist()):
+        mine = [gate for gate, (owner, _) in enumerate(owners) if owner == column]
+        assert places == mine + [layout.gates] * (len(places) - len(mine))
+    names = ("depth", "kernel", "expansion", "size")
+    assert layout.widths == tuple(max(len(c.options) for c in listed if c.sort == name) - 1 for name in names)
+
+
+@given(spaces())
+def test_one_step_decides_a_block_that_leaves_a_choice(space: ElasticSpace) -> None:
+    layout, listed = space.layout, choices(space)
+    choosing = [u for u, unit in enumerate(space.units) if not unit.fixed]
+    blocks = [(u, b) for u in choosing for b in range(space.units[u].depths[-1])]
+    assert layout.steps == max(1, len(blocks))
+    for choice, step in zip(listed, layout.step_of.tolist(), strict=True):
+        assert 0 <= step < layout.steps
+        if len(choice.options) > 1:
+            owner = (choice.unit, choice.block or 0)
+            assert step == (layout.steps - 1 if choice.sort == "size" else blocks.index(owner))
 
 
 @given(spaces(), SEEDS)
@@ -82,33 +149,118 @@ def test_gates_and_choices_agree(space: ElasticSpace, seed: int) -> None:
 
 
 @given(spaces(), SEEDS)
-def test_effective_gates_by_the_definition(space: ElasticSpace, seed: int) -> None:
-    layout = GateLayout.of(space)
-    gates = random_gates(seed, layout.gates)
-    depth, kernel, expansion = (part.tolist() for part in layout.split(gates))
-
-    def leading(values: list[bool]) -> int:
-        return [*values, False].index(False)
-
-    deepest = space.depths[-1]
-    units = []
-    for u in range(layout.units):
-        slots = range(u * deepest, u * deepest + space.depths[leading(depth[u])])
-        units.append(
-            tuple(Block(space.kernels[leading(kernel[s])], space.expansions[leading(expansion[s])]) for s in slots)
-        )
-    assert space.decode(choices_of_gates(space, effective_gates(space, gates))) == Architecture(tuple(units))
+def test_gates_by_the_definition(space: ElasticSpace, seed: int) -> None:
+    gates = random_gates(seed, 4, space.features)
+    rows = choices_of_gates(space, gates)
+    kept = effective_gates(space, gates)
+    for row, mine, on in zip(rows, gates.tolist(), kept.tolist(), strict=True):
+        architecture = network(space, mine)
+        assert space.decode(row) == architecture
+        assert space.encode([architecture])[0].tolist() == row.tolist()
+        assert on == effective(space, architecture)
+        assert space.features_of(row).tolist() == on
+        owners = zip(space.layout.unit_of.tolist(), space.layout.block_of.tolist(), strict=True)
+        there = [len(architecture.units[u]) > b for u, b in owners]
+        assert active_slots(space, row[: len(space.units)]).tolist() == there
 
 
 @given(spaces())
 def test_no_rows_at_all(space: ElasticSpace) -> None:
     layout = GateLayout.of(space)
     rows = space.encode([])
-    assert rows.shape == (0, layout.units + 2 * layout.slots)
+    assert rows.shape == (0, layout.units + 2 * layout.slots + 1)
     gates = gates_of_choices(space, rows)
     assert gates.shape == (0, layout.gates)
     assert choices_of_gates(space, effective_gates(space, gates)).shape == rows.shape
     assert madds_table(space).total(space, rows, 3).shape == (0,)
+    assert space.members(np.zeros((0, space.random_numbers))).shape == rows.shape
+
+
+@given(spaces(), st.data())
+def test_a_union_is_choice_by_choice(space: ElasticSpace, data: st.DataObject) -> None:
+    drawn = data.draw(st.lists(architectures(space), max_size=3))
+    made = union(space, drawn)
+    gates = [effective(space, architecture) for architecture in (*drawn, space.smallest)]
+    assert effective(space, made) == [any(column) for column in zip(*gates, strict=True)]
+    space.validate(made)
+    assert union(space, [made, *drawn]) == made
+
+
+@given(spaces(narrowed=False), st.data(), SEEDS)
+def test_members_of_a_narrowed_space_are_within_its_largest(
+    space: ElasticSpace, data: st.DataObject, seed: int
+) -> None:
+    narrow = dataclasses.replace(space, largest=data.draw(architectures(space)))
+    bound = effective(space, narrow.largest)
+    gates = random_gates(seed, 30, space.features)
+    rows = choices_of_gates(space, gates)
+    for row, allowed in zip(rows, narrow.allowed(rows).tolist(), strict=True):
+        on = effective(space, space.decode(row))
+        assert allowed == all(most or not mine for mine, most in zip(on, bound, strict=True))
+    drawn = narrow.members(np.random.default_rng(seed).random((30, narrow.random_numbers)))
+    assert narrow.allowed(drawn).all()
+    for row in drawn:
+        narrow.validate(narrow.decode(row))
+        assert narrow.encode([narrow.decode(row)])[0].tolist() == row.tolist(), "absent slots are 0"
+
+
+def test_members_draw_their_sizes_within_the_largest_s() -> None:
+    narrow = dataclasses.replace(SIZES, largest=dataclasses.replace(SIZES.largest, input_size=48))
+    uniform = np.random.default_rng(0).random((200, SIZES.random_numbers))
+    for space, sizes in ((SIZES, {32, 48, 64}), (narrow, {32, 48})):
+        drawn = [space.decode(row).input_size for row in space.members(uniform)]
+        assert set(drawn) == sizes
+        assert min(drawn.count(size) for size in sizes) > 20
+    rows = SIZES.encode([dataclasses.replace(SIZES.smallest, input_size=size) for size in (32, 48, 64)])
+    assert narrow.allowed(rows).tolist() == [True, True, False]
+    assert narrow.encode([SIZES.largest]).tolist() == SIZES.encode([SIZES.largest]).tolist()
+
+
+@given(spaces())
+def test_a_node_s_scope_is_what_changes_its_input_and_its_weights(space: ElasticSpace) -> None:
+    listed, owners = choices(space), gate_owners(space)
+
+    def gates(*sorts: str, keep: object) -> set[int]:
+        return {g for g, (c, _) in enumerate(owners) if listed[c].sort in sorts and keep(listed[c])}  # type: ignore[operator]
+
+    sizes = gates("size", keep=lambda _: True)
+    for node in space.bank(2):
+        own, before = space.scope(node.name)
+        assert len(set(own)) == len(own)
+        assert len(set(before)) == len(before)
+        assert not set(own) & set(before)
+        prefix, _, layer = node.name.rpartition(".")
+        if not prefix.startswith("unit"):
+            assert set(own) == sizes
+            everything = set(range(space.features)) - sizes
+            assert set(before) == (everything if node.name == "head" else set())
+            continue
+        u, b = (int(part) for part in prefix.removeprefix("unit").split(".block"))
+        mine = gates("kernel", keep=lambda c: (c.unit, c.block) == (u, b)) if layer in ("depthwise", "project") else set()
+        if layer == "project":
+            mine |= gates("expansion", keep=lambda c: (c.unit, c.block) == (u, b))
+        assert set(own) == mine | sizes, node.name
+        blocks = gates("kernel", "expansion", keep=lambda c: (c.unit, c.block) < (u, b))
+        assert set(before) == gates("depth", keep=lambda c: c.unit < u) | blocks, node.name
+
+
+@given(members(), SEEDS)
+def test_what_is_outside_a_node_s_scope_changes_nothing_before_it(
+    member: tuple[ElasticSpace, Architecture], seed: int
+) -> None:
+    """A node's input is made by the same nodes, but for channels that it does not read."""
+    space, architecture = member
+    nodes = {node.name: node for node in space.structure(architecture, 2)}
+    (gates,) = space.features_of(space.encode([architecture]))
+    other = space.decode(choices_of_gates(space, gates & random_gates(seed, space.features)))
+    others = {node.name: node for node in space.structure(other, 2)}
+    (changed,) = np.flatnonzero(gates != space.features_of(space.encode([other]))[0])[None].tolist()
+    for name in nodes.keys() & others.keys():
+        node, theirs = nodes[name], others[name]
+        if isinstance(node, (Conv2d, DepthwiseConv2d)) and not set(changed) & {g for s in space.scope(name) for g in s}:
+            assert isinstance(theirs, (Conv2d, DepthwiseConv2d))
+            assert (node.size, node.kernel, node.padding) == (theirs.size, theirs.kernel, theirs.padding)
+            assert (getattr(node, "in_channels", 0) == getattr(theirs, "in_channels", 0)) or name.endswith("excite")
 
 
 @given(spaces(), st.data())

@@ -16,6 +16,7 @@ from eas_sdk.space.architecture import Architecture
 from eas_sdk.space.elastic.backbones import SMALL
 from eas_sdk.space.elastic.space import ElasticSpace
 from eas_sdk.space.elastic.units import Head, Stem, Unit
+from eas_sdk.space.protocol import Space
 from eas_sdk.space.sample import random_architecture
 from eas_sdk.task import Superclass as Task
 from eas_train.bundle import assemble
@@ -61,7 +62,7 @@ SIZES = ElasticSpace(
 )
 """Units with choices of their own, and images of several sizes, as of EfficientNet-Lite0."""
 
-SPACES = {"tiny": TINY, "small": SMALL}
+SPACES = {"tiny": TINY, "sizes": SIZES, "small": SMALL}
 
 GENTLE = Augmentation(
     rotation_degrees=10,
@@ -89,7 +90,14 @@ class TinyRecipe(SupernetRecipe):
         return TINY
 
 
-def tiny_recipe(**changes: object) -> TinyRecipe:
+class SizesRecipe(TinyRecipe):
+    """Trains the space of several image sizes."""
+
+    def space(self) -> ElasticSpace:
+        return SIZES
+
+
+def tiny_recipe(kind: type[TinyRecipe] = TinyRecipe, **changes: object) -> TinyRecipe:
     """Six steps: two of the teacher, then four of the sandwich with channels sorted."""
     settings: dict[str, object] = {
         "batch_size": 8,
@@ -107,11 +115,11 @@ def tiny_recipe(**changes: object) -> TinyRecipe:
             sandwich(steps=4, sort_channels=True),
         ),
     }
-    return TinyRecipe.model_validate(settings | changes)
+    return kind.model_validate(settings | changes)
 
 
 def sandwich(steps: int, **changes: object) -> Phase:
-    """Largest, smallest and one random network of the tiny space a step."""
+    """Largest, smallest and one random network a step."""
     settings: dict[str, object] = {
         "name": "sandwich",
         "steps": steps,
@@ -194,13 +202,13 @@ def splits() -> Splits:
     return Splits(drawings(30, 0), drawings(8, 1), drawings(8, 2))
 
 
-def architectures(space: ElasticSpace, count: int, seed: int = 0) -> list[Architecture]:
+def architectures(space: Space, count: int, seed: int = 0) -> list[Architecture]:
     """The smallest, the largest, and random members between them."""
     rng = random.Random(seed)
     return [space.smallest, space.largest, *(random_architecture(space, rng) for _ in range(count - 2))]
 
 
-def random_net(space: ElasticSpace, classes: int = 6, seed: int = 0) -> Supernet:
+def random_net(space: Space, classes: int = 6, seed: int = 0) -> Supernet:
     """A supernet in evaluation mode with random parameters (a new one's gammas and biases are 0 or 1)."""
     torch.manual_seed(seed)
     net = Supernet(space, classes)
@@ -213,10 +221,10 @@ def random_net(space: ElasticSpace, classes: int = 6, seed: int = 0) -> Supernet
     return net.eval()
 
 
-def random_images(space: ElasticSpace, count: int, seed: int = 0) -> Tensor:
-    """`count` x 3 x S x S, each with a mean and a contrast of its own."""
-    generator = torch.Generator().manual_seed(seed)
-    noise = torch.rand(count, 3, space.input_size, space.input_size, generator=generator)
+def random_images(space: Space, count: int, seed: int = 0) -> Tensor:
+    """`count` x 3 x S x S, each with a mean and a contrast of its own; S is the largest input size."""
+    generator, side = torch.Generator().manual_seed(seed), space.input_sizes[-1]
+    noise = torch.rand(count, 3, side, side, generator=generator)
     return noise * torch.rand(count, 3, 1, 1, generator=generator)
 
 
@@ -232,7 +240,7 @@ def collected(net: Supernet, networks: int = 6, images: int = 16, context: Conte
 
 
 def random_bundle(space: ElasticSpace = TINY, seed: int = 0, sharpness: float = 3.0) -> Bundle:
-    """A bundle of random weights, straight from torch, that never selects a 7 x 7 kernel.
+    """A bundle of random weights, straight from torch, that never selects a largest kernel.
 
     Args:
         sharpness: scale of the generator's heads.
@@ -241,7 +249,7 @@ def random_bundle(space: ElasticSpace = TINY, seed: int = 0, sharpness: float = 
     budgets = torch.tensor([0.2, 0.5, 1.0, 2.0, 4.0], dtype=torch.float64) * 1e6
     generator = ArchitectureGenerator(space, 2, budgets, embedding=8, hidden=16)
     with torch.no_grad():
-        for head in (generator.depth, generator.kernel, generator.expansion):
+        for head in (generator.depth, generator.kernel, generator.expansion, generator.size):
             head.weight.normal_(0, sharpness)
         generator.kernel.bias[-1] = -1000.0
     rng = np.random.default_rng(seed)

@@ -159,6 +159,10 @@ class ElasticSpace:
                 allowed = [d for d in unit.depths if d <= deepest]
                 raise ArchitectureError(f"unit {u} may have {allowed} blocks; got {len(blocks)}")
             for b, block in enumerate(blocks):
+                if block != Block(block.kernel, block.expansion):
+                    raise ArchitectureError(
+                        f"block {b} of unit {u} is a kernel and an expansion ratio, like 'k3e6'; got {block}"
+                    )
                 limit = bound.units[u][b] if bound else Block(unit.kernels[-1], unit.expansions[-1])
                 for name, options in (("kernel", unit.kernels), ("expansion", unit.expansions)):
                     value, most = getattr(block, name), getattr(limit, name)

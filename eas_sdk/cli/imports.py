@@ -1,0 +1,74 @@
+"""`eas import`: a published network as a bundle. It needs the extra `train`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from eas_sdk.cli.common import json_option
+from eas_sdk.cli.output import madds, print_facts, print_json, size
+from eas_sdk.cli.train import training_packages
+
+
+@click.command("import")
+@click.argument("source", metavar="lite0|mobilenet-v3-large|ofa")
+@click.option(
+    "--weights",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="The published state dict, .pth or .safetensors.  [default of lite0: what the extra `lite0` installs]",
+)
+@click.option(
+    "--labels",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    metavar="FILE",
+    help="A label a line, in the order of the classifier.  [default: ImageNet's]",
+)
+@click.option("-o", "--output", type=click.Path(path_type=Path), metavar="FILE", help="[default: SOURCE.safetensors]")
+@json_option
+def import_(source: str, weights: Path | None, labels: Path | None, output: Path | None, as_json: bool) -> None:
+    """Make a bundle of a published network, as it is.
+
+    It recognises what the network does; the budget decides how large the images are. Smaller networks than the
+    published one need a training. mobilenet-v3-large takes torchvision's weights, ofa those of once-for-all's
+    ofa_mbv3_d234_e346_k357: download them from their authors.
+
+    \b
+    Examples:
+      eas import lite0
+      eas predict photo.jpg --bundle lite0.safetensors --task imagenet --budget 130M
+      eas import mobilenet-v3-large --weights mobilenet_v3_large-5c1a4163.pth -o large.safetensors
+    """
+    with training_packages():
+        from eas_train.bundle import save
+        from eas_train.pretrained.bundle import published_bundle
+        from eas_train.pretrained.importer import load_pretrained
+    names = None if labels is None else labels.read_text(encoding="utf-8").splitlines()
+    bundle = published_bundle(load_pretrained(source, weights), source, names)
+    target = output or Path(f"{source}.safetensors")
+    written = save(bundle, target)
+    import eas_sdk
+
+    runtime = eas_sdk.load(target)
+    (task,) = runtime.tasks
+    low, high = runtime.budget_range(task)
+    facts = {
+        "file": str(target),
+        "size_bytes": written,
+        "task": task,
+        "labels": len(runtime.bundle.labels),
+        "input_sizes_px": list(bundle.space.input_sizes),
+        "budget_range_madds": [low, high],
+    }
+    if as_json:
+        print_json(facts)
+        return
+    print_facts(
+        {
+            "file": f"{target}, {size(written)}",
+            "task": f"{task}, {facts['labels']} labels",
+            "images": f"{', '.join(map(str, bundle.space.input_sizes))} px",
+            "budgets": f"{madds(low)} to {madds(high)}",
+        }
+    )

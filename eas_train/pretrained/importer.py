@@ -1,0 +1,169 @@
+"""From a published state dict to the largest member of a space."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from eas_sdk.errors import DataError, InputError, closest
+from eas_sdk.graph.nodes import Conv2d, DepthwiseConv2d, Linear, Node
+from eas_sdk.space.elastic.space import ElasticSpace
+from eas_sdk.space.presets import PRESETS
+from eas_train.pretrained.sources import NO_NORM, SOURCES, Source
+from eas_train.pretrained.weights import packaged, read
+from eas_train.supernet.model import Supernet
+from eas_train.supernet.norm import FixedStatistics
+from eas_train.supernet.sort import sort_channels
+
+SHOWN = 5
+"""Most names of a kind in a message."""
+
+
+@dataclass(frozen=True, eq=False)
+class Pretrained:
+    """A supernet whose largest network is a published one.
+
+    Attributes:
+        net: the supernet, in evaluation mode.
+        statistics: node -> [2, C] mean and variance of its batch-norm, as published: those of the largest network.
+        source: where it comes from.
+    """
+
+    net: Supernet
+    statistics: Mapping[str, Tensor]
+    source: Source
+
+    @property
+    def norm(self) -> FixedStatistics:
+        """How the published network normalises. Of a smaller one this is a guess: its statistics differ."""
+        return FixedStatistics(self.statistics.__getitem__, self.net.space.epsilon)
+
+
+def load_pretrained(
+    name: str,
+    weights: str | os.PathLike[str] | Mapping[str, Tensor] | None = None,
+    *,
+    space: ElasticSpace | None = None,
+    sort: bool = True,
+) -> Pretrained:
+    """Read published weights into the supernet of the space whose largest member they are.
+
+    Args:
+        name: one of `SOURCES`.
+        weights: their file, or a state dict; by default what the source's package carries.
+        space: by default the source's preset; another must have the same largest network.
+        sort: whether hidden channels are sorted by importance, so that prefixes are good (see `sort_channels`). The
+            largest network computes the same.
+
+    Raises:
+        InputError: there is no such source, or its weights must be named.
+        DataError: tensors are missing, unexpected or of another shape; the message names them.
+        MissingDependency: the source's package is not installed.
+        OSError: the file cannot be read.
+    """
+    if name not in SOURCES:
+        raise InputError(f"published weights are of one of {sorted(SOURCES)}; got {name!r}; {closest(name, SOURCES)}")
+    source = SOURCES[name]
+    if not isinstance(weights, Mapping):
+        weights = read(packaged(source) if weights is None else weights)
+    state = {_renamed(source, key): tensor for key, tensor in weights.items()}
+    chosen = space or PRESETS[source.preset]
+    assert isinstance(chosen, ElasticSpace)
+    classes = state.get(f"{source.layers['classifier'][0]}.weight")
+    if classes is None or classes.ndim != 2:
+        raise DataError(f"the weights of {name!r} hold a classifier {source.layers['classifier'][0]!r} of two axes")
+    net = Supernet(chosen, len(classes), mean=source.mean, std=source.std)
+    wanted = dict(_wanted(net, source))
+    _check(name, source, state, {key: shape for key, _, shape in wanted.values()})
+    statistics: dict[str, Tensor] = {}
+    with torch.no_grad():
+        for target, (key, row, shape) in wanted.items():
+            value = state[key].detach().float().reshape(shape)
+            if row is None:
+                net.tensor(target).copy_(value)
+            else:
+                statistics.setdefault(target.rpartition(".")[0], torch.empty(2, len(value)))[row] = value
+    if sort:
+        sort_channels(net, statistics=statistics)
+    net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stubs lack it
+    return Pretrained(net.eval(), statistics, source)
+
+
+def _wanted(net: Supernet, source: Source) -> Iterator[tuple[str, tuple[str, int | None, tuple[int, ...]]]]:
+    """Target -> (published name, row of the statistics or None for a parameter, shape)."""
+    space = net.elastic
+    for node in net.nodes(space.largest):
+        if not isinstance(node, (Conv2d, DepthwiseConv2d, Linear)):
+            continue
+        convolution, norm = _names(source, space, node)
+        suffixes = [suffix for suffix in ("weight", "bias") if net.has(f"{node.name}.{suffix}")]
+        for suffix in suffixes:
+            target = f"{node.name}.{suffix}"
+            yield target, (f"{convolution}.{suffix}", None, tuple(net.tensor(target).shape))
+        if norm != NO_NORM:
+            channels = tuple(net.tensor(f"{node.name}.gamma").shape)
+            yield f"{node.name}.gamma", (f"{norm}.weight", None, channels)
+            yield f"{node.name}.beta", (f"{norm}.bias", None, channels)
+            yield f"{node.name}.mean", (f"{norm}.running_mean", 0, channels)
+            yield f"{node.name}.variance", (f"{norm}.running_var", 1, channels)
+
+
+def _names(source: Source, space: ElasticSpace, node: Node) -> tuple[str, str]:
+    """Published names of a node's convolution and batch-norm."""
+    prefix, _, layer = node.name.rpartition(".")
+    if not prefix:
+        return source.layers[layer]
+    unit, block = (int(part) for part in prefix.removeprefix("unit").split(".block"))
+    number = sum(len(blocks) for blocks in space.largest.units[:unit]) + block
+    expands, squeezes = space.units[unit].expansions != (1,), space.units[unit].squeeze_excite
+    places = {"depthwise": expands, "squeeze": expands + 1, "project": expands + 1 + squeezes}
+    convolution, norm = source.layers[layer]
+    fields = {"i": number, "n": number + 1, **{name: int(place) for name, place in places.items()}}
+    return convolution.format(**fields), norm.format(**fields)
+
+
+def _renamed(source: Source, key: str) -> str:
+    for old, new in source.renamed:
+        key = key.replace(old, new)
+    return key
+
+
+def _check(name: str, source: Source, state: Mapping[str, Tensor], wanted: Mapping[str, tuple[int, ...]]) -> None:
+    """Compare names and shapes.
+
+    Raises:
+        DataError: they differ.
+    """
+    faults = []
+    missing = [key for key in wanted if key not in state]
+    unexpected = [key for key in state if key not in wanted and not key.endswith(source.unused)]
+    if missing:
+        faults.append(f"missing: {_some(missing)}")
+    if unexpected:
+        faults.append(f"unexpected: {_some(unexpected)}")
+    # A layer over means may be published as fully connected, or as a convolution of one pixel.
+    other = [
+        f"{key} {tuple(state[key].shape)}, not {shape}"
+        for key, shape in wanted.items()
+        if key in state and _pixels(tuple(state[key].shape)) != _pixels(shape)
+    ]
+    if other:
+        faults.append(f"of another shape: {_some(other)}")
+    bad = [key for key in wanted if key in state and not bool(torch.isfinite(state[key]).all())]
+    if bad:
+        faults.append(f"not finite: {_some(bad)}")
+    if faults:
+        raise DataError(f"the weights of {name!r} are those of its published network; {'; '.join(faults)}")
+
+
+def _pixels(shape: tuple[int, ...]) -> tuple[int, ...]:
+    return shape[:2] if shape[2:] == (1, 1) else shape
+
+
+def _some(names: list[str]) -> str:
+    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    return ", ".join(names[:SHOWN]) + more
