@@ -157,4 +157,3 @@ def total_weight_elements(nodes: Iterable[Node]) -> int:
 
 def _in_squeeze_excite(node: Node) -> bool:
     return node.name.endswith((".squeeze", ".excite"))
-

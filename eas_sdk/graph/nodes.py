@@ -69,8 +69,8 @@ class Conv2d:
     """Dense convolution with zero padding, bias and fused activation.
 
     `size` is the side of the square input map. `padding` zeros lie in front of it, and `trailing` more than that behind
-    it: 0 is torch's convention, `same_padding` TensorFlow's. A kernel along one axis alone pads that axis alone, by half
-    of what it reaches, so that maps stay square.
+    it: 0 is torch's convention, `same_padding` TensorFlow's. A kernel along one axis alone pads that axis alone, by
+    half of what it reaches, so that maps stay square.
     """
 
     name: str

@@ -87,8 +87,7 @@ def test_stored_numbers_are_parameters_with_batch_norm_folded(member: tuple[Elas
     norms = sum(
         output_shape(node)[-1]
         for node in nodes
-        if isinstance(node, DepthwiseConv2d)
-        or (isinstance(node, Conv2d) and node.bias == "norm")
+        if isinstance(node, DepthwiseConv2d) or (isinstance(node, Conv2d) and node.bias == "norm")
     )
     assert total_weight_elements(nodes) == cost(nodes).parameters - norms + 6
 

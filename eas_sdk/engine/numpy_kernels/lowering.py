@@ -91,7 +91,7 @@ def _pointwise(graph: Graph, node: Conv2d) -> pointwise.Pointwise:
 def _dense(graph: Graph, node: Conv2d) -> Dense:
     (rows, kept_rows), (columns, kept_columns) = (
         crop(node.size, kernel, node.stride, padding, node.out_size)
-        for kernel, padding in zip(node.window, node.pads, strict=True)
+        for kernel, (padding, _) in zip(node.window, node.pads, strict=True)
     )
     weight = _weight(graph, node)[:, kept_rows, kept_columns].reshape(node.out_channels, -1)
     return Dense(rows, columns, scaled(weight, node.activation), Epilogue.make(node.activation, _bias(graph, node)))
