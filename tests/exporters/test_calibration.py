@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
 import numpy as np
 import pytest
 from engine.graphs import efficientnet_lite, make_graph, mobilenet, reference
 
-from eas_sdk.engine.trace import trace
+from eas_sdk.engine.trace import activate, trace
 from eas_sdk.errors import ImageError
-from eas_sdk.graph.nodes import Conv2d, DepthwiseConv2d, Graph
+from eas_sdk.graph.nodes import Activation, Conv2d, DepthwiseConv2d, Graph
 from exporters.calibration import SATURATES, calibrate
 
 GRAPH = make_graph(mobilenet(32))
@@ -45,6 +47,16 @@ def test_ranges_hold_all_values_over_all_images_that_make_a_difference(graph: Gr
         assert ranges[node.name, False] == pytest.approx(extremes[node.name, False], rel=1e-4, abs=1e-6)
         clipped += low < least
     assert clipped > 3
+
+
+@pytest.mark.parametrize("activation", get_args(Activation))
+def test_an_activation_is_constant_beyond_its_bounds_and_nowhere_else(activation: Activation) -> None:
+    least, most = SATURATES.get(activation, (-np.inf, np.inf))
+    for bound, step in ((least, -0.5), (most, 0.5)):
+        edge = bound if np.isfinite(bound) else 20 * step
+        inside, at, beyond = activate(np.array([edge - step, edge, edge + 10 * step], np.float32), activation)
+        assert inside != at
+        assert (at == beyond) == np.isfinite(bound)
 
 
 def test_images_are_needed() -> None:

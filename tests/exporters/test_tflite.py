@@ -190,7 +190,7 @@ def test_what_is_beyond_six_is_cut(precision: str) -> None:
         Linear("l", ("m",), 8, 4),
     ]
     graph = make_graph(nodes)
-    weights = {f"{name}.weight": graph.weights[f"{name}.weight"] * np.float32(4) for name in "abc"}
+    weights = {f"{name}.weight": graph.weights[f"{name}.weight"] * np.float32(8) for name in "abc"}
     graph = Graph(graph.nodes, {**graph.weights, **weights}, graph.labels)
     ranges = calibrate(graph, options(size=16).calibration)
     assert [ranges[name, False] for name in "abc"] == [(0, 6)] * 3
