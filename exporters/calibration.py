@@ -16,7 +16,12 @@ from eas_sdk.images import as_float_batch
 Ranges: TypeAlias = Mapping[tuple[str, bool], tuple[float, float]]
 """(node name, whether before its activation) -> least and greatest value."""
 
-SATURATES = {"relu": (0.0, math.inf), "hard_swish": (-3.0, math.inf), "hard_sigmoid": (-3.0, 3.0)}
+SATURATES = {
+    "relu": (0.0, math.inf),
+    "relu6": (0.0, 6.0),
+    "hard_swish": (-3.0, math.inf),
+    "hard_sigmoid": (-3.0, 3.0),
+}
 """Beyond these bounds an activation is constant."""
 
 BATCH = 8

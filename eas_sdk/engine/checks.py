@@ -103,21 +103,31 @@ def weight_shapes(node: Node) -> dict[str, tuple[int, ...]]:
 def _check_sizes(node: Node) -> None:
     if isinstance(node, Conv2d | DepthwiseConv2d):
         reach = node.reach if isinstance(node, DepthwiseConv2d) else node.kernel
-        if not (node.stride >= 1 and reach >= node.kernel and 0 <= node.padding < reach and node.out_size >= 1):
+        if not _is_count(node.trailing):
+            raise InputError(f"trailing zeros are an integer of at least 0, got {node.trailing!r} in {node!r}")
+        padded = node.padding >= 0 and node.padding + node.trailing < reach
+        if not (node.stride >= 1 and reach >= node.kernel and padded and node.out_size >= 1):
             raise InputError(
-                "a convolution needs stride >= 1, dilation >= 1, 0 <= padding < what the kernel spans, and a window "
-                f"that fits, got {node!r}"
+                "a convolution needs stride >= 1, dilation >= 1, padding >= 0, padding + trailing < what the kernel "
+                f"spans, and a window that fits, got {node!r}"
             )
         if isinstance(node, Conv2d) and node.along not in get_args(Axes):
             raise InputError(f"a kernel extends along one of {get_args(Axes)}, got {node.along!r}")
-        if isinstance(node, Conv2d) and node.along != "both" and 2 * node.padding + 1 != node.kernel:
-            raise InputError(f"a kernel along one axis is odd and pads half of its length, got {node!r}")
+        halves = 2 * node.padding + 1 == node.kernel and not node.trailing
+        if isinstance(node, Conv2d) and node.along != "both" and not halves:
+            raise InputError(
+                f"a kernel along one axis is odd and pads half of its length before and behind, got {node!r}"
+            )
         if node.activation not in get_args(Activation):
             raise InputError(f"an activation must be one of {get_args(Activation)}, got {node.activation!r}")
     if isinstance(node, Mean) and len(node.inputs) < 2:
         raise InputError(f"a mean is taken over two maps or more, got {node!r}")
     if min(*output_shape(node), *(side for shape in input_shapes(node) for side in shape)) < 1:
         raise InputError(f"sizes and channels must be at least 1, got {node!r}")
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
 
 
 def _check_weight(graph: Graph, name: str, shape: tuple[int, ...]) -> None:

@@ -62,6 +62,9 @@ def activate(x: Array, activation: Activation) -> Array:
         case "relu":
             positive: Array = np.maximum(x, np.float32(0))
             return positive
+        case "relu6":
+            clipped: Array = np.clip(x, np.float32(0), np.float32(6))
+            return clipped
         case "hard_swish":
             return x * activate(x, "hard_sigmoid")
         case "hard_sigmoid":

@@ -138,7 +138,9 @@ def _describe(node: Node) -> str:
 def _window(node: Conv2d | DepthwiseConv2d) -> str:
     stride = f" stride {node.stride}" if node.stride > 1 else ""
     reach = node.reach if isinstance(node, DepthwiseConv2d) else node.kernel
-    return stride if node.padding == reach // 2 else f"{stride} padding {node.padding}"
+    padding = f" padding {node.padding}" if node.padding != reach // 2 else ""
+    trailing = f" trailing {node.trailing}" if node.trailing else ""
+    return stride + padding + trailing
 
 
 def _sources(node: Node, index: int, tensors: dict[str, str]) -> str:

@@ -1,6 +1,6 @@
 """From a graph to a MIL program, Core ML's intermediate language (opset iOS16 or later).
 
-MIL is NCHW. Its padding is given side by side, like torch's; its sigmoid_hard makes hard sigmoid and hard swish.
+MIL is NCHW. Its padding is given side by side, four numbers; its sigmoid_hard makes hard sigmoid and hard swish.
 Pixels of 0 to 255 become 0 to 1 inside the constants of Normalize, so that a scale for each channel costs no
 operator more than one for all. The program's type is the type of its weights: a float16 program casts the image
 once, and the logits back to float32.
@@ -129,17 +129,15 @@ class _Lowering:
                 return builder.linear(x=flat, weight=weight, bias=self._bias(node), name=operator_name(node))
 
     def _convolution(self, node: Conv2d | DepthwiseConv2d, x: Any, weight: npt.NDArray[np.float32], groups: int) -> Any:
-        if isinstance(node, Conv2d):
-            (above, left), dilation = node.pads, 1
-        else:
-            above, left, dilation = node.padding, node.padding, node.dilation
+        dilation = node.dilation if isinstance(node, DepthwiseConv2d) else 1
+        (above, below), (left, right) = node.pads
         made = self.builder.conv(
             x=x,
             weight=self._constant(node, weight),
             bias=self._bias(node),
             strides=self._parameter("stride", [node.stride] * 2),
             pad_type=self._parameter("padding", "custom"),
-            pad=self._parameter("padding", [above, above, left, left]),
+            pad=self._parameter("padding", [above, below, left, right]),
             dilations=self._parameter("dilation", [dilation] * 2),
             groups=self._parameter("groups", groups),
             name=convolution_name(node),
@@ -152,6 +150,8 @@ class _Lowering:
                 return x
             case "relu":
                 return self.builder.relu(x=x, name=name)
+            case "relu6":
+                return self.builder.relu6(x=x, name=name)
             case "hard_sigmoid":
                 return self.builder.sigmoid_hard(x=x, **self._hard(), name=name)
             case "hard_swish":

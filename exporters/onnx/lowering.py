@@ -46,6 +46,7 @@ class _Lowering:
         output = Value(PROBABILITIES if softmax else LOGITS, output_shape(last), np.dtype(np.float32))
         self.program = Program(image, output, names={IMAGE, LOGITS, PROBABILITIES})
         self.made = {first.inputs[0]: IMAGE}
+        self.bounds: tuple[str, ...] = ()
 
     def run(self) -> Program:
         program = self.program
@@ -111,26 +112,30 @@ class _Lowering:
             linear = self._tensor(node)
         else:
             linear = program.name(f"{node.name}.linear")
-        if isinstance(node, Conv2d):
-            window, pads, dilation = node.window, node.pads, 1
-        else:
-            window, pads, dilation = (node.kernel,) * 2, (node.padding,) * 2, node.dilation
+        window, dilation = (node.window, 1) if isinstance(node, Conv2d) else ((node.kernel,) * 2, node.dilation)
         spread = {"dilations": (dilation,) * 2} if dilation > 1 else {}
-        strides = (node.stride,) * 2
-        program.add(
-            "Conv", operands, linear, kernel_shape=window, strides=strides, pads=pads * 2, group=groups, **spread
-        )
+        (above, below), (left, right) = node.pads
+        pads, strides = (above, left, below, right), (node.stride,) * 2
+        program.add("Conv", operands, linear, kernel_shape=window, strides=strides, pads=pads, group=groups, **spread)
         match node.activation:
             case "none":
                 return linear
             case "relu":
                 return program.add("Relu", [linear], self._tensor(node))
+            case "relu6":
+                return program.add("Clip", [linear, *self._bounds()], self._tensor(node))
             case "hard_swish":
                 program.held[linear] = Held(node.name, linear=True)
                 return program.add("HardSwish", [linear], self._tensor(node))
             case "hard_sigmoid":
                 program.held[linear] = Held(node.name, linear=True)
                 return program.add("HardSigmoid", [linear], self._tensor(node), alpha=1 / 6, beta=0.5)
+
+    def _bounds(self) -> tuple[str, ...]:
+        """The constants 0 and 6, which all relu6 share."""
+        if not self.bounds:
+            self.bounds = tuple(self.program.constant(f"clip.{end}", np.array(end, np.float32)) for end in (0, 6))
+        return self.bounds
 
     def _tensor(self, node: Node) -> str:
         """A name for the result of a node."""

@@ -66,7 +66,10 @@ class _Integers:
 
     def _rewrite(self, operator: Operator) -> None:
         program, data, output = self.program, operator.inputs[0], operator.output
-        if operator.kind == "Relu":  # the least uint8 stands for 0: storing cuts what is below
+        if operator.kind in ("Relu", "Clip"):
+            # The least uint8 stands for 0, the greatest for what was seen behind the activation: storing cuts the rest.
+            for bound in operator.inputs[1:]:
+                program.constants.pop(bound, None)
             self._store(data, output)
             return
         if operator.kind == "Flatten":

@@ -12,6 +12,7 @@ import numpy.typing as npt
 Kind = Literal[
     "Add",
     "Cast",
+    "Clip",
     "Conv",
     "DequantizeLinear",
     "Flatten",

@@ -120,8 +120,8 @@ class _Lowering:
         if node.inputs[0] in self.sixfold:
             weight = weight / np.float32(6)
         fused: Fused = "none"
-        if node.activation == "relu":
-            fused = "relu"
+        if node.activation in ("relu", "relu6"):
+            fused = node.activation
         elif node.activation == "hard_sigmoid":
             bias, fused = bias + np.float32(3), "relu6"
         if node.activation == "hard_swish":

@@ -3,8 +3,9 @@
 What XNNPACK takes in one partition, and what it is fast at, decides the forms. Depthwise and fully connected layers of
 the weight-only precisions read int8 constants through DEQUANTIZE (done once, when the file is loaded). A hard swish
 between integers goes through float (it becomes a table of 256 entries). In an int8 file four things compute in float:
-the input's normalisation, the stem (integer kernels waste most of their width on three channels), depthwise kernels
-in parts (see `window.py`), and the logits.
+the input's normalisation, a stem with a hard swish behind it (integer kernels waste most of their width on three
+channels; where the activation is fused, integers take no longer), depthwise kernels in parts (see `window.py`), and
+the logits.
 """
 
 from __future__ import annotations

@@ -24,6 +24,7 @@ from eas_sdk.graph.nodes import (
     Multiply,
     Node,
     Normalize,
+    same_padding,
 )
 
 TOLERANCE = 1e-5
@@ -94,6 +95,53 @@ def mobilenet(
         Linear("classifier", ("feature",), 6 * width, classes),
     ]
     return nodes
+
+
+def efficientnet_lite(
+    size: int,
+    *,
+    stem: int = 8,
+    units: Sequence[tuple[int, int, int, int, int]] = (
+        (3, 1, 8, 1, 1),
+        (3, 3, 8, 2, 2),
+        (5, 3, 12, 1, 2),
+        (5, 2, 12, 2, 1),
+    ),
+    head: int = 40,
+    classes: int = 5,
+) -> list[Node]:
+    """The nodes of an EfficientNet-Lite: ReLU6, TensorFlow's padding "SAME", no squeeze-and-excitation.
+
+    Args:
+        units: kernel, expansion, width, number of blocks and stride of the first one, for each.
+    """
+    padding, trailing = same_padding(size, 3, 2)
+    nodes: list[Node] = [
+        Normalize("normalize", (INPUT,), size, 3),
+        Conv2d("stem", ("normalize",), size, 3, stem, 3, 2, padding, "relu6", trailing=trailing),
+    ]
+    source, side, width = "stem", (size + 1) // 2, stem
+    for u, (kernel, expansion, wide, blocks, first) in enumerate(units):
+        for b in range(blocks):
+            name, stride, inner, before = f"unit{u}.block{b}", first if b == 0 else 1, width * expansion, source
+            if expansion > 1:
+                nodes.append(Conv2d(f"{name}.expand", (source,), side, width, inner, 1, 1, 0, "relu6"))
+                before = nodes[-1].name
+            padding, trailing = same_padding(side, kernel, stride)
+            depthwise = DepthwiseConv2d(
+                f"{name}.depthwise", (before,), side, inner, kernel, stride, padding, "relu6", trailing=trailing
+            )
+            out = depthwise.out_size
+            nodes += [depthwise, Conv2d(f"{name}.project", (depthwise.name,), out, inner, wide, 1, 1, 0, "none")]
+            if stride == 1 and wide == width:
+                nodes.append(Add(f"{name}.add", (nodes[-1].name, source), out, wide))
+            source, side, width = nodes[-1].name, out, wide
+    return [
+        *nodes,
+        Conv2d("head", (source,), side, width, head, 1, 1, 0, "relu6"),
+        GlobalMean("pool", ("head",), side, head),
+        Linear("classifier", ("pool",), head, classes),
+    ]
 
 
 def multibranch(size: int, *, width: int = 8, classes: int = 5) -> list[Node]:
@@ -188,6 +236,7 @@ def torch_reference(graph: Graph, batch: np.ndarray) -> np.ndarray:
     activations = {
         "none": lambda x: x,
         "relu": functional.relu,
+        "relu6": functional.relu6,
         "hard_swish": functional.hardswish,
         "hard_sigmoid": functional.hardsigmoid,
     }
@@ -202,11 +251,16 @@ def torch_reference(graph: Graph, batch: np.ndarray) -> np.ndarray:
                     result = inputs[0] * weight[:, None, None] + bias[:, None, None]
                 case Conv2d():
                     kernel = weight.permute(0, 3, 1, 2)
-                    result = functional.conv2d(inputs[0], kernel, bias, node.stride, node.pads)
+                    result = functional.conv2d(functional.pad(inputs[0], _sides(node)), kernel, bias, node.stride)
                 case DepthwiseConv2d():
                     kernel = weight.permute(2, 0, 1)[:, None]
                     result = functional.conv2d(
-                        inputs[0], kernel, bias, node.stride, node.padding, node.dilation, node.channels
+                        functional.pad(inputs[0], _sides(node)),
+                        kernel,
+                        bias,
+                        node.stride,
+                        dilation=node.dilation,
+                        groups=node.channels,
                     )
                 case GlobalMean():
                     result = inputs[0].mean((2, 3), keepdim=True)
@@ -231,14 +285,20 @@ def error(result: np.ndarray, expected: np.ndarray) -> float:
     return float(np.abs(result - expected).max() / max(np.abs(expected).max(), 0.1))
 
 
+def _sides(node: Conv2d | DepthwiseConv2d) -> tuple[int, int, int, int]:
+    """Zeros in the order of torch's `pad`: left, right, above, below."""
+    rows, columns = node.pads
+    return *columns, *rows
+
+
 def _convolution(node: Conv2d | DepthwiseConv2d, batch: np.ndarray, weight: np.ndarray) -> np.ndarray:
     if isinstance(node, Conv2d):
-        (above, left), (height, width), step, channels = node.pads, node.window, 1, node.out_channels
+        (height, width), step, channels = node.window, 1, node.out_channels
     else:
-        above = left = node.padding
         height = width = node.reach
         step, channels = node.dilation, node.channels
-    padded = np.pad(batch, ((0, 0), (above, above), (left, left), (0, 0)))
+    before = np.array([height > 1, width > 1]) * node.padding  # a kernel along one axis pads that axis alone
+    padded = np.pad(batch, ((0, 0), *((zeros, zeros + node.trailing) for zeros in before), (0, 0)))
     result = np.empty((len(batch), node.out_size, node.out_size, channels))
     for row in range(node.out_size):
         for column in range(node.out_size):
@@ -253,6 +313,10 @@ def _convolution(node: Conv2d | DepthwiseConv2d, batch: np.ndarray, weight: np.n
 
 def _activation(x: np.ndarray, activation: Activation) -> np.ndarray:
     hard_sigmoid = np.clip(x + 3, 0, 6) / 6
-    return {"none": x, "relu": np.maximum(x, 0), "hard_sigmoid": hard_sigmoid, "hard_swish": x * hard_sigmoid}[
-        activation
-    ]
+    return {
+        "none": x,
+        "relu": np.maximum(x, 0),
+        "relu6": np.minimum(np.maximum(x, 0), 6),
+        "hard_sigmoid": hard_sigmoid,
+        "hard_swish": x * hard_sigmoid,
+    }[activation]

@@ -6,7 +6,7 @@ import threading
 
 import numpy as np
 import pytest
-from engine.graphs import error, images, make_graph, mobilenet, multibranch, reference
+from engine.graphs import efficientnet_lite, error, images, make_graph, mobilenet, multibranch, reference
 
 from eas_sdk.engine import ENGINES, load_engine
 from eas_sdk.engine.protocol import Engine
@@ -53,6 +53,12 @@ def test_it_computes_what_the_graph_says(engine: Engine, size: int, count: int) 
 @pytest.mark.parametrize("size", [24, 33])
 def test_it_averages_branches_of_every_kind(engine: Engine, size: int) -> None:
     graph, batch = make_graph(multibranch(size)), images(size, 2)
+    assert error(engine.compile(graph).run(batch), reference(graph, batch)) < TOLERANCE
+
+
+@pytest.mark.parametrize("size", [32, 33, 46, 56])
+def test_it_pads_behind_the_map_as_the_graph_says(engine: Engine, size: int) -> None:
+    graph, batch = make_graph(efficientnet_lite(size)), images(size, 2)
     assert error(engine.compile(graph).run(batch), reference(graph, batch)) < TOLERANCE
 
 

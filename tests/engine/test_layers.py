@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import get_args
+from typing import NamedTuple, get_args
 
 import numpy as np
 import pytest
@@ -17,6 +17,7 @@ from eas_sdk.graph.nodes import (
     Activation,
     Add,
     Axes,
+    Bias,
     Conv2d,
     DepthwiseConv2d,
     GlobalMean,
@@ -25,6 +26,7 @@ from eas_sdk.graph.nodes import (
     Multiply,
     Node,
     Normalize,
+    same_padding,
 )
 
 try:
@@ -38,17 +40,29 @@ SIZES = st.integers(1, 12) | st.sampled_from((16, 24, 25, 32))  # where the choi
 CHANNELS = st.integers(1, 20)
 BATCHES = st.integers(1, 3)
 ACTIVATIONS = st.sampled_from(get_args(Activation))
+BIASES = st.sampled_from(get_args(Bias))
 SEEDS = st.integers(0, 99)
 some_examples = settings(max_examples=60)
 
 
+class Window(NamedTuple):
+    """A window that fits a map of `size`."""
+
+    size: int
+    kernel: int
+    stride: int
+    padding: int
+    trailing: int = 0
+
+
 @st.composite
-def windows(draw: st.DrawFn) -> tuple[int, int, int, int]:
-    """Size of a map, kernel, stride and padding of a window that fits it."""
+def windows(draw: st.DrawFn) -> Window:
+    """Windows with zeros on both sides, and as often with more of them behind the map."""
     kernel = draw(st.sampled_from((1, 2, 3, 5, 7)))
     padding = draw(st.integers(0, kernel - 1))
-    size = draw(SIZES.filter(lambda size: size + 2 * padding >= kernel))
-    return size, kernel, draw(st.integers(1, 3)), padding
+    trailing = draw(st.just(0) | st.integers(0, kernel - 1 - padding))
+    size = draw(SIZES.filter(lambda size: size + 2 * padding + trailing >= kernel))
+    return Window(size, kernel, draw(st.integers(1, 3)), padding, trailing)
 
 
 def check(nodes: Sequence[Node], batch: int, seed: int) -> None:
@@ -74,19 +88,32 @@ def test_normalize(size: int, channels: int, batch: int, seed: int) -> None:
 
 
 @some_examples
-@given(windows(), CHANNELS, CHANNELS, ACTIVATIONS, st.booleans(), BATCHES, SEEDS)
-@example((224, 3, 2, 1), 3, 16, "hard_swish", True, 1, 0)  # more than one block
+@given(windows(), CHANNELS, CHANNELS, ACTIVATIONS, BIASES, BATCHES, SEEDS)
+@example(Window(224, 3, 2, 1), 3, 16, "hard_swish", "norm", 1, 0)  # more than one block
+@example(Window(224, 3, 2, 0, 1), 3, 16, "relu6", "norm", 1, 0)
 def test_dense_convolution(
-    window: tuple[int, int, int, int],
+    window: Window,
     channels: int,
     out: int,
     activation: Activation,
-    has_bias: bool,
+    bias: Bias,
     batch: int,
     seed: int,
 ) -> None:
-    size, kernel, stride, padding = window
-    conv = Conv2d("conv", ("normalize",), size, channels, out, kernel, stride, padding, activation, has_bias=has_bias)
+    size, kernel, stride, padding, trailing = window
+    conv = Conv2d(
+        "conv",
+        ("normalize",),
+        size,
+        channels,
+        out,
+        kernel,
+        stride,
+        padding,
+        activation,
+        bias=bias,
+        trailing=trailing,
+    )
     check([normalize(size, channels), conv], batch, seed)
 
 
@@ -111,69 +138,88 @@ def test_convolution_along_one_axis(
 
 
 @some_examples
-@given(SIZES, CHANNELS, CHANNELS, ACTIVATIONS, st.booleans(), BATCHES, SEEDS)
+@given(SIZES, CHANNELS, CHANNELS, ACTIVATIONS, BIASES, BATCHES, SEEDS)
 def test_pointwise_convolution(
-    size: int, channels: int, out: int, activation: Activation, has_bias: bool, batch: int, seed: int
+    size: int, channels: int, out: int, activation: Activation, bias: Bias, batch: int, seed: int
 ) -> None:
-    conv = Conv2d("conv", ("normalize",), size, channels, out, 1, 1, 0, activation, has_bias=has_bias)
+    conv = Conv2d("conv", ("normalize",), size, channels, out, 1, 1, 0, activation, bias=bias)
     check([normalize(size, channels), conv], batch, seed)
 
 
 @some_examples
 @given(windows(), CHANNELS, ACTIVATIONS, BATCHES, SEEDS)
-@example((2, 5, 1, 2), 4, "relu", 2, 0)  # taps that meet only padding
-@example((32, 7, 2, 3), 3, "hard_swish", 2, 0)
-@example((60, 5, 1, 2), 40, "relu", 1, 0)  # more than one block of channels, a power of two across
-def test_depthwise_convolution(
-    window: tuple[int, int, int, int], channels: int, activation: Activation, batch: int, seed: int
-) -> None:
-    size, kernel, stride, padding = window
-    depthwise = DepthwiseConv2d("depthwise", ("normalize",), size, channels, kernel, stride, padding, activation)
+@example(Window(2, 5, 1, 2), 4, "relu", 2, 0)  # taps that meet only padding
+@example(Window(2, 5, 2, 1, 2), 4, "relu6", 2, 0)
+@example(Window(32, 7, 2, 3), 3, "hard_swish", 2, 0)
+@example(Window(32, 7, 2, 2, 1), 3, "relu6", 2, 0)
+@example(Window(60, 5, 1, 2), 40, "relu", 1, 0)  # more than one block of channels, a power of two across
+@example(Window(60, 5, 2, 1, 1), 40, "relu6", 1, 0)
+def test_depthwise_convolution(window: Window, channels: int, activation: Activation, batch: int, seed: int) -> None:
+    size, kernel, stride, padding, trailing = window
+    depthwise = DepthwiseConv2d(
+        "depthwise", ("normalize",), size, channels, kernel, stride, padding, activation, trailing=trailing
+    )
     check([normalize(size, channels), depthwise], batch, seed)
 
 
 @some_examples
 @given(
-    SIZES, st.sampled_from((1, 2, 3, 5)), st.integers(1, 3), st.integers(1, 3), CHANNELS, ACTIVATIONS, BATCHES, SEEDS
+    SIZES,
+    st.sampled_from((1, 2, 3, 5)),
+    st.integers(1, 3),
+    st.integers(1, 3),
+    st.booleans(),
+    CHANNELS,
+    ACTIVATIONS,
+    BATCHES,
+    SEEDS,
 )
-@example(2, 3, 1, 3, 4, "relu", 2, 0)  # the kernel spans more than the map
-@example(33, 3, 2, 3, 40, "hard_swish", 2, 0)
+@example(2, 3, 1, 3, False, 4, "relu", 2, 0)  # the kernel spans more than the map
+@example(2, 3, 2, 3, True, 4, "relu6", 2, 0)
+@example(33, 3, 2, 3, False, 40, "hard_swish", 2, 0)
+@example(32, 3, 2, 3, True, 40, "relu6", 2, 0)
 def test_dilated_depthwise_convolution(
     size: int,
     kernel: int,
     stride: int,
     dilation: int,
+    same: bool,
     channels: int,
     activation: Activation,
     batch: int,
     seed: int,
 ) -> None:
-    padding = dilation * (kernel - 1) // 2
+    reach = dilation * (kernel - 1) + 1
+    padding, trailing = same_padding(size, reach, stride) if same else (reach // 2, 0)
     depthwise = DepthwiseConv2d(
-        "depthwise", ("normalize",), size, channels, kernel, stride, padding, activation, dilation
+        "depthwise", ("normalize",), size, channels, kernel, stride, padding, activation, dilation, trailing
     )
     if depthwise.out_size >= 1:
         check([normalize(size, channels), depthwise], batch, seed)
 
 
 @some_examples
-@given(windows(), CHANNELS, CHANNELS, ACTIVATIONS, ACTIVATIONS, st.booleans(), BATCHES, SEEDS)
-@example((33, 5, 2, 2), 3, 50, "hard_swish", "relu", True, 2, 0)
-@example((56, 7, 1, 3), 8, 48, "relu", "none", True, 1, 0)
-@example((56, 3, 1, 1), 8, 48, "relu", "relu", True, 1, 0)
+@given(windows(), CHANNELS, CHANNELS, ACTIVATIONS, ACTIVATIONS, BIASES, BATCHES, SEEDS)
+@example(Window(33, 5, 2, 2), 3, 50, "hard_swish", "relu", "norm", 2, 0)
+@example(Window(32, 5, 2, 1, 1), 3, 50, "relu6", "relu6", "norm", 2, 0)
+@example(Window(56, 7, 1, 3), 8, 48, "relu", "none", "norm", 1, 0)
+@example(Window(56, 3, 1, 1), 8, 48, "relu", "relu", "norm", 1, 0)
+@example(Window(56, 3, 2, 0, 1), 8, 48, "relu6", "relu6", "norm", 1, 0)
 def test_expansion_before_a_depthwise_convolution(
-    window: tuple[int, int, int, int],
+    window: Window,
     channels: int,
     inner: int,
     first: Activation,
     second: Activation,
-    has_bias: bool,
+    bias: Bias,
     batch: int,
     seed: int,
 ) -> None:
-    size, kernel, stride, padding = window
-    expand = Conv2d("expand", ("normalize",), size, channels, inner, 1, 1, 0, first, has_bias=has_bias)
-    depthwise = DepthwiseConv2d("depthwise", ("expand",), size, inner, kernel, stride, padding, second)
+    size, kernel, stride, padding, trailing = window
+    expand = Conv2d("expand", ("normalize",), size, channels, inner, 1, 1, 0, first, bias=bias)
+    depthwise = DepthwiseConv2d(
+        "depthwise", ("expand",), size, inner, kernel, stride, padding, second, trailing=trailing
+    )
     check([normalize(size, channels), expand, depthwise], batch, seed)
 
 
@@ -234,7 +280,7 @@ def test_mean_and_classifier(size: int, channels: int, classes: int, batch: int,
 
 @pytest.mark.parametrize("activation", get_args(Activation))
 def test_activations_at_their_bends(activation: Activation) -> None:
-    values = np.array([-100, -3.001, -3, -2.999, -1e-6, 0, 1e-6, 2.999, 3, 3.001, 100], np.float32)
+    values = np.array([-100, -3.001, -3, -2.999, -1e-6, 0, 1e-6, 2.999, 3, 3.001, 5.999, 6, 6.001, 100], np.float32)
     nodes = [normalize(1, 1), Conv2d("conv", ("normalize",), 1, 1, len(values), 1, 1, 0, activation)]
     graph = make_graph(nodes)
     graph.weights["conv.weight"][:] = 0

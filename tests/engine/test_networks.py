@@ -5,10 +5,20 @@ from __future__ import annotations
 import math
 import threading
 import tracemalloc
+from collections.abc import Callable
 
 import numpy as np
 import pytest
-from engine.graphs import TOLERANCE, error, images, make_graph, mobilenet, reference, torch_reference
+from engine.graphs import (
+    TOLERANCE,
+    efficientnet_lite,
+    error,
+    images,
+    make_graph,
+    mobilenet,
+    reference,
+    torch_reference,
+)
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -16,6 +26,7 @@ from eas_sdk.engine import load_engine
 from eas_sdk.engine import numpy_engine as module
 from eas_sdk.engine.numpy_kernels import blocks, planar
 from eas_sdk.graph.cost import output_shape
+from eas_sdk.graph.nodes import Node
 
 KERNELS = st.lists(st.sampled_from((3, 5, 7)), min_size=4, max_size=4)
 STRIDES = st.lists(st.sampled_from((1, 2)), min_size=4, max_size=4)
@@ -31,21 +42,30 @@ def test_random_networks(size: int, width: int, kernels: list[int], strides: lis
 
 
 @pytest.mark.parametrize("size", [33, 64])
-def test_networks_against_torch(size: int) -> None:
+@pytest.mark.parametrize("network", [mobilenet, efficientnet_lite])
+def test_networks_against_torch(network: Callable[[int], list[Node]], size: int) -> None:
     pytest.importorskip("torch")
-    graph = make_graph(mobilenet(size, width=16))
+    graph = make_graph(network(size))
     inputs = images(size, 3)
     result = load_engine("numpy").compile(graph).run(inputs)
     assert error(result, torch_reference(graph, inputs)) < TOLERANCE
 
 
-def test_small_blocks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    "nodes",
+    [
+        mobilenet(70, width=7, kernels=(3, 5, 7, 5), strides=(1, 2, 1, 2)),
+        efficientnet_lite(140, units=((3, 1, 7, 1, 2), (5, 3, 7, 1, 1), (5, 3, 9, 2, 2), (3, 6, 9, 1, 2))),
+    ],
+    ids=["zeros around", "zeros behind"],
+)
+def test_small_blocks_change_nothing(nodes: list[Node], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(blocks, "BLOCK_BYTES", 5000)
     monkeypatch.setattr(planar, "COPIES_BYTES", 60_000)
     monkeypatch.setattr(planar, "EXPANDED_BYTES", 30_000)
     monkeypatch.setattr(planar, "EXPANDED_CHANNELS", 2)
-    graph = make_graph(mobilenet(70, width=7, kernels=(3, 5, 7, 5), strides=(1, 2, 1, 2)))
-    inputs = images(70, 2)
+    graph = make_graph(nodes)
+    inputs = images(graph.input_size, 2)
     program = load_engine("numpy").compile(graph)
     expected = reference(graph, inputs)
     for _ in range(2):

@@ -138,6 +138,7 @@ _OPERATORS = {
     "mul": lambda v: v["x"] * v["y"],
     "reduce_mean": lambda v: v["x"].mean(tuple(map(int, v["axes"])), keepdim=bool(v["keep_dims"])),
     "relu": lambda v: v["x"].relu(),
+    "relu6": lambda v: v["x"].clamp(0, 6),
     "sigmoid_hard": lambda v: (v["x"] * v["alpha"] + v["beta"]).clamp(0, 1),
     "softmax": lambda v: v["x"].softmax(int(v["axis"])),
     "squeeze": lambda v: v["x"].squeeze(tuple(map(int, v["axes"]))),

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from engine.graphs import error, make_graph, mobilenet, multibranch, reference
+from engine.graphs import efficientnet_lite, error, make_graph, mobilenet, multibranch, reference
 
 import eas_sdk
 from eas_sdk.engine import load_engine
@@ -68,6 +68,8 @@ GRAPHS = {
     "large weights": make_graph(mobilenet(21, width=36, expansion=6, strides=(2, 2, 1, 2), classes=7)),
     "chain": make_graph(chain()),
     "branches": make_graph(multibranch(33)),
+    "zeros behind": make_graph(efficientnet_lite(32)),
+    "zeros behind, odd": make_graph(efficientnet_lite(33)),
 }
 
 

@@ -6,13 +6,13 @@ import dataclasses
 import json
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
 from bundles import SPACE, random_bundle
-from engine.graphs import error, images, make_graph, mobilenet, multibranch, reference
+from engine.graphs import efficientnet_lite, error, images, make_graph, mobilenet, multibranch, reference
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -135,6 +135,14 @@ def test_branches(folder: Path, precision: str, size: int) -> None:
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)
+@pytest.mark.parametrize("size", [32, 33, 46])
+def test_zeros_behind_the_map(folder: Path, precision: str, size: int) -> None:
+    graph, batch = make_graph(efficientnet_lite(size)), pixels(size)
+    found = computed(graph, folder, options(precision, calibration=batch), real(batch))
+    assert error(found, reference(graph, real(batch))) < ERRORS[precision]
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
 @pytest.mark.parametrize("index", range(3))
 def test_specialised_networks(models: list[Model], index: int, precision: str, tmp_path: Path) -> None:
     model, batch = models[index], pixels(models[index].input_size, 20)
@@ -182,8 +190,11 @@ def test_probabilities_are_the_softmax_of_the_logits(models: list[Model], precis
 @pytest.mark.parametrize("output", ["probabilities", "logits"])
 @pytest.mark.parametrize("input", ["uint8", "float32"])
 @pytest.mark.parametrize("precision", PRECISIONS)
-def test_files_pass_the_checker(precision: str, input: InputKind, output: OutputKind) -> None:
-    graph = make_graph(mobilenet(16, classes=5))
+@pytest.mark.parametrize("network", [mobilenet, efficientnet_lite])
+def test_files_pass_the_checker(
+    network: Callable[[int], list[Node]], precision: str, input: InputKind, output: OutputKind
+) -> None:
+    graph = make_graph(network(16))
     chosen = options(precision, input=input, output=output, calibration=pixels(16))
     model = onnx.load_from_string(file_content({"main": graph}, chosen))
     onnx.checker.check_model(model, full_check=True)
@@ -234,8 +245,9 @@ def test_sizes_of_the_paper() -> None:
     assert sizes["int8"] <= 0.30 * sizes["float32"]
 
 
-def test_every_int8_layer_reads_and_makes_integers() -> None:
-    content = file_content({"main": make_graph(mobilenet(32))}, options("int8", calibration=pixels(32)))
+@pytest.mark.parametrize("network", [mobilenet, efficientnet_lite])
+def test_every_int8_layer_reads_and_makes_integers(network: Callable[[int], list[Node]]) -> None:
+    content = file_content({"main": make_graph(network(32))}, options("int8", calibration=pixels(32)))
     nodes = onnx.load_from_string(content).graph.node
     made = {node.output[0]: node.op_type for node in nodes}
     layers = [node for node in nodes if node.op_type == "Conv"]
@@ -245,8 +257,9 @@ def test_every_int8_layer_reads_and_makes_integers() -> None:
         assert [node.op_type for node in nodes if layer.output[0] in node.input] == ["QuantizeLinear"]
 
 
-def test_onnxruntime_fuses_every_layer_of_int8(tmp_path: Path) -> None:
-    nodes = mobilenet(32)
+@pytest.mark.parametrize("network", [mobilenet, efficientnet_lite])
+def test_onnxruntime_fuses_every_layer_of_int8(network: Callable[[int], list[Node]], tmp_path: Path) -> None:
+    nodes = network(32)
     path = written(make_graph(nodes), tmp_path, options("int8", calibration=pixels(32)))
     chosen = onnxruntime.SessionOptions()
     chosen.optimized_model_filepath = str(tmp_path / "optimised.onnx")
@@ -256,7 +269,7 @@ def test_onnxruntime_fuses_every_layer_of_int8(tmp_path: Path) -> None:
     assert kinds["QLinearConv"] == sum(isinstance(node, Conv2d | DepthwiseConv2d) for node in nodes)
     assert kinds["QLinearAdd"] == sum(isinstance(node, Add) for node in nodes)
     assert kinds["QGemm"] == 1
-    assert not kinds.keys() & {"Conv", "Gemm"}
+    assert not kinds.keys() & {"Conv", "Gemm", "Clip", "Relu"}
 
 
 def _layers(activation: Activation, *, kernel: int = 1, bias: Sequence[float], factor: float = 1.0) -> Graph:
@@ -285,7 +298,16 @@ def test_int8_spends_no_values_on_what_an_activation_cuts(activation: Activation
     assert error(found, reference(graph, real(batch))) < 0.03
 
 
-@pytest.mark.parametrize("activation", ["none", "relu"])
+@pytest.mark.parametrize("precision", PRECISIONS)
+@pytest.mark.parametrize("factor", [0.3, 1, 4])
+def test_a_relu6_is_cut_at_six(factor: float, precision: str, tmp_path: Path) -> None:
+    graph, batch = _layers("relu6", bias=(-4, 0.5, 4), factor=factor), pixels(8, 8)
+    found = computed(graph, tmp_path, options(precision, calibration=batch), real(batch))
+    most = 0.02 if precision == "int8" else ERRORS[precision]
+    assert error(found, reference(graph, real(batch))) < most
+
+
+@pytest.mark.parametrize("activation", ["none", "relu", "relu6"])
 def test_int8_of_dead_channels(activation: Activation, tmp_path: Path) -> None:
     graph, batch = _layers(activation, bias=(1, 2, 3), factor=0), pixels(8, 8)
     found = computed(graph, tmp_path, options("int8", calibration=batch), real(batch))

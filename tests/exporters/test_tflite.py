@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from engine.graphs import make_graph, mobilenet, multibranch
-from hypothesis import given, settings
+from engine.graphs import efficientnet_lite, make_graph, mobilenet, multibranch
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 pytest.importorskip("ai_edge_litert")
@@ -24,6 +24,7 @@ from eas_sdk.errors import ExportError, InputError
 from eas_sdk.export import Options, proof_images
 from eas_sdk.graph.nodes import (
     INPUT,
+    Activation,
     Add,
     Conv2d,
     DepthwiseConv2d,
@@ -33,8 +34,10 @@ from eas_sdk.graph.nodes import (
     Multiply,
     Node,
     Normalize,
+    same_padding,
 )
 from eas_sdk.model import Model
+from exporters.calibration import calibrate
 from exporters.tflite.exporter import TFLiteExporter, file_parts
 from exporters.tflite.interpreter import Interpreter
 from exporters.tflite.lowering import lower
@@ -102,6 +105,96 @@ def test_branches_are_one_partition_too(precision: str, size: int, tmp_path: Pat
     path = tmp_path / "network.tflite"
     path.write_bytes(content(graph, chosen))
     assert CompiledModel.from_file(str(path)).is_fully_accelerated()
+
+
+def operators(file: bytes) -> list[str]:
+    """The names of a file's operators, in order."""
+    model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(file))
+    names = {code: name for name, code in vars(schema.BuiltinOperator).items() if not name.startswith("_")}
+    return [names[model.operatorCodes[o.opcodeIndex].builtinCode] for o in model.subgraphs[0].operators]
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+@pytest.mark.parametrize("size", [32, 33, 46, 56])
+def test_tensorflow_s_padding_needs_no_operator(precision: str, size: int) -> None:
+    graph = make_graph(efficientnet_lite(size))
+    for pixels in ("uint8", "float32"):
+        chosen = options(precision, size=size, input=pixels)
+        assert error(graph, chosen) < ERROR[precision]
+        file = content(graph, chosen)
+        assert "PAD" not in operators(file)
+        assert not {"RELU6", "MINIMUM", "HARD_SWISH"} & {*operators(file)}
+        assert CompiledModel.from_buffer(file).is_fully_accelerated()
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.sampled_from(("dense", "depthwise")),
+    st.integers(1, 3),
+    st.sampled_from((1, 2, 3, 5, 7, 9)),
+    st.integers(1, 2),
+    st.integers(6, 20),
+    st.integers(0, 5),
+    st.integers(0, 3),
+)
+@example("depthwise", 2, 7, 1, 14, 2, 1)  # in parts, each with padding SAME
+@example("depthwise", 2, 9, 1, 14, 3, 1)  # whole: the middle column alone would begin inside the map
+@example("depthwise", 2, 9, 1, 14, 4, 2)
+@example("depthwise", 2, 3, 2, 14, 1, 1)
+@example("dense", 2, 5, 1, 14, 1, 1)
+def test_every_window_is_padded_as_the_graph_says(
+    kind: str, stride: int, kernel: int, dilation: int, size: int, padding: int, trailing: int
+) -> None:
+    dilation = dilation if kind == "depthwise" else 1
+    reach = dilation * (kernel - 1) + 1
+    padding = min(padding, reach - 1)
+    trailing = min(trailing, reach - 1 - padding)
+    layer: Node = Conv2d("d", ("c",), size, 4, 4, kernel, stride, padding, "relu6", trailing=trailing)
+    if kind == "depthwise":
+        layer = DepthwiseConv2d("d", ("c",), size, 4, kernel, stride, padding, "relu6", dilation, trailing)
+    if layer.out_size < 1:
+        return
+    first = Conv2d("c", ("n",), size, 3, 4, 1, 1, 0, "none")
+    graph = make_graph([Normalize("n", (INPUT,), size, 3), first, layer])
+    assert error(graph, options(size=size)) < ERROR["float32"]
+    same = same_padding(size, reach, stride) == (padding, trailing)
+    assert ("PAD" in operators(content(graph, options(size=size)))) == (not same and padding + trailing > 0)
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+@pytest.mark.parametrize("padding", [(1, 0), (0, 2)])
+def test_other_paddings_are_one_partition_too(precision: str, padding: tuple[int, int]) -> None:
+    before, trailing = padding
+    nodes: list[Node] = [
+        Normalize("n", (INPUT,), 16, 3),
+        Conv2d("c", ("n",), 16, 3, 8, 3, 2, before, "relu6", trailing=trailing),
+        DepthwiseConv2d("d", ("c",), 8, 8, 3, 2, before, "relu6", trailing=trailing),
+        Conv2d("e", ("d",), 4, 8, 8, 3, 2, before, "relu6", trailing=trailing),
+    ]
+    nodes += [GlobalMean("m", ("e",), 2, 8), Linear("l", ("m",), 8, 4)]
+    graph, chosen = make_graph(nodes), options(precision, size=16)
+    assert error(graph, chosen) < ERROR[precision]
+    file = content(graph, chosen)
+    assert operators(file).count("PAD") == 3
+    assert CompiledModel.from_buffer(file).is_fully_accelerated()
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_what_is_beyond_six_is_cut(precision: str) -> None:
+    nodes: list[Node] = [
+        Normalize("n", (INPUT,), 16, 3),
+        Conv2d("a", ("n",), 16, 3, 8, 3, 2, 0, "relu6", trailing=1),
+        DepthwiseConv2d("b", ("a",), 8, 8, 3, 2, 0, "relu6", trailing=1),
+        Conv2d("c", ("b",), 4, 8, 8, 1, 1, 0, "relu6"),
+        GlobalMean("m", ("c",), 4, 8),
+        Linear("l", ("m",), 8, 4),
+    ]
+    graph = make_graph(nodes)
+    weights = {f"{name}.weight": graph.weights[f"{name}.weight"] * np.float32(8) for name in "abc"}
+    graph = Graph(graph.nodes, {**graph.weights, **weights}, graph.labels)
+    ranges = calibrate(graph, options(size=16).calibration)
+    assert [ranges[name, False] for name in "abc"] == [(0, 6)] * 3
+    assert error(graph, options(precision, size=16)) < ERROR[precision]
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)
@@ -299,19 +392,20 @@ def test_a_signature_that_the_file_lacks_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("stride", [1, 2])
-@pytest.mark.parametrize("padding", [2, 3])
-@pytest.mark.parametrize("activation", ["none", "relu", "hard_swish", "hard_sigmoid"])
+@pytest.mark.parametrize(("padding", "trailing"), [(2, 0), (3, 0), (2, 1)])
+@pytest.mark.parametrize("activation", ["none", "relu", "relu6", "hard_swish", "hard_sigmoid"])
 @pytest.mark.parametrize("precision", PRECISIONS)
 def test_large_depthwise_kernels_are_in_parts_that_xnnpack_is_fast_at(
-    precision: str, activation: str, padding: int, stride: int
+    precision: str, activation: Activation, padding: int, trailing: int, stride: int
 ) -> None:
+    size = 15 - trailing  # with a stride of 2, an even size has one zero more behind
     nodes: list[Node] = [
-        Normalize("n", (INPUT,), 15, 3),
-        Conv2d("c", ("n",), 15, 3, 8, 3, 1, 1, "relu"),
-        DepthwiseConv2d("d", ("c",), 15, 8, 7, stride, padding, activation),  # type: ignore[arg-type]
+        Normalize("n", (INPUT,), size, 3),
+        Conv2d("c", ("n",), size, 3, 8, 3, 1, 1, "relu"),
+        DepthwiseConv2d("d", ("c",), size, 8, 7, stride, padding, activation, trailing=trailing),
     ]
     nodes += [GlobalMean("m", ("d",), nodes[-1].out_size, 8), Linear("l", ("m",), 8, 4)]  # type: ignore[union-attr]
-    graph, chosen = make_graph(nodes), options(precision, size=15)
+    graph, chosen = make_graph(nodes), options(precision, size=size)
     assert error(graph, chosen) < ERROR[precision]
     read = schema.ModelT.InitFromObj(schema.Model.GetRootAs(content(graph, chosen))).subgraphs[0]
     options_type = schema.DepthwiseConv2DOptionsT

@@ -135,13 +135,23 @@ CHANGES: list[tuple[Node, dict[str, object]]] = [
             "stride": 2,
             "padding": 0,
             "activation": "hard_swish",
-            "has_bias": False,
+            "bias": "none",
             "along": "width",
+            "trailing": 1,
         },
     ),
     (
         DepthwiseConv2d("a", ("x",), 9, 4, 3, 1, 1, "relu"),
-        {"size": 10, "channels": 5, "kernel": 5, "stride": 2, "padding": 0, "activation": "none", "dilation": 2},
+        {
+            "size": 10,
+            "channels": 5,
+            "kernel": 5,
+            "stride": 2,
+            "padding": 0,
+            "activation": "none",
+            "dilation": 2,
+            "trailing": 1,
+        },
     ),
     (GlobalMean("a", ("x",), 9, 4), {"size": 10, "channels": 5}),
     (Normalize("a", ("x",), 9, 4), {"size": 10, "channels": 5}),
@@ -161,6 +171,16 @@ def test_a_change_of_any_field_changes_the_key(node: Node, changes: dict[str, ob
     assert key([named]) == key([node]), "names are no layers"
     others = [key([other]) for other, _ in CHANGES if other != node]
     assert key([node]) not in others
+
+
+def test_where_a_bias_comes_from_is_no_layer() -> None:
+    conv = Conv2d("a", ("x",), 9, 4, 8, 3, 1, 1, "relu")
+    assert key([conv]) == key([dataclasses.replace(conv, bias="own")])
+
+
+def test_zeros_that_lie_behind_are_in_the_key() -> None:
+    stem = Conv2d("a", ("x",), 224, 3, 32, 3, 2, 0, "relu6", trailing=1)
+    assert key([stem]) == "224x224x3: conv 3x3 3>32 stride 2 padding 0 trailing 1 relu6"
 
 
 def test_a_change_of_what_is_read_changes_the_key() -> None:

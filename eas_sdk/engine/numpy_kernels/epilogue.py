@@ -28,6 +28,8 @@ def activate(plan: Builder, block: Array, activation: Activation) -> None:
     match activation:
         case "relu":
             _clip(plan, block, None)
+        case "relu6":
+            _clip(plan, block, 6)
         case "hard_sigmoid":
             plan.call(np.add, block, _scalar(3), out=block)
             _clip(plan, block, 6)

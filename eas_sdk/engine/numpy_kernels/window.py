@@ -35,6 +35,8 @@ class Phase:
 class Window:
     """One axis of a window of `kernel` taps, with `padding` zeros before the map and `out` positions.
 
+    What the window meets behind the map is zero too, however far the last position reaches.
+
     A padded map is kept by the phases of the stride: row r is row r // stride of phase r % stride. The positions of the
     window's row t then meet consecutive rows, from t // stride of phase t % stride.
     """
