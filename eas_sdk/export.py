@@ -12,15 +12,14 @@ import reprlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Literal, Protocol
 
 import numpy as np
-import numpy.typing as npt
 
 from eas_sdk.engine.protocol import Array
 from eas_sdk.errors import ExportError, InputError, MissingDependency, closest
 from eas_sdk.graph.nodes import Graph
-from eas_sdk.images import as_float_batch
+from eas_sdk.images import Images, as_float_batch
 
 if TYPE_CHECKING:
     from eas_sdk.bank.bundle import Bundle
@@ -35,7 +34,6 @@ EXPORTERS: dict[str, str] = {
 SIGNATURE = "serving_default"
 """Name of the signature of a file that holds one network, as TensorFlow's converter has it."""
 
-Images: TypeAlias = "npt.NDArray[np.uint8] | npt.NDArray[np.floating]"
 InputKind = Literal["uint8", "float32"]
 OutputKind = Literal["probabilities", "logits"]
 
@@ -71,7 +69,7 @@ class Options:
         precision: see `TOLERANCES`.
         input: "uint8" pixels of 0 to 255, or "float32" in [0, 1]; RGB either way.
         output: "probabilities" or "logits".
-        calibration: uint8 or float images [N, S, S, 3] for integer arithmetic.
+        calibration: images for integer arithmetic, which each network has brought to its own size.
         title: name of the model, for people.
         attributions: whose work the weights were trained on.
     """
@@ -184,17 +182,20 @@ def export(
     """Write networks into one file, each under its own signature, and prove it.
 
     Args:
-        models: signature -> network; the first is what runs when no signature is named. Their labels are equal.
+        models: signature -> network; the first is what runs when no signature is named. Their labels are equal; each
+            signature takes images of its own network's size.
         path: file to write; its suffix says the format: .tflite, .onnx or .mlpackage (a folder).
         precision: "float32", "float16" (weights), "int8", "dynamic" (TFLite: int8 weights) or "palettized" (Core ML);
             see docs/exporting.md for what each format has.
-        input: "uint8" pixels of 0 to 255, or "float32" in [0, 1]; RGB, N x S x S x 3 either way.
+        input: "uint8" pixels of 0 to 255, or "float32" in [0, 1]; RGB, N x S x S x 3 either way, S the
+            network's `input_size`.
         output: "probabilities" or "logits".
-        calibration: images [N, S, S, 3] for int8, and for the proof; by default those that the bundle carries.
+        calibration: images for int8, and for the proof, of any size (see `eas_sdk.images.Images`): each network has
+            them brought to its own; by default those that the bundle carries.
 
     Raises:
         InputError: an unknown suffix, precision, input or output; networks with different labels; no images.
-        ImageError: the calibration images do not fit the network.
+        ImageError: the calibration images are malformed.
         ExportError: the file that was written does not compute what the numpy engine computes; it is removed.
         OSError: the file cannot be written.
     """
@@ -250,10 +251,10 @@ def prove(exporter: Exporter, path: Path, models: Mapping[str, Network], options
         ExportError: it is outside the tolerance of its precision.
         MissingDependency: it cannot be run here.
     """
-    size = next(iter(models.values())).input_size
-    images = proof_images(options, size)
-    errors, agreements = [], []
+    errors, agreements, count = [], [], 0
     for name, model in models.items():
+        images = proof_images(options, model.input_size)
+        count = len(images)
         expected = model.reference(images)
         if options.output == "probabilities":
             expected = np.exp(expected - expected.max(1, keepdims=True))
@@ -266,7 +267,7 @@ def prove(exporter: Exporter, path: Path, models: Mapping[str, Network], options
         scale = 1.0 if options.output == "probabilities" else max(float(np.abs(expected).max()), 1e-6)
         errors.append(float(np.abs(found - expected).max()) / scale)
         agreements.append(float((found.argmax(1) == expected.argmax(1)).mean()))
-    proof = Proof(len(images), max(errors), min(agreements))
+    proof = Proof(count, max(errors), min(agreements))
     allowed = TOLERANCES[options.precision]
     if proof.error > allowed.error or proof.agreement < allowed.agreement:
         raise ExportError(
@@ -307,10 +308,10 @@ def _options(
     for name, model in models.items():
         if not name.isidentifier():
             raise InputError(f"a signature is letters, digits and underscores, no digit first; got {name!r}")
-        if model.labels != first.labels or model.input_size != first.input_size:
+        if model.labels != first.labels:
             raise InputError(
-                f"networks in one file have the same labels and input size; {name!r} has the labels "
-                f"{reprlib.repr(model.labels)}, the first one {reprlib.repr(first.labels)}"
+                f"networks in one file have the same labels; {name!r} has {reprlib.repr(model.labels)}, the first one "
+                f"{reprlib.repr(first.labels)}"
             )
     if calibration is None:
         calibration = first.bundle.calibration_images

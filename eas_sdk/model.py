@@ -15,7 +15,7 @@ from eas_sdk.export import SIGNATURE, Export, InputKind, OutputKind, export
 from eas_sdk.graph.cost import Cost
 from eas_sdk.graph.memory import memory_bytes
 from eas_sdk.graph.nodes import Graph
-from eas_sdk.images import as_float_batch
+from eas_sdk.images import Images, as_float_batch
 from eas_sdk.space.architecture import Architecture
 from eas_sdk.task import Task
 
@@ -90,14 +90,15 @@ class Model:
 
     @property
     def input_size(self) -> int:
-        """Side of the square images it takes, in pixels."""
+        """Side of the square images that it computes with, in pixels; it brings others to that size itself."""
         return self.graph.input_size
 
-    def logits(self, images: npt.NDArray[np.uint8] | npt.NDArray[np.floating]) -> npt.NDArray[np.float32]:
+    def logits(self, images: Images) -> npt.NDArray[np.float32]:
         """Logits of a batch.
 
         Args:
-            images: N x S x S x 3, RGB; uint8, or floating point in [0, 1]; S is `input_size`.
+            images: N x H x W x 3, or a list of images H x W x 3 that may differ in size; RGB, uint8 or floating point
+                in [0, 1]. Their central squares are brought to `input_size` (see `eas_sdk.images`).
 
         Returns:
             float32 N x len(labels).
@@ -107,7 +108,7 @@ class Model:
         """
         return self.program.run(as_float_batch(images, self.input_size))
 
-    def reference(self, images: npt.NDArray[np.uint8] | npt.NDArray[np.floating]) -> npt.NDArray[np.float32]:
+    def reference(self, images: Images) -> npt.NDArray[np.float32]:
         """What the numpy engine, which defines correct, makes of `images`; see `logits`."""
         program = self.program
         if not isinstance(program, NumpyProgram):
@@ -121,7 +122,7 @@ class Model:
         precision: str = "float32",
         input: InputKind = "uint8",
         output: OutputKind = "probabilities",
-        calibration: npt.NDArray[np.uint8] | npt.NDArray[np.floating] | None = None,
+        calibration: Images | None = None,
     ) -> Export:
         """Write the network to a file that phones run, and prove it; see `eas_sdk.export.export`.
 
@@ -129,7 +130,7 @@ class Model:
         """
         return export({SIGNATURE: self}, path, precision=precision, input=input, output=output, calibration=calibration)
 
-    def predict(self, images: npt.NDArray[np.uint8] | npt.NDArray[np.floating], top_k: int = 3) -> list[Prediction]:
+    def predict(self, images: Images, top_k: int = 3) -> list[Prediction]:
         """Labels with probabilities, one `Prediction` an image.
 
         Args:

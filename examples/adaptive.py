@@ -25,7 +25,7 @@ def state() -> DeviceState:
 with runtime.adaptive(
     task, read_state=state, dwell_s=0, on_switch=lambda switch: print(f"  switch: {switch}")
 ) as session:
-    image = np.zeros((1, session.model.input_size, session.model.input_size, 3), np.uint8)
+    image = np.zeros((1, 480, 640, 3), np.uint8)
     for battery in (1.0, 0.35, 0.1):
         session.refresh()  # otherwise it looks once a second
         label = session.predict(image)[0].label

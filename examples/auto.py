@@ -14,8 +14,7 @@ import eas_sdk
 runtime = eas_sdk.load(*sys.argv[1:2])
 _, most = runtime.budget_range("auto")
 model = runtime.specialize("auto", most)
-side = model.input_size
-frames = np.random.default_rng(0).integers(0, 256, (8, 4, 4, 3), np.uint8).repeat(side // 4, 1).repeat(side // 4, 2)
+frames = np.random.default_rng(0).integers(0, 256, (8, 4, 4, 3), np.uint8).repeat(60, 1).repeat(80, 2)
 
 for prediction in model.predict(frames):
     print(prediction.superclass or "none of these", prediction.label, f"{prediction.probability:.1%}")

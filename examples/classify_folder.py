@@ -37,11 +37,11 @@ def main() -> None:
     table.writerow(["file", "label", "probability", "error"])
     for file in files:
         try:
-            pixels = read_image(file, model.input_size)
+            pixels = read_image(file)
         except (eas_sdk.ImageError, OSError) as error:  # the others go on
             table.writerow([file.name, "", "", error])
             continue
-        best = model.predict(pixels[None])[0]
+        best = model.predict([pixels])[0]
         table.writerow([file.name, best.label, f"{best.probability:.4f}", ""])
 
 

@@ -20,5 +20,5 @@ print(f"{task}: networks of {smallest} to {largest} multiply-adds")
 model = runtime.specialize(task, (smallest + largest) // 2)  # never exceeds the budget
 print(model.architecture, model.madds, model.labels)
 
-images = np.zeros((1, model.input_size, model.input_size, 3), np.uint8)  # RGB, from a file or a camera
+images = np.zeros((1, 480, 640, 3), np.uint8)  # RGB of any size, from a file or a camera
 print(model.predict(images)[0].top)

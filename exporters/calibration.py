@@ -6,12 +6,9 @@ import math
 from collections.abc import Mapping
 from typing import TypeAlias
 
-import numpy as np
-import numpy.typing as npt
-
 from eas_sdk.engine.trace import trace
 from eas_sdk.graph.nodes import Graph
-from eas_sdk.images import as_float_batch
+from eas_sdk.images import Images, as_float_batch
 
 Ranges: TypeAlias = Mapping[tuple[str, bool], tuple[float, float]]
 """(node name, whether before its activation) -> least and greatest value."""
@@ -27,11 +24,11 @@ SATURATES = {
 BATCH = 8
 
 
-def calibrate(graph: Graph, images: npt.NDArray[np.uint8] | npt.NDArray[np.floating]) -> Ranges:
-    """The ranges of all activations over `images` [N, S, S, C], uint8 or floating point in [0, 1].
+def calibrate(graph: Graph, images: Images) -> Ranges:
+    """The ranges of all activations over `images`, which are brought to the graph's size.
 
     Raises:
-        ImageError: the images do not fit the graph, or there are none.
+        ImageError: the images have other channels or values, or there are none.
     """
     batch = as_float_batch(images, graph.input_size, graph.input_shape[2])
     ranges: dict[tuple[str, bool], tuple[float, float]] = {}

@@ -19,7 +19,7 @@ class Answer:
     Attributes:
         logits: float32 N x len(model.labels).
         model: the network that gave them; its task may be the one before, while another is being built.
-        elapsed_ms: what the whole batch took.
+        elapsed_ms: what the whole batch took, once the images had the network's size.
     """
 
     logits: Array

@@ -20,13 +20,13 @@ from typing import TYPE_CHECKING, Any
 from eas_sdk.adaptive.controller import Controller, Settings, Wanted
 from eas_sdk.adaptive.feedback import Feedback
 from eas_sdk.adaptive.records import Answer, Counters, Switch
-from eas_sdk.adaptive.traffic import Images
 from eas_sdk.adaptive.worker import Worker
 from eas_sdk.budget import Budget
 from eas_sdk.device.policy import DEFAULT_POLICY, Decision, Policy
 from eas_sdk.device.state import DeviceState, read_state
 from eas_sdk.engine.protocol import Array
 from eas_sdk.errors import InputError
+from eas_sdk.images import FloatArray, Images, as_float_batch
 from eas_sdk.model import Model, Prediction
 from eas_sdk.router.model import combined
 from eas_sdk.router.network import Route
@@ -100,19 +100,19 @@ class Session:
         self._traffic.on_moved = self._worker.wake
 
     def predict(self, images: Images, top_k: int = 3) -> list[Prediction]:
-        """`Model.predict` of the active network.
+        """`Model.predict` of the active network, whose input size may change from one call to the next.
 
         With the task "auto", the images are the next frames of one scene, and the router's word counts as well
         (`eas_sdk.router.model.combined`); there is no label where it shows no superclass. While the network for a new
         scene is being built, the one before it answers, which knows every class too.
         """
-        route = self._look(images)
+        route, seen = self._look(images)
         if route is None:
-            return self._traffic.run(images, lambda model: model.predict(images, top_k))[0]
+            return self._traffic.run(images, lambda model, batch: model.predict(batch, top_k))[0]
         if route.superclass is None:
             self._traffic.predictions.add()
             return [Prediction(())] * len(images)
-        answer = Answer(*self._traffic.run(images, lambda model: model.logits(images)))
+        answer = Answer(*self._traffic.run(images, Model.logits, seen))
         return [combined(route, logits, answer.model, top_k) for logits in answer.logits]
 
     def logits(self, images: Images) -> Array:
@@ -121,8 +121,8 @@ class Session:
 
     def answer(self, images: Images) -> Answer:
         """Logits of the active network, and the network that gave them."""
-        self._look(images)
-        return Answer(*self._traffic.run(images, lambda model: model.logits(images)))
+        _, seen = self._look(images)
+        return Answer(*self._traffic.run(images, Model.logits, seen))
 
     @property
     def scene(self) -> Route | None:
@@ -241,17 +241,18 @@ class Session:
             return None
         return Tracker(self._runtime.checked_router().compile(self._engine, self._threads))
 
-    def _look(self, images: Images) -> Route | None:
-        """Show images to the tracker, if there is one; what the scene is now."""
+    def _look(self, images: Images) -> tuple[Route | None, FloatArray | None]:
+        """Show images to the tracker, if there is one; what the scene is now, and the images at the router's size."""
         tracker = self._tracker
         if tracker is None:
-            return None
-        changed = tracker.look(images)
+            return None, None
+        seen = as_float_batch(images, tracker.input_size)
+        changed = tracker.look(seen)
         route = tracker.route
         if changed and route is not None and route.superclass is not None:
             names = [superclass.name for superclass in self._superclasses]
             self._want(task=routed(names.index(route.superclass), self._superclasses))
-        return route
+        return route, seen
 
     def _want(self, **changes: Any) -> None:
         with self._wanting:

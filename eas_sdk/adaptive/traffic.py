@@ -8,14 +8,11 @@ from collections import deque
 from collections.abc import Callable
 from typing import TypeVar
 
-import numpy as np
-import numpy.typing as npt
-
 from eas_sdk.adaptive.feedback import Feedback, moved, update
 from eas_sdk.adaptive.records import Tally
+from eas_sdk.images import FloatArray, Images, as_float_batch
 from eas_sdk.model import Model
 
-Images = npt.NDArray[np.uint8] | npt.NDArray[np.floating]
 T = TypeVar("T")
 
 
@@ -46,20 +43,34 @@ class Traffic:
         """Whether a prediction runs now."""
         return bool(self._running)
 
-    def run(self, images: Images, call: Callable[[Model], T]) -> tuple[T, Model, float]:
-        """What `call` makes of the active network, that network, and the milliseconds it took."""
+    def run(
+        self, images: Images, call: Callable[[Model, FloatArray], T], seen: FloatArray | None = None
+    ) -> tuple[T, Model, float]:
+        """What `call` makes of the active network and the images at its size, that network, and the milliseconds.
+
+        Bringing the images to that size does not count: latency tables say nothing of it, and no other network would
+        be spared it.
+
+        Args:
+            seen: the same images at some network's size, which need not be made anew where it is this one's.
+
+        Raises:
+            ImageError: see `as_float_batch`.
+        """
         model, running = self.active, self._running
         running.append(None)
         if len(running) > self.most_at_once:
             self.most_at_once = len(running)
-        began = time.perf_counter()
         try:
-            result = call(model)
+            if seen is None or seen.shape[1] != model.input_size:
+                seen = as_float_batch(images, model.input_size)
+            began = time.perf_counter()
+            result = call(model, seen)
+            elapsed_ms = 1e3 * (time.perf_counter() - began)
         finally:
             running.pop()
-        elapsed_ms = 1e3 * (time.perf_counter() - began)
         self.predictions.add()
-        if model.latency_ms is not None and len(images) == 1:  # of a batch, the table knows nothing
+        if model.latency_ms is not None and len(seen) == 1:  # of a batch, the table knows nothing
             self._feed(elapsed_ms, model.latency_ms)
         return result, model, elapsed_ms
 

@@ -43,10 +43,11 @@ def measure(runtime: Runtime, case: Case) -> Figures:
         TaskError, InfeasibleBudget, TableError, InputError: see `Runtime.specialize`.
         MissingDependency: the engine's package is not installed.
     """
-    side = runtime.bundle.space.input_size
-    images = np.random.default_rng(0).random((case.batch, side, side, 3), np.float32)
-    image = images[:1]
     architecture = select(runtime, case)
+    classes = resolve(case.task, runtime.bundle.superclasses).classes
+    shape = Graph(runtime.bundle.space.structure(architecture, len(classes)), {}, ()).input_shape
+    images = np.random.default_rng(0).random((case.batch, *shape), np.float32)
+    image = images[:1]
     awake = load_engine(case.engine).compile(random_weights(TINY.structure(TINY.smallest, 2)), threads=case.threads)
     awake.run(np.zeros((1, 32, 32, 3), np.float32))
     grown = growth_bytes(lambda: bring_up(runtime, case, architecture, image))

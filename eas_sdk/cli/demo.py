@@ -19,6 +19,7 @@ from eas_sdk.cli.evaluate import budget_at
 from eas_sdk.cli.output import percent, print_facts, print_json, print_table
 from eas_sdk.cli.picture import Answer, Panel, Strip, render
 from eas_sdk.errors import InputError
+from eas_sdk.images import as_float_batch
 from eas_sdk.model import Prediction
 from eas_sdk.runtime import Runtime
 from eas_sdk.space.architecture import Architecture
@@ -108,8 +109,9 @@ def _run(runtime: Runtime, drawn: Drawings, name: str, fraction: float) -> tuple
     budget = budget_at(runtime, drawn.task, fraction)
     switches = [timed(runtime.specialize, drawn.task, budget) for _ in range(5)]
     model = switches[0][0]
-    model.logits(drawn.images[:1])  # the first call also sets up the memory
-    runs = [timed(model.predict, image[None]) for image in drawn.images]
+    shown = as_float_batch(drawn.images, model.input_size)
+    model.logits(shown[:1])  # the first call also sets up the memory
+    runs = [timed(model.predict, image[None]) for image in shown]
     predictions = [prediction for (prediction,), _ in runs]
     hits = [p.label == model.labels[target] for p, target in zip(predictions, drawn.targets, strict=True)]
     row = Row(

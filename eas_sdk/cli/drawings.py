@@ -13,6 +13,7 @@ import numpy.typing as npt
 from eas_sdk.cli.images import SUFFIXES, read_image
 from eas_sdk.cli.output import progress
 from eas_sdk.errors import DataError, ImageError, closest
+from eas_sdk.images import to_square
 from eas_sdk.runtime import Runtime
 
 ATTRIBUTION = "ATTRIBUTION.md"
@@ -24,7 +25,7 @@ class Drawings:
 
     Attributes:
         task: name of the superclass.
-        images: uint8 [N, S, S, 3], RGB.
+        images: uint8 [N, S, S, 3], RGB, of the side of the largest input of the bundle's networks.
         targets: int64 [N], indices into the task's labels.
     """
 
@@ -118,8 +119,8 @@ def _scan(folder: Path, labels: Sequence[str]) -> Iterator[tuple[Path, int]]:
 
 def _read(path: Path, size: int, advance: Callable[[], None]) -> npt.NDArray[np.uint8]:
     try:
-        pixels = read_image(path, size)
+        pixels = to_square(read_image(path), size)
     except ImageError as error:
         raise DataError(f"{path}: {error}") from error
     advance()
-    return pixels
+    return np.asarray(pixels, np.uint8)

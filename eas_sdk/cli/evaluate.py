@@ -15,6 +15,7 @@ from eas_sdk.budget import Budget
 from eas_sdk.cli.common import bundle_option, json_option, open_runtime, tasks_option, timed
 from eas_sdk.cli.drawings import Drawings, load_drawings
 from eas_sdk.cli.output import madds, percent, print_json, print_table, progress
+from eas_sdk.images import as_float_batch
 from eas_sdk.runtime import Runtime
 from eas_sdk.task import ALL, AUTO, TaskLike
 
@@ -45,7 +46,7 @@ def evaluate(bundle: Path | None, images: Path | None, budgets: int, tasks: tupl
     """Measure accuracy on labelled images.
 
     Top-1 within the task: which of its own labels an image shows. The mean weighs all tasks alike; its 95%
-    interval is a bootstrap over the images of each task. Times are of one image at a time.
+    interval is a bootstrap over the images of each task. Times are of one image at a time, in the network's own size.
 
     Beside the single tasks: unions of 2 to 4 of them and lists of 5 to 40 labels, drawn at random; all labels at once;
     and auto, where the router picks the task of each image first.
@@ -75,8 +76,9 @@ def measure(runtime: Runtime, drawings: Sequence[Drawings], fractions: Sequence[
             networks = []
             for d, architecture in zip(drawings, runtime.architectures(requests), strict=True):
                 model = runtime.build(d.task, architecture)
-                model.logits(d.images[:1])  # the first call also sets up the memory
-                runs = [timed(model.logits, image[None]) for image in d.images]
+                shown = as_float_batch(d.images, model.input_size)
+                model.logits(shown[:1])  # the first call also sets up the memory
+                runs = [timed(model.logits, image[None]) for image in shown]
                 hits = np.array([logits.argmax() for logits, _ in runs]) == d.targets
                 networks.append((model.madds, hits, sum(run_ms for _, run_ms in runs)))
                 advance()

@@ -16,6 +16,7 @@ from eas_sdk.cli.output import percent, print_facts, print_json, print_table, si
 from eas_sdk.errors import InputError
 from eas_sdk.export import EXPORTERS, SIGNATURE, Export, InputKind, OutputKind, load_exporter
 from eas_sdk.export import export as write_export
+from eas_sdk.images import to_square
 from eas_sdk.model import Model
 from eas_sdk.router.export import MANIFEST, Family, export_family
 from eas_sdk.runtime import read_budget
@@ -96,7 +97,7 @@ def export(
 
     The file is run where its runtime is installed and compared with this package's own engine on real images; one
     that differs is not kept. Several budgets make one file with a signature for each (.tflite) or a function for
-    each (.mlpackage), which share the weights that they have in common.
+    each (.mlpackage), which share the weights that they have in common; each takes images of its own size.
 
     \b
     Examples:
@@ -178,10 +179,11 @@ def _signature(limit: Budget, count: int) -> str:
 
 
 def _images(folder: Path, side: int) -> np.ndarray:
+    """The images of a folder, uint8 [N, side, side, 3]."""
     files = sorted(f for f in folder.rglob("*") if f.suffix.lower() in SUFFIXES and f.is_file())
     if not files:
         raise InputError(f"--calibrate-on needs a folder of images ({', '.join(SUFFIXES)}); {folder} has none")
-    return np.stack([read_image(file, side) for file in files])
+    return np.stack([to_square(read_image(file), side) for file in files])
 
 
 def _json(made: Export, models: dict[str, Model]) -> dict[str, object]:
@@ -191,7 +193,12 @@ def _json(made: Export, models: dict[str, Model]) -> dict[str, object]:
         "precision": made.precision,
         "float32_weight_bytes": made.weight_bytes,
         "networks": {
-            name: {"architecture": str(model.architecture), "madds": model.madds, "parameters": model.parameters}
+            name: {
+                "architecture": str(model.architecture),
+                "input_size": model.input_size,
+                "madds": model.madds,
+                "parameters": model.parameters,
+            }
             for name, model in models.items()
         },
         **_proof(made),

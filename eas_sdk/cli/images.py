@@ -1,4 +1,4 @@
-"""From an image file to the pixels that a network takes."""
+"""From an image file to pixels."""
 
 from __future__ import annotations
 
@@ -21,12 +21,11 @@ FOREIGN_CODE = ("EPS", "WMF")
 """Formats that Pillow hands to another program."""
 
 
-def read_image(file: Path, size: int) -> npt.NDArray[np.uint8]:
-    """An image file as RGB, uint8 [size, size, 3].
+def read_image(file: Path) -> npt.NDArray[np.uint8]:
+    """An image file as RGB, uint8 [S, S, 3], S being what the file has. Networks bring it to their sizes.
 
     The image is turned upright by its EXIF orientation and made square: a photograph is cropped to its centre, a
-    drawing with transparent pixels is kept whole and centred on white. It is resized by Pillow's antialiased bicubic
-    filter. All of it as in training.
+    drawing with transparent pixels is kept whole and centred on white. As in training.
 
     Raises:
         ImageError: there is no such file, it is no image, it is damaged, or it is too large to decode safely.
@@ -42,7 +41,7 @@ def read_image(file: Path, size: int) -> npt.NDArray[np.uint8]:
             with file.open("rb") as stream, Image.open(stream) as image:
                 if image.format in FOREIGN_CODE:
                     raise ImageError(f"must be pixels; {image.format} would be drawn by another program")
-                return np.asarray(_square(image, size))
+                return np.asarray(_square(image))
         except (Image.DecompressionBombWarning, Image.DecompressionBombError):
             raise ImageError(
                 f"must have at most {Image.MAX_IMAGE_PIXELS} pixels to be decoded safely; it has more"
@@ -55,7 +54,7 @@ def read_image(file: Path, size: int) -> npt.NDArray[np.uint8]:
             raise ImageError(f"must be a whole image, but: {str(error) or type(error).__name__}") from error
 
 
-def _square(image: Image, size: int) -> Image:
+def _square(image: Image) -> Image:
     from PIL import Image, ImageOps
 
     image = ImageOps.exif_transpose(image)
@@ -70,4 +69,4 @@ def _square(image: Image, size: int) -> Image:
         side = min(image.size)
         left, top = (image.width - side) // 2, (image.height - side) // 2
         image = image.crop((left, top, left + side, top + side))
-    return image.convert("RGB").resize((size, size), Image.Resampling.BICUBIC)
+    return image.convert("RGB")

@@ -56,6 +56,7 @@ def describe(runtime: Runtime, path: str, size_bytes: int) -> dict[str, Any]:
         "size_bytes": size_bytes,
         "bank_numbers": sum(tensor.size for tensor in held.group("bank").values()),
         "space": held.space.to_json(),
+        "input_sizes": [held.space.input_size],
         "choices": held.space.in_words(),
         "selector": dict(held.selector),
         "tasks": [
@@ -85,12 +86,12 @@ def describe(runtime: Runtime, path: str, size_bytes: int) -> dict[str, Any]:
 
 
 def _print(facts: dict[str, Any]) -> None:
-    space, versions = facts["space"], facts["versions"]
+    space, sizes, versions = facts["space"], facts["input_sizes"], facts["versions"]
     print_facts(
         {
             "bundle": facts["name"],
             "file": f"{facts['file']} ({size(facts['size_bytes'])})",
-            "images": f"{space['input_size']} x {space['input_size']} px, RGB",
+            "images": f"RGB, of any size; networks of {' to '.join(map(str, (sizes[0], *sizes[1:][-1:])))} px",
             "space": f"{space['kind']}, width multiplier {space['width_multiplier']:g}",
             "choices": facts["choices"],
             "bank": f"{facts['bank_numbers'] / 1e6:.2f} million numbers",

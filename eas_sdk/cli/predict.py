@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import click
-import numpy as np
 
 from eas_sdk.cli.common import bundle_option, json_option, open_runtime, read_task
 from eas_sdk.cli.images import read_image
@@ -55,7 +54,8 @@ def predict(
 
     Any format that Pillow decodes is read. An image is turned upright by its EXIF orientation, cropped to its
     central square (or, where it is transparent, centred whole on a white square), and resized (antialiased,
-    bicubic) to the network's input. Images that cannot be read are reported after the others; the exit code is then 2.
+    bicubic) to the size of each network. Images that cannot be read are reported after the others; the exit code is
+    then 2.
 
     \b
     Examples:
@@ -66,18 +66,23 @@ def predict(
     runtime = open_runtime(bundle)
     model: Any = runtime.specialize(read_task(runtime, task), budget)
     routed = isinstance(model, RoutedModel)
-    pixels, read, errors = [], [], []
-    with progress("read images", len(images)) as advance:
+    together = routed and scene
+    frames, answers, errors = [], [], []
+    with progress("classify images", len(images)) as advance:
         for path in images:
             try:
-                pixels.append(read_image(path, model.input_size))
-                read.append(str(path))
+                pixels = read_image(path)
             except (ImageError, OSError) as error:
                 errors.append((str(path), str(error)))
+            else:
+                if together:
+                    frames.append((str(path), pixels))
+                else:  # one by one: photographs of full size are too many to hold
+                    answers.append((str(path), model.predict([pixels], top_k)[0]))
             advance()
-    options = {"scene": scene} if routed else {}
-    predictions = model.predict(np.stack(pixels), top_k, **options) if pixels else []
-    answers = list(zip(read, predictions, strict=True))
+    if frames:
+        found = model.predict([pixels for _, pixels in frames], top_k, scene=True)
+        answers = [(name, answer) for (name, _), answer in zip(frames, found, strict=True)]
     if as_json:
         print_json(
             {
@@ -88,8 +93,8 @@ def predict(
                 "errors": [{"image": name, "error": text} for name, text in errors],
             }
         )
-    elif predictions:
-        ranks = max(1, *(len(answer.top) for answer in predictions))
+    elif answers:
+        ranks = max(1, *(len(answer.top) for _, answer in answers))
         print_table(
             f"{task}, {model.madds:,} multiply-adds",
             ["image", *(["task<"] if routed else []), *(f"{rank}.<" for rank in range(1, ranks + 1))],

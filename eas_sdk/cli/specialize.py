@@ -87,6 +87,7 @@ def specialize(
                 "engine": engine,
                 "threads": threads,
                 "architecture": str(architecture),
+                "input_size": model.input_size,
                 "madds": model.madds,
                 "parameters": model.parameters,
                 "peak_activation_bytes": model.cost.peak_activation_bytes,
@@ -108,6 +109,7 @@ def specialize(
         "budget": f"{limit} (in MAdds useful from {madds(low)} to {madds(high)})",
         "MAdds": f"{madds(model.madds)}{used}",
         "parameters": f"{model.parameters:,}",
+        "input": f"{model.input_size} x {model.input_size} px",
         "memory": f"{size(model.memory_bytes)} predicted, {size(model.cost.peak_activation_bytes)} of it activations",
     }
     if model.latency_ms is not None and costs.latency is not None and energy_mj is not None:

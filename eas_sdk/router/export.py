@@ -10,27 +10,26 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
 from eas_sdk.bank.atomic import write_atomically
 from eas_sdk.bank.bundle import Bundle
 from eas_sdk.engine.numpy_engine import NumpyEngine
 from eas_sdk.engine.protocol import Array
 from eas_sdk.errors import InputError
-from eas_sdk.export import SIGNATURE, Export, Images, InputKind, export, load_exporter
+from eas_sdk.export import SIGNATURE, Export, InputKind, export, load_exporter
 from eas_sdk.graph.nodes import Graph
-from eas_sdk.images import as_float_batch
+from eas_sdk.images import Images, as_float_batch
 from eas_sdk.router.model import RoutedModel
 from eas_sdk.router.network import NONE
 
 MANIFEST = "family.json"
-FORMAT, VERSION = "eas-family", 1
+FORMAT, VERSION = "eas-family", 2
 
 HOW = (
-    "Run the router on the image. Its outputs are probabilities, in the order of its labels. Where none of the "
-    "superclasses reaches the threshold, the image shows none of them. Otherwise run the file of the most probable "
-    "superclass on the same image: its outputs are in the order of `labels`, whatever the file. Multiply each by the "
+    "Each network has an `input_size` of its own: cut out the image's central square and resize it, by an antialiased "
+    "bicubic filter, to so many pixels a side. Run the router on that. Its outputs are probabilities, in the order of "
+    "its labels. Where none of the superclasses reaches the threshold, the image shows none of them. Otherwise run the "
+    "file of the most probable superclass on the same image, brought from the original to this network's size: its "
+    "outputs are in the order of `labels`, whatever the file. Multiply each by the "
     "router's probability of the label's superclass (`superclass_of_label`), and divide by their sum: these are the "
     "probabilities of the labels. A file holds a network for each budget, by signature or function."
 )
@@ -71,7 +70,7 @@ class _Router:
     def input_size(self) -> int:
         return self.graph.input_size
 
-    def reference(self, images: npt.NDArray[np.uint8] | npt.NDArray[np.floating]) -> Array:
+    def reference(self, images: Images) -> Array:
         return NumpyEngine().compile(self.graph).run(as_float_batch(images, self.input_size))
 
 
@@ -129,7 +128,11 @@ def export_family(
         superclasses[superclass] = {
             "file": written[superclass].path.name,
             "networks": {
-                signature: {"architecture": str(network.architecture), "madds": network.madds}
+                signature: {
+                    "architecture": str(network.architecture),
+                    "input_size": network.input_size,
+                    "madds": network.madds,
+                }
                 for signature, network in networks.items()
             },
         }
@@ -138,10 +141,11 @@ def export_family(
         "version": VERSION,
         "name": bundle.name,
         "how": HOW,
-        "input": {"size": first.input_size, "type": input, "range": [0, 255] if input == "uint8" else [0, 1]},
+        "input": {"type": input, "range": [0, 255] if input == "uint8" else [0, 1]},
         "precision": precision,
         "router": {
             "file": made.path.name,
+            "input_size": router.graph.input_size,
             "labels": list(router.graph.labels),
             "none": NONE if NONE in router.graph.labels else None,
             "threshold": router.threshold,

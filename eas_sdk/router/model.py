@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from eas_sdk.export import SIGNATURE
+from eas_sdk.images import Images, as_float_batch, pick
 from eas_sdk.model import Model, Prediction
 from eas_sdk.router.network import CompiledRouter, Route, log_softmax
 from eas_sdk.space.architecture import Architecture
@@ -21,8 +22,6 @@ if TYPE_CHECKING:
 
 LEAST = 1e-12
 """Probability of a superclass that the router rules out."""
-
-Images = npt.NDArray[np.uint8] | npt.NDArray[np.floating]
 
 
 class RoutedModel:
@@ -63,7 +62,7 @@ class RoutedModel:
 
     @property
     def input_size(self) -> int:
-        """Side of the square images it takes, in pixels."""
+        """Side of the square images that the router computes with, in pixels; each network has its own."""
         return self.router.router.graph.input_size
 
     def network(self, superclass: str) -> Model:
@@ -97,19 +96,21 @@ class RoutedModel:
         The router picks the network; see `combined` for what the two say together.
 
         Args:
-            images: N x S x S x 3, as `Model.logits` takes them.
+            images: as `Model.logits` takes them; each is brought to the router's size, and to its network's.
             top_k: how many pairs, at least one.
             scene: the images are frames of one scene: they are routed together.
 
         Raises:
             ImageError: see `Model.logits`.
         """
-        routes = [self.router.scene(images)] * len(images) if scene else self.routes(images)
+        seen = as_float_batch(images, self.input_size)
+        routes = [self.router.scene(seen)] * len(seen) if scene else self.routes(seen)
         found = [Prediction(()) for _ in routes]
         for superclass in dict.fromkeys(route.superclass for route in routes if route.superclass is not None):
             mine = [i for i, route in enumerate(routes) if route.superclass == superclass]
             model = self.network(superclass)
-            for i, logits in zip(mine, model.logits(images[mine]), strict=True):
+            own = seen[mine] if model.input_size == self.input_size else pick(images, mine)
+            for i, logits in zip(mine, model.logits(own), strict=True):
                 found[i] = combined(routes[i], logits, model, top_k)
         return found
 

@@ -2,7 +2,7 @@
 
 The bundle's section "router" holds {"space": a search space with one member, "threshold": a probability}; the tensors
 "router/<node>.weight" and "router/<node>.bias" hold that member with batch-norm folded in. Its classifier has a row for
-each superclass, and perhaps one more for what belongs to none.
+each superclass, and perhaps one more for what belongs to none. Its input may be of another size than the networks'.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from eas_sdk.engine.registry import load_engine
 from eas_sdk.errors import ArchitectureError, BundleError
 from eas_sdk.graph.cost import Cost, cost
 from eas_sdk.graph.nodes import Graph, Normalize
-from eas_sdk.images import as_float_batch
+from eas_sdk.images import Images, as_float_batch
 from eas_sdk.space.elastic.space import ElasticSpace
 
 FloatArray = npt.NDArray[np.float64]
@@ -87,11 +87,11 @@ class CompiledRouter:
     program: Program
     engine: str
 
-    def log_probabilities(self, images: npt.NDArray[np.uint8] | npt.NDArray[np.floating]) -> FloatArray:
+    def log_probabilities(self, images: Images) -> FloatArray:
         """[N, rows]: of the superclasses, and of none of them where the router has a row for it.
 
         Args:
-            images: N x S x S x 3, as `Model.logits` takes them.
+            images: of any size, as `Model.logits` takes them.
 
         Raises:
             ImageError: another shape, dtype or range, or NaN.
@@ -99,12 +99,12 @@ class CompiledRouter:
         logits = self.program.run(as_float_batch(images, self.router.graph.input_size)).astype(np.float64)
         return log_softmax(logits)
 
-    def routes(self, images: npt.NDArray[np.uint8] | npt.NDArray[np.floating]) -> list[Route]:
+    def routes(self, images: Images) -> list[Route]:
         """One route an image; see `log_probabilities`."""
         count = len(self.router.superclasses)
         return [self.router.route(row[:count]) for row in np.exp(self.log_probabilities(images))]
 
-    def scene(self, frames: npt.NDArray[np.uint8] | npt.NDArray[np.floating]) -> Route:
+    def scene(self, frames: Images) -> Route:
         """One route for frames that show the same: their log probabilities are averaged.
 
         Raises:

@@ -6,8 +6,8 @@ import threading
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
+from eas_sdk.images import Images
 from eas_sdk.router.network import CompiledRouter, FloatArray, Route, Router
 
 SMOOTHING = 0.4
@@ -71,7 +71,12 @@ class Tracker:
         scene = self._scene
         return None if scene.probabilities is None else route(scene, self._router.router)
 
-    def look(self, images: npt.NDArray[np.uint8] | npt.NDArray[np.floating]) -> bool:
+    @property
+    def input_size(self) -> int:
+        """Side of the square images that the router computes with, in pixels."""
+        return self._router.router.graph.input_size
+
+    def look(self, images: Images) -> bool:
         """Take in more frames; whether they made the scene another.
 
         Raises:

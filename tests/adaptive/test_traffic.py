@@ -39,7 +39,7 @@ def test_it_reports_a_step_once_it_has_been_followed(model: Model) -> None:
 def test_it_knows_how_many_predictions_run(model: Model) -> None:
     traffic, barrier = Traffic(model), threading.Barrier(3, timeout=10)
 
-    def call(active: Model) -> bool:
+    def call(active: Model, batch: np.ndarray) -> bool:
         barrier.wait()
         return traffic.busy
 
@@ -55,7 +55,7 @@ def test_it_knows_how_many_predictions_run(model: Model) -> None:
 def test_a_prediction_ends_with_the_network_it_began_with(model: Model) -> None:
     traffic = Traffic(model)
 
-    def switch(active: Model) -> Model:
+    def switch(active: Model, batch: np.ndarray) -> Model:
         traffic.active = eas_sdk.specialize("birds", "20%")
         return active
 
@@ -68,7 +68,7 @@ def test_a_prediction_ends_with_the_network_it_began_with(model: Model) -> None:
 def test_an_error_passes_and_leaves_nothing_behind(model: Model) -> None:
     traffic = Traffic(model)
     with pytest.raises(ZeroDivisionError):
-        traffic.run(IMAGE, lambda active: 1 / 0)
+        traffic.run(IMAGE, lambda active, batch: 1 / 0)
     assert (traffic.busy, traffic.predictions.value, traffic.feedback) == (False, 0, Feedback())
 
 

@@ -81,8 +81,8 @@ class Demo:
         self._use_table(self._stored_table())
 
     def info(self) -> str:
-        """JSON: {"bundle", "input_size", "tasks": {name: {"labels": [...], "madds": [low, high], "ms": [low, high] or
-        null}}, "table": path or null}."""
+        """JSON: {"bundle", "tasks": {name: {"labels": [...], "madds": [low, high], "ms": [low, high] or null}}, "table":
+        path or null}."""
         runtime, times = self._runtime, self._ranges_ms()
         tasks = {}
         for superclass in runtime.bundle.superclasses:
@@ -94,7 +94,6 @@ class Demo:
         return json.dumps(
             {
                 "bundle": runtime.bundle.name,
-                "input_size": runtime.bundle.space.input_size,
                 "tasks": tasks,
                 "table": str(self.table_path) if runtime.latency is not None else None,
             }
@@ -111,7 +110,8 @@ class Demo:
         Returns:
             JSON: {"network": {"file", "task", "labels", "input_size", "madds", "memory_bytes", "predicted_ms",
             "architecture", "units", "slice_ms", "write_ms"} or null, "changed", "budget", "reason", "notice", "error",
-            "state", "scale", "decide_ms"}. An error leaves the network as it was.
+            "state", "scale", "decide_ms"}. "input_size" is this network's alone; another's may differ. An error leaves
+            the network as it was.
         """
         began, decided = time.perf_counter(), 0.0
         active, notice, error = self._active, "", ""

@@ -53,7 +53,7 @@ data class Block(val kernel: Int, val expansion: Double) {
 /**
  * A network that lies in a file.
  *
- * @property inputSize rows and columns of the image that goes in.
+ * @property inputSize rows and columns of the image that goes in; other networks may take others.
  * @property predictedMs null without a latency table.
  */
 data class NetworkFacts(

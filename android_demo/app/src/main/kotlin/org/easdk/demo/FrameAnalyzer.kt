@@ -4,7 +4,7 @@ import androidx.camera.core.ImageAnalysis
 import androidx.camera.core.ImageProxy
 import java.util.concurrent.Executor
 
-/** A network in memory, and the times of its frames. */
+/** A network in memory, what makes frames its size, and the times of its frames. */
 class ActiveNetwork(val facts: NetworkFacts, val network: Network) {
     val times = FrameTimes()
     val reader = SquareReader(facts.inputSize)

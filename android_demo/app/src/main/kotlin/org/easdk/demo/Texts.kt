@@ -16,10 +16,10 @@ class Texts(private val context: Context) {
         }
     }
 
-    /** The network in use: what it costs, and its blocks. */
+    /** The network in use: what it costs, the side of its images, and its blocks. */
     fun network(facts: NetworkFacts): String {
         val megabytes = "%.1f".format(Locale.ROOT, facts.memoryBytes / BYTES_PER_MB)
-        return context.getString(R.string.network, madds(facts.madds), megabytes, facts.architecture)
+        return context.getString(R.string.network, madds(facts.madds), megabytes, facts.inputSize, facts.architecture)
     }
 
     /** Predicted and measured times of an inference. */
