@@ -38,7 +38,7 @@ import eas_sdk
 from eas_sdk.engine import load_engine
 from eas_sdk.graph.cost import peak_activation_bytes, total_weight_elements
 from eas_sdk.latency.segments import random_weights
-from eas_sdk.space.elastic.space import ElasticSpace
+from eas_sdk.space.elastic.backbones import PAPER
 from eas_sdk.space.sample import random_architecture
 
 def status(name):
@@ -46,13 +46,13 @@ def status(name):
         return next(1024 * int(line.split()[1]) for line in file if line.startswith(name))
 
 engine, bundle, seed = sys.argv[1:]
-space = ElasticSpace(input_size=32, width_multiplier=0.25)
+space = dataclasses.replace(PAPER, input_sizes=(32,), width_multiplier=0.25)
 tiny = random_weights(space.structure(space.smallest, 4))
 load_engine(engine).compile(tiny).run(np.zeros((1, 32, 32, 3), np.float32))
 runtime = eas_sdk.load(bundle or None)
 space = runtime.bundle.space
 architecture = random_architecture(space, random.Random(int(seed)))
-image = np.zeros((1, space.input_sizes[-1], space.input_sizes[-1], 3), np.uint8)
+image = np.zeros((1, 32, 32, 3), np.uint8)
 gc.collect()
 with open("/proc/self/clear_refs", "w") as file:
     file.write("5")  # the peak starts again from here

@@ -12,7 +12,6 @@ from eas_sdk.bank.bundle import Bundle
 from eas_sdk.selector.protocol import Request
 from eas_sdk.selector.registry import load_selector
 from eas_sdk.space.architecture import Architecture
-from eas_sdk.space.protocol import size_of
 from eas_sdk.space.tables import madds_table
 from eas_train.bundle import to_supernet
 from eas_train.data.fixed_views import fixed_views
@@ -57,7 +56,7 @@ def _accuracies(
     `picked` is superclass-major.
     """
     net, statistics = to_supernet(bundle, device)
-    images, targets = fixed_views(data, count, size_of(bundle.space, bundle.space.largest), device)
+    images, targets = fixed_views(data, count, bundle.input_size, device)
     superclass_of = torch.from_numpy(superclass_of_class(data.superclasses)).to(device)
     owner = superclass_of[targets]
     each = len(picked) // len(data.superclasses)

@@ -14,10 +14,11 @@ import torch
 from eas_sdk.bank.bundle import CALIBRATION, Bundle, tensor_shapes
 from eas_sdk.bank.container_writer import write
 from eas_sdk.graph.nodes import Conv2d, DepthwiseConv2d, Node
+from eas_sdk.images import to_square
 from eas_sdk.selector.menu import MenuSelector
 from eas_sdk.selector.protocol import Request
 from eas_sdk.selector.registry import load_selector
-from eas_sdk.space.protocol import Space
+from eas_sdk.space.protocol import Space, size_of
 from eas_sdk.space.tables import madds_range
 from eas_sdk.task import Superclass
 from eas_train.data.augment import as_tensor, augment
@@ -138,8 +139,11 @@ def prune(bundle: Bundle, space: Space) -> Bundle:
     tensors = {
         name: tensor
         for name, tensor in bundle.tensors.items()
-        if name.startswith(("selector/", "calibration/", "router/"))
+        if name.startswith(("selector/", "router/"))
     }
+    if bundle.calibration_images is not None:
+        side = size_of(space, space.largest)
+        tensors[CALIBRATION] = np.stack([to_square(image, side) for image in bundle.calibration_images])
     if "selector/choices" in tensors:
         listed = [bundle.space.decode(row) for row in tensors["selector/choices"]]
         tensors["selector/choices"] = space.encode(listed)

@@ -64,6 +64,11 @@ class Bundle:
         return tuple(label for superclass in self.superclasses for label in superclass.labels)
 
     @property
+    def input_size(self) -> int:
+        """Side of the largest images that its networks take, in pixels."""
+        return size_of(self.space, self.space.largest)
+
+    @property
     def statistics_rank(self) -> int:
         """Rank of the linear models of the batch-norm statistics (see `tensor_shapes`)."""
         mix = self.tensors.get("statistics/stem.mix")
@@ -73,7 +78,7 @@ class Bundle:
     def calibration_images(self) -> np.ndarray | None:
         """Training images for the calibration of integer exports: uint8 [N, S, S, 3], N >= 1; None without any.
 
-        S is the input size of the space's largest member.
+        S is `input_size`.
         """
         return self.tensors.get(CALIBRATION)
 
@@ -162,7 +167,7 @@ def check(bundle: Bundle) -> None:
     for node in bundle.space.bank(len(bundle.labels)):
         for name, shape in tensor_shapes(bundle.space, node, bundle.statistics_rank).items():
             check_tensor(f"the bundle's tensor {name!r}", bundle.tensors.get(name), shape)
-    images, side = bundle.calibration_images, size_of(bundle.space, bundle.space.largest)
+    images, side = bundle.calibration_images, bundle.input_size
     if images is not None and not (
         images.dtype == np.uint8 and images.ndim == 4 and images.shape[1:] == (side, side, 3) and len(images)
     ):

@@ -70,7 +70,7 @@ def load_drawings(runtime: Runtime, folder: Path | None, tasks: Sequence[str] = 
         raise DataError(f"{root / empty[0]} must hold images label.png or label/*.png, and holds none")
     if not any(found.values()):
         raise DataError(f"{root} must hold images superclass/label[/*].png, and holds none")
-    size = runtime.bundle.space.input_size
+    size = runtime.bundle.input_size
     with progress("read images", sum(len(files) for files in found.values())) as advance:
         return [
             Drawings(

@@ -116,7 +116,7 @@ def export(
     if not routed:
         load_exporter(target.suffix)  # a wrong suffix is told before anything is computed
     limits = list(dict.fromkeys(read_budget(budget) for budget in budgets))
-    images = None if calibration is None else _images(calibration, runtime.bundle.space.input_size)
+    images = None if calibration is None else _images(calibration, runtime.bundle.input_size)
     output: OutputKind = "logits" if logits else "probabilities"
     options: dict[str, Any] = {"precision": precision, "input": pixels, "calibration": images}
     if routed:

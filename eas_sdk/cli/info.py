@@ -56,7 +56,7 @@ def describe(runtime: Runtime, path: str, size_bytes: int) -> dict[str, Any]:
         "size_bytes": size_bytes,
         "bank_numbers": sum(tensor.size for tensor in held.group("bank").values()),
         "space": held.space.to_json(),
-        "input_sizes": [held.space.input_size],
+        "input_sizes": [size for size in held.space.input_sizes if size <= held.input_size],
         "choices": held.space.in_words(),
         "selector": dict(held.selector),
         "tasks": [

@@ -89,7 +89,7 @@ def load_pretrained(
                 statistics.setdefault(target.rpartition(".")[0], torch.empty(2, len(value)))[row] = value
     if sort:
         sort_channels(net, statistics=statistics)
-    net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stubs lack it
+    net.to(memory_format=torch.channels_last)
     return Pretrained(net.eval(), statistics, source)
 
 
