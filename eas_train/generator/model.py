@@ -94,5 +94,9 @@ class ArchitectureGenerator(nn.Module):
 
 
 def _head(inputs: int, outputs: int) -> nn.Linear:
-    """A fully connected layer; of no outputs, where no choice of a sort is left, without torch's warning."""
-    return nn.Linear(inputs, outputs) if outputs else nn.utils.skip_init(nn.Linear, inputs, outputs)
+    """A fully connected layer. Of no outputs, where no choice of a sort is left, torch would warn of it."""
+    head = nn.Linear(inputs, max(outputs, 1))
+    if not outputs:
+        head.out_features = 0
+        head.weight, head.bias = nn.Parameter(head.weight[:0].detach()), nn.Parameter(head.bias[:0].detach())
+    return head
