@@ -14,10 +14,11 @@ from eas_sdk.space.elastic.backbones import PAPER
 from tests.bundles import random_bundle
 
 DEPTHS = (4, 4, 4, 3, 3)
-ABOUT_300M = Architecture(tuple((Block(5, 4),) * depth for depth in DEPTHS))
+FIRST = (Block(3, 1),)
+ABOUT_300M = Architecture((FIRST, *((Block(5, 4),) * depth for depth in DEPTHS)))
 """A network of the paper's space (224 px, width 1.0) of about 300 million multiply-adds: k5e4 throughout."""
 
-KERNELS_7 = Architecture(tuple((Block(7, 4),) * depth for depth in DEPTHS))
+KERNELS_7 = Architecture((FIRST, *((Block(7, 4),) * depth for depth in DEPTHS)))
 """The same with kernels of 7 x 7."""
 
 CLASSES = 60
