@@ -31,3 +31,27 @@ def test_only_the_gradient_that_is_needed_is_made(wanted: int) -> None:
     depthwise_conv2d(*given).sum().backward()
     assert given[wanted].grad is not None
     assert given[1 - wanted].grad is None
+
+
+@pytest.mark.parametrize("pads", [(0, 0), (0, 1), (1, 1), (1, 2), (2, 2), (2, 3), (3, 3), (5, 1)])
+@pytest.mark.parametrize(("kernel", "stride", "dilation"), [(3, 1, 1), (3, 2, 1), (5, 1, 1), (5, 2, 1), (3, 2, 2)])
+@pytest.mark.parametrize("size", [5, 8])
+def test_other_padding_is_zeros_in_front_and_behind(
+    pads: tuple[int, int], kernel: int, stride: int, dilation: int, size: int
+) -> None:
+    """With and without gradients; the symmetric padding that is also the default goes through the strips."""
+    torch.manual_seed(0)
+    given = [torch.randn(2, 4, size, size, dtype=torch.float64), torch.randn(4, 1, kernel, kernel, dtype=torch.float64)]
+    ours, theirs = ([t.clone().requires_grad_() for t in given] for _ in range(2))
+    made = depthwise_conv2d(*ours, stride=stride, dilation=dilation, pads=pads)
+    framed = torch.zeros(2, 4, size + sum(pads), size + sum(pads), dtype=torch.float64)
+    framed[..., pads[0] : pads[0] + size, pads[0] : pads[0] + size] = theirs[0]
+    expected = F.conv2d(framed, theirs[1], None, stride, 0, dilation, 4)
+    torch.testing.assert_close(made, expected)
+    with torch.no_grad():
+        torch.testing.assert_close(depthwise_conv2d(*given, stride, dilation, pads=pads), expected)
+    weights = torch.randn_like(expected)
+    made.mul(weights).sum().backward()
+    expected.mul(weights).sum().backward()
+    for mine, yours in zip(ours, theirs, strict=True):
+        torch.testing.assert_close(mine.grad, yours.grad)
