@@ -27,6 +27,7 @@ from eas_sdk.space.sample import random_architecture
 from eas_sdk.space.tables import madds_range, madds_table, memory_table
 
 SEEDS = st.integers(0, 2**32 - 1)
+CELL_PRESETS = [name for name, space in PRESETS.items() if isinstance(space, CellSpace)]
 PAIR = CellSpace(
     input_size=16,
     width_multiplier=1.0,
@@ -96,7 +97,7 @@ def test_the_smallest_and_the_largest_bound_the_multiply_adds(space: CellSpace) 
     assert madds.max() <= high
 
 
-@pytest.mark.parametrize("name", [name for name in PRESETS if name not in ("paper", "small")])
+@pytest.mark.parametrize("name", CELL_PRESETS)
 def test_random_members_of_a_preset_have_all_costs(name: str) -> None:
     space = PRESETS[name]
     low, high = madds_range(space, 60)
@@ -189,6 +190,24 @@ def test_what_is_no_member_is_named(text: str, message: str) -> None:
         single.validate(Architecture.parse("k3e1 k5e2 | k3e3"))
     with pytest.raises(ArchitectureError, match=r"Architecture\.parse"):
         PAIR.validate("k3e1 | k3e3")  # type: ignore[arg-type]
+    for call in (PAIR.validate, lambda a: PAIR.encode([a]), lambda a: PAIR.structure(a, 3)):
+        with pytest.raises(ArchitectureError, match="one input size, 16 px, which its architectures leave out; got 24"):
+            call(Architecture.parse("24px k3e1 | k3e3"))
+
+
+@given(cell_members(), st.integers(8, 40))
+def test_a_network_for_images_of_another_size(member: tuple[CellSpace, Architecture], size: int) -> None:
+    space, architecture = member
+    assert space.input_sizes == (space.input_size,)
+    other = dataclasses.replace(space, input_size=size)
+    assert space.structure(architecture, 3, input_size=size) == other.structure(architecture, 3)
+    assert space.structure(architecture, 3, input_size=space.input_size) == space.structure(architecture, 3)
+
+
+@pytest.mark.parametrize("blocks", [["k3e2.5"], ["k3e1", "k3e1.01"]])
+def test_ratios_of_cells_are_whole(blocks: list[str]) -> None:
+    with pytest.raises(ArchitectureError, match="the expansion of a block is an integer"):
+        from_json(PAIR.to_json() | {"cells": [{"width": 9, "stride": 1, "blocks": blocks}]})
 
 
 def test_rows_that_are_no_members_are_not_allowed() -> None:
@@ -250,7 +269,7 @@ RECORDED_CELLS |= {
 }
 
 
-@pytest.mark.parametrize("name", [name for name in PRESETS if name not in ("paper", "small")])
+@pytest.mark.parametrize("name", CELL_PRESETS)
 def test_the_presets_keep_their_json_to_the_byte(name: str) -> None:
     """Fingerprints of trainings depend on it."""
     widths, count, blocks = RECORDED_CELLS[name]

@@ -14,7 +14,7 @@ from strategies import architectures, members, random_gates, spaces
 
 from eas_sdk.errors import ArchitectureError
 from eas_sdk.graph.cost import cost
-from eas_sdk.graph.nodes import Conv2d, DepthwiseConv2d
+from eas_sdk.graph.nodes import Conv2d, DepthwiseConv2d, Node
 from eas_sdk.space.architecture import Architecture, Block
 from eas_sdk.space.elastic.backbones import MOBILENET_V3_LARGE, PAPER
 from eas_sdk.space.elastic.gates import (
@@ -218,49 +218,48 @@ def test_members_draw_their_sizes_within_the_largest_s() -> None:
 
 @given(spaces())
 def test_a_node_s_scope_is_what_changes_its_input_and_its_weights(space: ElasticSpace) -> None:
-    listed, owners = choices(space), gate_owners(space)
-
-    def gates(*sorts: str, keep: object) -> set[int]:
-        return {g for g, (c, _) in enumerate(owners) if listed[c].sort in sorts and keep(listed[c])}  # type: ignore[operator]
-
-    sizes = gates("size", keep=lambda _: True)
+    listed = choices(space)
+    owners = [(gate, listed[column]) for gate, (column, _) in enumerate(gate_owners(space))]
+    sizes = {gate for gate, choice in owners if choice.sort == "size"}
     for node in space.bank(2):
-        own, before = space.scope(node.name)
-        assert len(set(own)) == len(own)
-        assert len(set(before)) == len(before)
-        assert not set(own) & set(before)
+        own, before = map(set, space.scope(node.name))
+        assert [len(own), len(before)] == [len(gates) for gates in space.scope(node.name)]
         prefix, _, layer = node.name.rpartition(".")
         if not prefix.startswith("unit"):
-            assert set(own) == sizes
-            everything = set(range(space.features)) - sizes
-            assert set(before) == (everything if node.name == "head" else set())
+            assert own == sizes
+            assert before == (set(range(space.features)) - sizes if node.name == "head" else set())
             continue
-        u, b = (int(part) for part in prefix.removeprefix("unit").split(".block"))
-        mine = gates("kernel", keep=lambda c: (c.unit, c.block) == (u, b)) if layer in ("depthwise", "project") else set()
-        if layer == "project":
-            mine |= gates("expansion", keep=lambda c: (c.unit, c.block) == (u, b))
-        assert set(own) == mine | sizes, node.name
-        blocks = gates("kernel", "expansion", keep=lambda c: (c.unit, c.block) < (u, b))
-        assert set(before) == gates("depth", keep=lambda c: c.unit < u) | blocks, node.name
+        here = tuple(int(part) for part in prefix.removeprefix("unit").split(".block"))
+        sorts = {"depthwise": ("kernel",), "project": ("kernel", "expansion")}.get(layer, ())
+        assert own - sizes == {gate for gate, c in owners if c.sort in sorts and (c.unit, c.block) == here}, node.name
+        assert sizes <= own
+        assert before == {
+            gate
+            for gate, c in owners
+            if (c.unit < here[0] if c.sort == "depth" else c.sort != "size" and (c.unit, c.block) < here)
+        }, node.name
 
 
 @given(members(), SEEDS)
-def test_what_is_outside_a_node_s_scope_changes_nothing_before_it(
+def test_a_gate_outside_a_node_s_scope_leaves_what_it_reads(
     member: tuple[ElasticSpace, Architecture], seed: int
 ) -> None:
-    """A node's input is made by the same nodes, but for channels that it does not read."""
     space, architecture = member
-    nodes = {node.name: node for node in space.structure(architecture, 2)}
-    (gates,) = space.features_of(space.encode([architecture]))
-    other = space.decode(choices_of_gates(space, gates & random_gates(seed, space.features)))
-    others = {node.name: node for node in space.structure(other, 2)}
-    (changed,) = np.flatnonzero(gates != space.features_of(space.encode([other]))[0])[None].tolist()
+    gates = effective(space, architecture)
+    other = network(space, (np.array(gates, bool) & random_gates(seed, space.features)).tolist())
+    changed = {g for g, (one, two) in enumerate(zip(gates, effective(space, other), strict=True)) if one != two}
+    nodes, others = ({n.name: n for n in space.structure(a, 2)} for a in (architecture, other))
     for name in nodes.keys() & others.keys():
         node, theirs = nodes[name], others[name]
-        if isinstance(node, (Conv2d, DepthwiseConv2d)) and not set(changed) & {g for s in space.scope(name) for g in s}:
-            assert isinstance(theirs, (Conv2d, DepthwiseConv2d))
-            assert (node.size, node.kernel, node.padding) == (theirs.size, theirs.kernel, theirs.padding)
-            assert (getattr(node, "in_channels", 0) == getattr(theirs, "in_channels", 0)) or name.endswith("excite")
+        if not has_norm(node) or changed & {gate for part in space.scope(name) for gate in part}:
+            continue
+        # Hidden channels are a prefix, so that the outputs of an expansion and a depthwise layer may be fewer.
+        fewer = {"out_channels": 0} if name.endswith(".expand") else {"channels": 0} if "depthwise" in name else {}
+        assert dataclasses.replace(node, **fewer) == dataclasses.replace(theirs, **fewer)
+
+
+def has_norm(node: Node) -> bool:
+    return isinstance(node, DepthwiseConv2d) or (isinstance(node, Conv2d) and node.bias == "norm")
 
 
 @given(spaces(), st.data())

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
 import random
 
-from bundles import SPACE
+import pytest
+from bundles import SIZES, SPACE
 from hypothesis import given
 from hypothesis import strategies as st
 from strategies import spaces
 
 from eas_sdk.graph.cost import cost
+from eas_sdk.space.architecture import Architecture
 from eas_sdk.space.elastic.space import ElasticSpace
-from eas_sdk.space.sample import random_architecture
+from eas_sdk.space.sample import even_architecture, random_architecture
 
 SEEDS = st.integers(0, 2**32)
 
@@ -28,11 +31,20 @@ def test_draws_are_members_of_any_space(space: ElasticSpace, seed: int) -> None:
     rng = random.Random(seed)
     for _ in range(5):
         space.validate(random_architecture(space, rng))
+        if space.largest == dataclasses.replace(space, largest=Architecture(())).largest:
+            space.validate(even_architecture(space, rng))
 
 
-def test_draws_cover_all_costs() -> None:
+@pytest.mark.parametrize("space", [SPACE, SIZES], ids=["one size", "three"])
+def test_draws_cover_all_costs(space: ElasticSpace) -> None:
     rng = random.Random(0)
-    low, high = (cost(SPACE.structure(end, 5)).madds for end in (SPACE.smallest, SPACE.largest))
-    madds = [cost(SPACE.structure(random_architecture(SPACE, rng), 5)).madds for _ in range(200)]
+    low, high = (cost(space.structure(end, 5)).madds for end in (space.smallest, space.largest))
+    madds = [cost(space.structure(random_architecture(space, rng), 5)).madds for _ in range(200)]
     parts = [int(9.99 * (m - low) / (high - low)) for m in madds]
     assert min(parts.count(tenth) for tenth in range(10)) >= 5
+
+
+def test_even_draws_take_every_option_as_often() -> None:
+    rng = random.Random(0)
+    sizes = [even_architecture(SIZES, rng).input_size for _ in range(300)]
+    assert min(sizes.count(size) for size in SIZES.input_sizes) > 70
