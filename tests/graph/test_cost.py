@@ -9,13 +9,21 @@ import pytest
 from hypothesis import given
 from strategies import members
 
-from eas_sdk.graph.cost import cost, last_uses, output_shape, peak_activation_bytes, total_weight_elements
+from eas_sdk.graph.cost import (
+    cost,
+    last_uses,
+    madds,
+    output_shape,
+    parameters,
+    peak_activation_bytes,
+    total_weight_elements,
+)
 from eas_sdk.graph.nodes import INPUT, Add, Conv2d, DepthwiseConv2d, Linear, Node, Normalize
 from eas_sdk.space.architecture import Architecture
-from eas_sdk.space.elastic.backbones import PAPER
+from eas_sdk.space.elastic.backbones import LITE0, PAPER
 from eas_sdk.space.elastic.space import ElasticSpace
 
-AT_128 = dataclasses.replace(PAPER, input_size=128)
+AT_128 = dataclasses.replace(PAPER, input_sizes=(128,))
 
 
 @pytest.mark.parametrize(
@@ -32,6 +40,15 @@ def test_multiply_adds_of_the_paper_s_space(space: ElasticSpace, end: str, class
     counted = cost(space.structure(getattr(space, end), classes))
     assert round(counted.madds_without_se / 1e6, 1) == millions
     assert counted.madds > counted.madds_without_se
+
+
+def test_the_input_size_changes_multiply_adds_alone() -> None:
+    """Where no map has an odd side, they are as many as the pixels, the classifier's aside."""
+    assert 49 * 7_834_848 + 1_280_000 == 385_187_552
+    for size in LITE0.input_sizes:
+        counted = cost(LITE0.structure(dataclasses.replace(LITE0.largest, input_size=size), 1000))
+        assert counted.madds == (size // 32) ** 2 * 7_834_848 + 1_280_000
+        assert counted.parameters == 4_652_008
 
 
 @pytest.mark.parametrize(("end", "millions"), [("largest", 7.66), ("smallest", 3.41)])
@@ -69,6 +86,23 @@ def test_peak_activation_bytes_by_simulation(member: tuple[ElasticSpace, Archite
     assert peak_activation_bytes(nodes) == simulated_peak(nodes)
 
 
+def test_counts_of_every_kind_of_convolution_by_hand() -> None:
+    conv = Conv2d("a", ("x",), 8, 3, 5, 3, 2, 0, "relu6", trailing=1)
+    assert (conv.out_size, output_shape(conv)) == (4, (4, 4, 5))
+    assert madds(conv) == 4 * 4 * 9 * 3 * 5
+    biases = {"norm": 2, "own": 1, "none": 0}
+    assert {b: parameters(dataclasses.replace(conv, bias=b)) for b in biases} == {
+        b: 5 * (9 * 3 + n) for b, n in biases.items()
+    }
+    assert {b: total_weight_elements([dataclasses.replace(conv, bias=b)]) for b in biases} == {
+        b: 5 * (9 * 3 + min(n, 1)) for b, n in biases.items()
+    }
+    depthwise = DepthwiseConv2d("a", ("x",), 8, 3, 5, 2, 1, "relu6", trailing=1)
+    assert (depthwise.out_size, madds(depthwise), parameters(depthwise)) == (4, 4 * 4 * 25 * 3, 3 * (25 + 2))
+    assert dataclasses.replace(depthwise, padding=2, trailing=0).out_size == 4
+    assert dataclasses.replace(depthwise, trailing=0).out_size == 3
+
+
 def test_peak_activation_bytes_by_hand() -> None:
     nodes = (
         Normalize("normalize", (INPUT,), 4, 3),
@@ -90,7 +124,7 @@ def test_stored_numbers_are_parameters_with_batch_norm_folded(member: tuple[Elas
         for node in nodes
         if isinstance(node, DepthwiseConv2d) or (isinstance(node, Conv2d) and node.bias == "norm")
     )
-    assert total_weight_elements(nodes) == cost(nodes).parameters - norms + 6
+    assert total_weight_elements(nodes) == cost(nodes).parameters - norms + 6  # those of the normalisation
 
 
 @given(members())
