@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from bundles import SPACE
+from bundles import SIZES, SPACE
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from latency.tables import CONDITIONS, SumMeter, network_ms
@@ -28,8 +28,13 @@ from eas_sdk.space.architecture import Architecture
 from eas_sdk.space.elastic.space import ElasticSpace
 from eas_sdk.space.sample import random_architecture
 
-TINY = ElasticSpace(input_size=16, width_multiplier=0.25, stages=SPACE.stages[:2], depths=(1, 2), kernels=(3, 5))
 WHOLE = Architecture(())
+TINY = dataclasses.replace(
+    SPACE,
+    input_sizes=(16,),
+    units=tuple(u if u.fixed else dataclasses.replace(u, depths=(1, 2), kernels=(3, 5)) for u in SPACE.units[:3]),
+    largest=WHOLE,
+)
 PARTS = space_segments(TINY, (2, 9))
 
 
@@ -144,8 +149,17 @@ def test_every_segment_of_a_space_is_there_once() -> None:
     for architecture in (TINY.smallest, TINY.largest, *(random_architecture(TINY, rng) for _ in range(20))):
         for classes in (2, 9):
             assert {key(part) for part in segments(TINY.structure(architecture, classes))} <= set(keys)
-    # two units of a first block and the others, with each kernel and ratio; six parts around them; two classifiers
-    assert len(keys) == 2 * 2 * (2 * 3) + 6 + 2
+    # a fixed block, two units of a first block and the others, with each kernel and ratio; five parts around them; two
+    # classifiers
+    assert len(keys) == 1 + 2 * 2 * (2 * 3) + 5 + 2
+    sized = [key(part) for part in space_segments(SIZES, (2, 9))]
+    assert len(set(sized)) == len(sized)
+    # a fixed block, then of each unit a first block and, once for all, the later ones; around them what follows
+    blocks = [1, 2 * 4, 2 * 2 * 4, 2 * 4, 2 * 2 * 4]
+    assert len(sized) == len(SIZES.input_sizes) * (sum(blocks) + 4) + 2
+    for _ in range(20):
+        nodes = SIZES.structure(random_architecture(SIZES, rng), 9)
+        assert {key(part) for part in segments(nodes)} <= set(sized)
 
 
 def test_equal_blocks_are_measured_once(tmp_path: Path) -> None:
@@ -163,7 +177,9 @@ def test_equal_blocks_are_measured_once(tmp_path: Path) -> None:
 def test_segments_of_another_space_join_the_table(tmp_path: Path) -> None:
     path = tmp_path / "table.json"
     first = build(SumMeter(), PARTS, path)
-    wider = dataclasses.replace(TINY, head_width=2 * TINY.head_width, kernels=(3, 7), largest=WHOLE)
+    units = tuple(u if u.fixed else dataclasses.replace(u, kernels=(3, 7)) for u in TINY.units)
+    head = dataclasses.replace(TINY.head, width=2 * TINY.head.width)
+    wider = dataclasses.replace(TINY, head=head, units=units, largest=WHOLE)
     meter = SumMeter()
     both = build(meter, space_segments(wider, (2, 9)), path)
     assert both.timings.items() > first.timings.items()
@@ -256,13 +272,14 @@ def test_a_real_table_of_this_machine(tmp_path: Path) -> None:
     assert all(n.measured_ms > 0 and n.predicted_ms > 0 for n in found.networks)
 
 
+@pytest.mark.parametrize("space", [TINY, SIZES], ids=["one size", "three"])
 @pytest.mark.parametrize("engine", ["numpy", "litert", "onnxruntime"])
-def test_every_engine_runs_every_kind_of_segment(engine: str) -> None:
+def test_every_engine_runs_every_kind_of_segment(engine: str, space: ElasticSpace) -> None:
     try:
         meter = LocalMeter(engine, time_s=0.0)
     except MissingDependency as error:
         pytest.skip(str(error))
-    nodes = TINY.structure(TINY.smallest, 3)
+    nodes = space.structure(space.smallest, 3)
     for part in segments(nodes)[1:]:
         assert meter.measure(repeated(part, 1), part=True).median_ms > 0
     assert meter.measure(repeated(segments(nodes)[2], 3)).median_ms > 0

@@ -7,7 +7,7 @@ import itertools
 
 import numpy as np
 import pytest
-from bundles import SPACE
+from bundles import SIZES, SPACE
 from engine.graphs import images
 from hypothesis import given
 from hypothesis import strategies as st
@@ -56,28 +56,30 @@ def test_segments_partition_the_nodes(member: tuple[ElasticSpace, Architecture],
     nodes = space.structure(architecture, classes)
     parts = segments(nodes)
     assert tuple(itertools.chain(*parts)) == nodes
-    assert len(parts) == len(architecture.blocks) + 7
+    around = 6 if space.head.feature is not None else 5  # normalise, stem, head, mean, perhaps a layer, classifier
+    assert len(parts) == len(architecture.blocks) + around
     for part, following in itertools.pairwise(parts):
         assert outside(following) == {part[-1].name}, "a segment reads the end of the one before it, and nothing else"
     assert outside(parts[0]) == {INPUT}
 
 
-STAGE = SPACE.stages[2]
+UNIT = SPACE.units[3]
 SPACES = [
     SPACE,
     dataclasses.replace(SPACE, width_multiplier=0.5),
+    dataclasses.replace(SPACE, padding="same"),
     *(
-        dataclasses.replace(SPACE, stages=(*SPACE.stages[:2], dataclasses.replace(STAGE, **change), *SPACE.stages[3:]))
-        for change in ({"squeeze_excite": True}, {"activation": "relu"})
+        dataclasses.replace(SPACE, units=(*SPACE.units[:3], dataclasses.replace(UNIT, **change), *SPACE.units[4:]))
+        for change in ({"squeeze_excite": True}, {"activation": "relu"}, {"activation": "relu6"}, {"stride": 1})
     ),
 ]
+BLOCKS = [Block(kernel, expansion) for kernel in UNIT.kernels for expansion in UNIT.expansions]
 CHOICES = {
     "space": SPACES,
-    "unit": [2],
+    "unit": [3],
     "index": [0, 1, 2, 3],
-    "block": [Block(kernel, expansion) for kernel in SPACE.kernels for expansion in SPACE.expansions],
+    "block": BLOCKS,
     "size": [4, 5, 8],
-    "stride": [1, 2],
     "source": ["a", "b"],
 }
 
@@ -89,7 +91,9 @@ def test_keys_are_equal_where_layers_are() -> None:
         found.setdefault(key(block), set()).add(layers(block))
     assert {len(same) for same in found.values()} == {1}, "one key, one sequence of layers"
     assert len(set.union(*found.values())) == len(found), "and the other way round"
-    assert len(found) == 4 * 2 * 3 * 3 * 3 * 2
+    # A first block differs by width, squeeze-and-excitation, activations and stride, and over an even side by what pads
+    # a stride of 2; a later one by neither of these two.
+    assert len(found) == len(BLOCKS) * (3 * 6 + 2 + 3 * 5)
 
 
 @given(spaces())
@@ -104,24 +108,38 @@ def test_every_segment_of_a_space_has_a_key_of_its_own(space: ElasticSpace) -> N
 def test_blocks_of_one_shape_share_a_key_wherever_they_are() -> None:
     parts = segments(SPACE.structure(SPACE.largest, 3))
     keys = [key(part) for part in parts if part[0].name.startswith("unit")]
-    assert len(keys) == 20
+    assert len(keys) == 21
     for unit in range(5):
-        first, *others = keys[4 * unit : 4 * unit + 4]
+        first, *others = keys[1 + 4 * unit : 5 + 4 * unit]
         assert len(set(others)) == 1
         assert first not in others
-    wider = dataclasses.replace(SPACE, head_width=2 * SPACE.head_width)
+    wider = dataclasses.replace(SPACE, head=dataclasses.replace(SPACE.head, width=2 * SPACE.head.width))
     again = [key(part) for part in segments(wider.structure(wider.largest, 9))]
     assert [k for k in again if k in keys] == keys
 
 
 def test_keys_are_readable() -> None:
     segment = next(
-        part for part in segments(SPACE.structure(SPACE.smallest, 3)) if part[0].name == "unit1.block1.expand"
+        part for part in segments(SPACE.structure(SPACE.smallest, 3)) if part[0].name == "unit2.block1.expand"
     )
     assert key(segment) == (
         "4x4x16: conv 1x1 16>48 relu + depthwise 3x3 relu + mean + conv 1x1 48>16 relu + conv 1x1 16>48 hard_sigmoid "
         "+ multiply(1, 4) + conv 1x1 48>16 + add(6, in)"
     )
+    first, _, fixed, *rest = [key(part) for part in segments(SIZES.structure(SIZES.largest, 3))]
+    assert first == "64x64x3: normalize"
+    assert fixed == "32x32x8: depthwise 3x3 relu6 + conv 1x1 8>8 + add(1, in)"
+    assert rest[0].startswith("32x32x8: conv 1x1 8>48 relu6 + depthwise 3x3 stride 2 padding 0 trailing 1 relu6 + conv")
+    assert rest[2].startswith("16x16x8: conv 1x1 8>48 relu6 + depthwise 5x5 stride 2 padding 1 trailing 1 relu6 + conv")
+
+
+def test_networks_of_two_sizes_share_what_has_no_map() -> None:
+    keys = {
+        size: {key(part) for part in segments(SIZES.structure(dataclasses.replace(SIZES.largest, input_size=size), 3))}
+        for size in (32, 48)
+    }
+    assert keys[32] & keys[48] == {"1x1x320: linear 320>3"}
+    assert len(keys[32]) == len(keys[48])
 
 
 CHANGES: list[tuple[Node, dict[str, object]]] = [
@@ -167,6 +185,8 @@ def test_a_change_of_any_field_changes_the_key(node: Node, changes: dict[str, ob
     assert {f.name for f in dataclasses.fields(node)} == {"name", "inputs", *changes}
     keys = {key([dataclasses.replace(node, **{name: value})]) for name, value in changes.items()}
     assert len(keys | {key([node])}) == len(changes) + 1
+    if isinstance(node, Conv2d):
+        assert key([dataclasses.replace(node, bias="own")]) == key([node]), "a bias is a bias"
     named = dataclasses.replace(node, name="b", inputs=("y",) * len(node.inputs))
     assert key([named]) == key([node]), "names are no layers"
     others = [key([other]) for other, _ in CHANGES if other != node]
@@ -201,11 +221,16 @@ def alone(graph: Graph, copy: int, segment: Segment) -> Graph:
 
 
 @pytest.mark.parametrize("count", [1, 3])
-def test_a_repeated_segment_computes_the_mean_of_the_sum(count: int) -> None:
-    parts = segments(
-        SPACE.structure(Architecture.parse("k3e3 k5e4 | k7e6 k3e3 | k5e4 k3e3 | k3e4 k7e3 | k3e3 k3e3"), 3)
-    )
-    for part in parts[1:]:
+@pytest.mark.parametrize(
+    ("space", "text"),
+    [
+        (SPACE, "k3e1 | k3e3 k5e4 | k7e6 k3e3 | k5e4 k3e3 | k3e4 k7e3 | k3e3 k3e3"),
+        (SIZES, "48px k3e1 | k3e3 | k5e4 k3e6 | k3e5 | k5e3"),
+    ],
+    ids=["one size", "three"],
+)
+def test_a_repeated_segment_computes_the_mean_of_the_sum(space: ElasticSpace, text: str, count: int) -> None:
+    for part in segments(space.structure(Architecture.parse(text), 3))[1:]:
         graph = repeated(part, 1 if isinstance(part[-1], Linear) else count)
         check_graph(graph)
         side, _, channels = input_shapes(part[0])[0]
