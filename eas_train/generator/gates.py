@@ -155,14 +155,15 @@ def _single_path(net: Supernet, images: Tensor, shells: Shells, statistics: Stat
     made: dict[str, Tensor] = {INPUT: images}
     entered: dict[str, Tensor] = {}
     nodes = net.nodes(space.largest, images.shape[-1])
-    present_gates = shells.effective_gates()
+    of_others = shells.effective_gates()
     for i, node in enumerate(nodes):
         x = made[node.inputs[0]]
         prefix, _, layer = node.name.rpartition(".")
         slot = slot_of(space, prefix)
-        gates = present_gates if slot is None else shells.effective_gates(slot)
-        if slot is not None and prefix not in entered:
-            entered[prefix] = x
+        if slot is None:
+            gates = of_others
+        elif prefix not in entered:
+            entered[prefix], gates = x, shells.effective_gates(slot)
         match node:
             case Normalize():
                 y = (x - net.mean) / net.std

@@ -15,6 +15,7 @@ torch = pytest.importorskip("torch")
 
 from train.tiny import (  # noqa: E402
     GENTLE,
+    SIZES,
     SPACES,
     TINY,
     collected,
@@ -30,7 +31,8 @@ from eas_sdk.latency.meter import Conditions, Timing  # noqa: E402
 from eas_sdk.latency.segments import key  # noqa: E402
 from eas_sdk.latency.table import LatencyTable  # noqa: E402
 from eas_sdk.latency.table import write as write_table  # noqa: E402
-from eas_sdk.selector.generator import load  # noqa: E402
+from eas_sdk.selector.generator import HEADS, load  # noqa: E402
+from eas_sdk.selector.protocol import Request  # noqa: E402
 from eas_sdk.space.elastic.gates import GateLayout  # noqa: E402
 from eas_sdk.space.elastic.space import ElasticSpace  # noqa: E402
 from eas_sdk.space.sample import random_architecture  # noqa: E402
@@ -56,7 +58,7 @@ def random_generator(space: ElasticSpace, superclasses: int = 3) -> Architecture
     return generator
 
 
-@pytest.mark.parametrize("name", ["tiny", "small"])
+@pytest.mark.parametrize("name", SPACES)
 def test_torch_and_numpy_give_the_same_probabilities(name: str) -> None:
     space = SPACES[name]
     generator = random_generator(space)
@@ -71,6 +73,21 @@ def test_torch_and_numpy_give_the_same_probabilities(name: str) -> None:
     assert found.shape == (40, generator.layout.gates)
     assert np.ptp(found, axis=0).mean() > 0.1  # the requests do differ
     np.testing.assert_allclose(found, torch.sigmoid(logits), atol=1e-5)
+
+
+def test_each_sort_of_choice_has_a_head_of_its_own() -> None:
+    """Of as many outputs as one choice of it has at most; what a choice lacks does not count."""
+    generator = random_generator(SIZES)
+    heads = {name: getattr(generator, name).weight.shape[0] for name in HEADS}
+    assert heads == {"depth": 2, "kernel": 1, "expansion": 2, "size": 2}
+    asked = torch.tensor([1]), torch.tensor([2e6])
+    layout = SIZES.layout
+    with torch.no_grad():
+        before = generator(*asked)[0]
+        generator.size.bias += 1
+        moved = torch.nonzero(generator(*asked)[0] != before).flatten()
+    assert moved.tolist() == layout.places[-1, :2].tolist()
+    assert random_generator(TINY).size.weight.shape == (0, 16)
 
 
 def read_by_the_lstm(generator: ArchitectureGenerator, madds: list[float]) -> torch.Tensor:
@@ -115,9 +132,10 @@ def test_a_batch_of_requests_is_answered_like_each_alone() -> None:
     torch.testing.assert_close(together, torch.stack(alone))
 
 
-def test_the_budgets_span_the_space_evenly() -> None:
-    generator = new_generator(GeneratorRecipe(budgets=5), random_net(TINY), [3, 3])
-    low, high = madds_table(TINY).total(TINY, TINY.encode([TINY.smallest, TINY.largest]), 3).tolist()
+@pytest.mark.parametrize("space", [TINY, SIZES], ids=["tiny", "sizes"])
+def test_the_budgets_span_the_space_evenly(space: ElasticSpace) -> None:
+    generator = new_generator(GeneratorRecipe(budgets=5), random_net(space), [3, 3])
+    low, high = madds_table(space).total(space, space.encode([space.smallest, space.largest]), 3).tolist()
     np.testing.assert_allclose(generator.budgets, np.linspace(low, high, 5))
 
 
@@ -188,6 +206,45 @@ def test_it_learns_to_keep_to_the_budget(train: Train, tmp_path: Path) -> None:
     assert costs[2] - costs[0] > 0.4 * (high - low)
 
 
+def test_over_several_sizes_it_learns_to_keep_to_the_budget(tmp_path: Path) -> None:
+    """Also on the device, which it tells to take larger images where there is more to spend."""
+    net = random_net(SIZES)
+    table, data = collected(net), drawings(4, 1)
+    recipe = RECIPE.model_copy(
+        update={"steps": 300, "learning_rate": 0.03, "objective": "predictor", "cost_weight": 0.1}
+    )
+    worth = np.zeros((2, SIZES.layout.gates))
+    generator, _ = train_generator(recipe, net, table, worth, data, tmp_path, fingerprint="a")
+    low, high = (float(generator.budgets[i]) for i in (0, -1))
+    wanted = torch.tensor([low, low + 0.2 * (high - low), (low + high) / 2, high], dtype=torch.float64)
+    with torch.no_grad():
+        gates = torch.sigmoid(generator(torch.zeros(4, dtype=torch.int64), wanted))
+        costs = [float(expected_cost(madds_table(SIZES), Shells.of(SIZES, p), 3)) for p in gates]
+    for cost, budget in zip(costs, wanted.tolist(), strict=True):
+        assert abs(cost - budget) < 0.15 * (high - low)
+    tensors = {name: tensor.numpy() for name, tensor in generator.export(2).items()}
+    tensors["predictor"] = worth.astype(np.float32)
+    selector = load(SIZES, 2, {"budgets": generator.budgets.tolist(), "samples": 64}, tensors)
+    picked = selector.select([Request(((0, 1),), 3, int(budget)) for budget in wanted.tolist()])
+    madds = madds_table(SIZES).total(SIZES, SIZES.encode(picked), 3)
+    assert (madds <= wanted.numpy()).all()
+    assert (wanted.numpy()[1:] - madds[1:] < 0.15 * (high - low)).all()
+    assert picked[0] == SIZES.smallest
+    sides = [architecture.input_size or 0 for architecture in picked]
+    assert sides == sorted(sides)
+    assert sides[-1] == 32
+
+
+def test_over_several_sizes_the_cross_entropy_reaches_the_size_head(tmp_path: Path) -> None:
+    net = random_net(SIZES)
+    recipe = RECIPE.model_copy(update={"cost_weight": 0.0, "image_size": None})
+    start = new_generator(recipe, net, [3, 3])
+    flat = np.zeros((2, SIZES.layout.gates))
+    made, _ = train_generator(recipe, net, collected(net), flat, drawings(4, 1), tmp_path, fingerprint="a")
+    for head in HEADS:
+        assert not torch.equal(getattr(made, head).weight, getattr(start, head).weight)
+
+
 def test_it_learns_from_the_cross_entropy_too(net: Supernet, train: Train, tmp_path: Path) -> None:
     start = new_generator(RECIPE, net, [3, 3]).state_dict()
     found = train(tmp_path, RECIPE.model_copy(update={"cost_weight": 0.0})).state_dict()
@@ -197,7 +254,7 @@ def test_it_learns_from_the_cross_entropy_too(net: Supernet, train: Train, tmp_p
 def test_it_learns_what_the_predictor_prefers(net: Supernet, statistics: StatisticsModel, tmp_path: Path) -> None:
     """Superclass 0 likes large kernels and few channels, superclass 1 the contrary."""
     layout = GateLayout.of(TINY)
-    _, kernel, expansion = (part.ravel() for part in layout.split(np.arange(layout.gates)))
+    _, kernel, expansion, _ = (part[part < layout.gates] for part in layout.split(layout.places))
     weights = np.zeros((2, layout.gates))
     for t, sign in ((0, 1.0), (1, -1.0)):
         weights[t, kernel], weights[t, expansion] = sign, -sign
@@ -249,7 +306,7 @@ def phone_table() -> LatencyTable:
     """A phone on which the largest kernels are slow, whatever their multiply-adds."""
     timings = {}
     for part in space_segments(TINY, (2, 3)):
-        slow = any(isinstance(node, DepthwiseConv2d) and node.kernel == max(TINY.kernels) for node in part)
+        slow = any(isinstance(node, DepthwiseConv2d) and node.kernel == 7 for node in part)
         timings[key(part)] = Timing(5.0 if slow else 0.01 * len(part), 0.0, 1)
     return LatencyTable(Conditions("a phone", "", "litert", 1, "float32", ""), "2026-01-01", timings)
 

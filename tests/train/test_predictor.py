@@ -11,14 +11,16 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from train.tiny import TINY, architectures, collected, random_images, random_net  # noqa: E402
+from train.tiny import SIZES, TINY, architectures, collected, random_images, random_net  # noqa: E402
 
 from eas_sdk.errors import TrainingError  # noqa: E402
+from eas_sdk.space.protocol import size_of  # noqa: E402
 from eas_sdk.space.sample import random_architecture  # noqa: E402
 from eas_train.generator.measure import Shown, drawing_scores, measure  # noqa: E402
 from eas_train.generator.predictor import fit  # noqa: E402
 from eas_train.statistics.model import StatisticsModel  # noqa: E402
 from eas_train.supernet.model import Supernet  # noqa: E402
+from eas_train.supernet.resize import resized  # noqa: E402
 
 OWNER = np.repeat(np.arange(4), 10)
 HELD_OUT = np.zeros(40, bool)
@@ -194,6 +196,18 @@ def test_measured_scores_are_those_of_the_device_and_are_not_measured_twice(
     np.testing.assert_array_equal(scores_of(net, statistics, cache, count=7), more)
 
 
+def test_networks_are_measured_on_images_of_their_own_size(tmp_path: Path) -> None:
+    net, images = random_net(SIZES), random_images(SIZES, 8)
+    table, listed = collected(net), architectures(SIZES, 6)
+    shown = Shown(images, TARGETS, torch.tensor([0, 0, 1, 1, 2, 2, 3, 3]))
+    scores, _ = measure(net, table, listed, shown, SUPERCLASS_OF, tmp_path / "measured.json", fingerprint="a")
+    assert len({architecture.input_size for architecture in listed}) == 3
+    for row, architecture in zip(scores, listed, strict=True):
+        with torch.no_grad():
+            logits = net(resized(images, size_of(SIZES, architecture)), architecture, table.norm(architecture))
+        np.testing.assert_allclose(row, drawing_scores(logits, shown, SUPERCLASS_OF), atol=1e-4)
+
+
 def test_the_cache_of_another_training_or_a_damaged_one_is_refused(
     net: Supernet, statistics: StatisticsModel, tmp_path: Path
 ) -> None:
@@ -212,7 +226,9 @@ def test_random_architectures_cover_small_and_large_networks() -> None:
     rng = random.Random(0)
     drawn = [random_architecture(TINY, rng) for _ in range(200)]
     blocks = [len(a.blocks) for a in drawn]
-    assert min(blocks) == 3
-    assert max(blocks) == 9
-    assert {b.kernel for a in drawn for b in a.blocks} == set(TINY.kernels)
-    assert {b.expansion for a in drawn for b in a.blocks} == set(TINY.expansions)
+    assert min(blocks) == 4
+    assert max(blocks) == 10
+    chosen = [block for a in drawn for unit in a.units[1:] for block in unit]
+    assert {b.kernel for b in chosen} == {3, 5, 7}
+    assert {b.expansion for b in chosen} == {2, 3, 4}
+    assert {random_architecture(SIZES, rng).input_size for _ in range(50)} == {16, 24, 32}

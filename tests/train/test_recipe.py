@@ -39,7 +39,7 @@ def test_shipped_recipes_load_by_name_and_by_path(name: str) -> None:
     assert recipe.supernet.space().largest
     space = recipe.supernet.space()
     small = name.startswith("emoji")
-    assert recipe.supernet.phases[0].trains_largest_alone(space) == (small or isinstance(space, ElasticSpace))
+    assert recipe.supernet.phases[0].largest_only == (small or isinstance(space, ElasticSpace))
 
 
 def written(folder: Path, text: str) -> Path:

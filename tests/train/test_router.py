@@ -13,6 +13,7 @@ torch = pytest.importorskip("torch")
 from train.tiny import (  # noqa: E402
     CPU,
     GENTLE,
+    SIZES,
     SUPERCLASSES,
     TINY,
     drawings,
@@ -28,6 +29,9 @@ from train.tiny import (  # noqa: E402
 from eas_sdk.engine.numpy_engine import NumpyEngine  # noqa: E402
 from eas_sdk.errors import DataError, TrainingError  # noqa: E402
 from eas_sdk.graph.nodes import Graph  # noqa: E402
+from eas_sdk.space.architecture import Architecture  # noqa: E402
+from eas_sdk.space.elastic.space import ElasticSpace  # noqa: E402
+from eas_sdk.space.elastic.units import Unit  # noqa: E402
 from eas_train.data.imageset import Splits, Superclass  # noqa: E402
 from eas_train.recipe import RouterRecipe  # noqa: E402
 from eas_train.router import train as module  # noqa: E402
@@ -46,16 +50,44 @@ OWNER = [0, 0, 0, 1, 1, 1]
 DATA = RouterData.of(drawings(6, 0), others(6, 0))
 
 
-def router(seed: int = 0, recipe: RouterRecipe = RECIPE) -> Supernet:
+def router(seed: int = 0, recipe: RouterRecipe = RECIPE, space: ElasticSpace = TINY) -> Supernet:
     torch.manual_seed(seed)
-    return new_router(random_net(TINY), recipe, OWNER, 3, CPU)
+    return new_router(random_net(space), recipe, OWNER, 3, CPU)
 
 
 def test_its_space_has_one_member_that_is_nested_in_the_bank() -> None:
     space = router_space(TINY, RECIPE)
     assert space.smallest == space.largest
-    assert (space.depths, space.kernels, space.expansions) == ((2,), (3,), (2,))
+    assert [(u.depths, u.kernels, u.expansions) for u in space.units[1:]] == [((2,), (3,), (2,))] * 3
+    assert space.units[0] == TINY.units[0]
     TINY.validate(space.largest)
+
+
+def test_of_several_sizes_it_takes_the_smallest() -> None:
+    space = router_space(SIZES, RECIPE)
+    assert space.input_sizes == (16,)
+    assert str(space.largest) == "k3e1 | k3e2 k3e2 | k3e2 k3e2"
+    assert (space.padding, space.epsilon, space.head) == (SIZES.padding, SIZES.epsilon, SIZES.head)
+    bank = random_net(SIZES)
+    net = new_router(bank, RECIPE, OWNER, 3, CPU).eval()
+    images = random_images(SIZES, 4)[..., :16, :16]
+    member = Architecture(space.largest.units, 16)
+    torch.testing.assert_close(net(images, space.largest)[:, 3:], bank(images, member))
+
+
+def test_its_blocks_are_no_larger_than_the_banks() -> None:
+    """Which has the weights that it starts from: a unit, or a narrower bank, may have less than is asked for."""
+    wide = RECIPE.model_copy(update={"depth": 3, "kernel": 5, "expansion": 4})
+    assert str(router_space(SIZES, wide).largest) == "k3e1 | k3e4 k3e4 | k5e4 k5e4 k5e4"
+    bound = Architecture.parse("24px k3e1 | k3e3 k3e2 | k3e2 k5e4")
+    narrow = dataclasses.replace(SIZES, largest=bound)
+    assert str(router_space(narrow, wide).largest) == "k3e1 | k3e2 k3e2 | k3e2 k3e2"
+    plain = dataclasses.replace(
+        SIZES, units=(Unit(8, 1, (1, 2), (3,), (1,), "relu6"), *SIZES.units[1:]), largest=Architecture(())
+    )
+    for space in (narrow, plain):
+        net = new_router(random_net(space), wide, OWNER, 3, CPU)
+        assert not net.has("unit0.block0.expand.weight")
 
 
 def test_it_starts_as_the_banks_network_of_that_architecture() -> None:
@@ -71,7 +103,7 @@ def test_it_starts_as_the_banks_network_of_that_architecture() -> None:
 
 def test_an_expansion_below_the_banks_smallest_takes_the_first_channels() -> None:
     bank, net = random_net(TINY), router(recipe=RECIPE.model_copy(update={"expansion": 1}))
-    mine, theirs = (n.tensor("unit1.block1.depthwise.weight") for n in (net, bank))
+    mine, theirs = (n.tensor("unit2.block1.depthwise.weight") for n in (net, bank))
     assert len(mine) < len(theirs)
     torch.testing.assert_close(mine, theirs[: len(mine), :, 2:5, 2:5])
 
@@ -125,9 +157,10 @@ def test_a_loss_that_is_not_finite_is_told(tmp_path: Path) -> None:
         trained(tmp_path, net)
 
 
-def test_the_folded_network_computes_what_was_trained() -> None:
-    net = router().eval()
-    images = random_images(TINY, 16)
+@pytest.mark.parametrize("space", [TINY, SIZES], ids=["tiny", "sizes"])
+def test_the_folded_network_computes_what_was_trained(space: ElasticSpace) -> None:
+    net = router(space=space).eval()
+    images = random_images(net.space, 16)
     statistics = calibrate(net, net.space.largest, images)
     norm = FixedStatistics(statistics.__getitem__, net.space.epsilon)
     expected = logits_of(net, net.space.largest, images, norm)[:, :3]

@@ -11,14 +11,16 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from train.tiny import TINY, architectures, collected, means, random_images, random_net  # noqa: E402
+from train.tiny import SIZES, TINY, architectures, collected, means, random_images, random_net  # noqa: E402
 
 from eas_sdk.errors import TrainingError  # noqa: E402
 from eas_sdk.space.elastic.gates import GateLayout, choices_of_gates, effective_gates, gates_of_choices  # noqa: E402
+from eas_sdk.space.elastic.space import ElasticSpace  # noqa: E402
 from eas_sdk.space.sample import random_architecture  # noqa: E402
 from eas_train.statistics.model import Observations, arrays, fit, observe  # noqa: E402
 from eas_train.supernet.evaluate import calibrate, logits_of, recalibrated, within_superclass  # noqa: E402
 from eas_train.supernet.norm import Recorder  # noqa: E402
+from eas_train.supernet.resize import images_for  # noqa: E402
 
 
 def pooled(batch: torch.Tensor) -> torch.Tensor:
@@ -104,16 +106,20 @@ def test_calibration_splits_its_images_and_reproduces_the_batchs_own_normalisati
     torch.testing.assert_close(split[0], whole[0])
 
 
-def test_observations_are_the_calibrated_statistics() -> None:
-    net = random_net(TINY)
-    drawn = architectures(TINY, 5, seed=3)
+@pytest.mark.parametrize("space", [TINY, SIZES], ids=["tiny", "sizes"])
+def test_observations_are_the_calibrated_statistics(space: ElasticSpace) -> None:
+    net = random_net(space)
+    drawn = architectures(space, 6, seed=3)
     queue = iter(drawn[1:])
-    observed = observe(net, lambda seed: random_images(TINY, 8, seed), lambda _: next(queue), networks=5)
+    observed = observe(net, lambda seed: random_images(space, 8, seed), lambda _: next(queue), networks=6)
     # The largest comes first, whatever is drawn: it uses every channel.
-    networks = [TINY.largest, *drawn[1:]]
-    assert torch.equal(observed.features, torch.from_numpy(gates_of_choices(TINY, TINY.encode(networks))).float())
+    networks = [space.largest, *drawn[1:]]
+    assert torch.equal(observed.features, torch.from_numpy(gates_of_choices(space, space.encode(networks))).float())
+    of_size = observed.features[:, [gate for gate in space.layout.places[-1] if gate < space.layout.gates]].sum(1)
+    assert of_size.tolist() == [space.input_sizes.index(a.input_size or 24) for a in networks]
+    assert len(set(of_size.tolist())) == len(space.input_sizes)
     for i, architecture in enumerate(networks):
-        made = calibrate(net, architecture, random_images(TINY, 8, i))
+        made = calibrate(net, architecture, images_for(space, architecture, random_images(space, 8, i)))
         for name, rows in observed.layers.items():
             if name in made:
                 channels = made[name].shape[1]
@@ -123,35 +129,39 @@ def test_observations_are_the_calibrated_statistics() -> None:
                 assert torch.isnan(rows[i]).all()
 
 
-def test_only_relevant_gates_move_a_layers_statistics() -> None:
-    """Switch each gate of the largest network off: statistics move only where `Space.scope` says so."""
-    net, images = random_net(TINY), random_images(TINY, 6)
-    whole = calibrate(net, TINY.largest, images)
-    every = np.ones(GateLayout.of(TINY).gates, dtype=bool)
+@pytest.mark.parametrize("space", [TINY, SIZES], ids=["tiny", "sizes"])
+def test_only_relevant_gates_move_a_layers_statistics(space: ElasticSpace) -> None:
+    """Switch each gate of the largest network off: statistics move only where `Space.scope` says so. The size of the
+    image moves all of them."""
+    net, images = random_net(space), random_images(space, 6)
+    whole = calibrate(net, space.largest, images)
+    every = np.ones(GateLayout.of(space).gates, dtype=bool)
     moved: dict[str, set[int]] = {name: set() for name in whole}
     for gate in range(len(every)):
         off = every.copy()
         off[gate] = False
-        architecture = TINY.decode(choices_of_gates(TINY, effective_gates(TINY, off)))
+        architecture = space.decode(choices_of_gates(space, effective_gates(space, off)))
         for name, row in calibrate(net, architecture, images).items():
             if not torch.allclose(row, whole[name][:, : row.shape[1]], rtol=1e-4, atol=1e-6):
                 moved[name].add(gate)
     for name, gates in moved.items():
-        own, before = TINY.scope(name)
+        own, before = space.scope(name)
         assert gates <= {*own, *before}, name
     assert len(moved["head"]) > len(every) // 2
-    assert moved["stem"] == set()
+    sizes = {int(gate) for gate in space.layout.places[-1] if gate < len(every)}
+    assert moved["stem"] == sizes
+    assert all(gates >= sizes for gates in moved.values())
 
 
 def planted(rank: int, networks: int = 60) -> tuple[Observations, str]:
     """Observations of one layer that really are linear in its relevant gates, of a given rank."""
-    name = "unit1.block1.project"
+    name = "unit2.block1.project"
     rng = np.random.default_rng(0)
     gates = torch.from_numpy(rng.random((networks, GateLayout.of(TINY).gates)) < 0.5).float()
     own, before = TINY.scope(name)
     mix = torch.zeros(gates.shape[1], rank)
     mix[own + before] = torch.from_numpy(rng.standard_normal((len(own + before), rank))).float()
-    basis = torch.from_numpy(0.3 * rng.standard_normal((rank, 2, 16))).float()
+    basis = torch.from_numpy(0.3 * rng.standard_normal((rank, 2, 24))).float()
     mean, log_variance = torch.tensordot(gates @ mix, basis, 1).unbind(1)
     return Observations(gates, {name: torch.stack([mean, log_variance.exp()], 1)}), name
 
@@ -199,6 +209,25 @@ def test_equal_seeds_give_equal_statistics() -> None:
     net = random_net(TINY)
     one, other = arrays(collected(net, networks=3)), arrays(collected(net, networks=3))
     assert all(np.array_equal(one[name], other[name]) for name in one)
+
+
+def test_a_model_of_members_of_several_sizes_tells_them_apart() -> None:
+    """Closer to what each of them records than an average over all."""
+    net = random_net(SIZES)
+    drawn = architectures(SIZES, 12, seed=5)
+    images = random_images(SIZES, 32, seed=77)
+    model, average = (collected(net, networks=24, images=32, context=c) for c in ("upstream", "none"))
+    errors = np.zeros(2)
+    for architecture in drawn:
+        recorded = calibrate(net, architecture, images)
+        for i, found in enumerate((model, average)):
+            norm = found.norm(architecture)
+            assert norm.epsilon == 1e-3
+            for name, row in recorded.items():
+                mean, variance = norm.lookup(name)[:, : row.shape[1]]
+                assert (variance >= 0).all()
+                errors[i] += float(((mean - row[0]).square() / (row[1] + 1e-3)).mean())
+    assert errors[0] < 0.7 * errors[1]
 
 
 def test_accuracy_within_the_superclass_ignores_all_other_classes() -> None:
