@@ -1,7 +1,7 @@
 """Budgets in every unit: whether the answers keep them, how long they take, what infeasible ones say.
 
     python -m benchmarks.budgets
-    python -m benchmarks.budgets --requests 5000
+    python -m benchmarks.budgets --lite0 --requests 10000
 
 Random requests for the embedded bundle, alone and joint ("8ms and 20MB"), with a latency table of this machine's LiteRT
 (else numpy), measured first. An answer is compared with its budget by the table, the power table, the memory model and
@@ -26,6 +26,7 @@ from typing import Any
 import numpy as np
 
 import eas_sdk
+from benchmarks.networks import untrained_generator
 from benchmarks.record import record
 from eas_sdk.budget import Budget
 from eas_sdk.cli.lut import CLASSIFIERS, NETWORKS
@@ -43,17 +44,19 @@ from eas_train.progress import progress
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--requests", type=int, default=100_000)
+    parser.add_argument("--lite0", action="store_true", help="an untrained generator over the space lite0")
     options = parser.parse_args()
     try:
         engine, meter = "litert", LocalMeter("litert")
     except MissingDependency:
         engine, meter = "numpy", LocalMeter("numpy")
-    runtime = eas_sdk.load()
     with tempfile.TemporaryDirectory() as folder:
+        runtime = untrained_generator(Path(folder), "lite0") if options.lite0 else eas_sdk.load()
         path = Path(folder) / "table.json"
         table = build(meter, space_segments(runtime.bundle.space, CLASSIFIERS), path)
         table = calibrate(meter, table, random_networks(runtime.bundle.space, NETWORKS, 20, seed=0), path)
-    record("budgets", {"engine": engine, **ask(replace(runtime, latency=table), engine, options.requests)})
+        figures = {"engine": engine, **ask(replace(runtime, latency=table), engine, options.requests)}
+    record("budgets_lite0" if options.lite0 else "budgets", figures)
 
 
 def ask(runtime: Runtime, engine: str, count: int) -> dict[str, object]:

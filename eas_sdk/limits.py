@@ -56,8 +56,11 @@ def request(selector: Selector, task: Task, budget: Budget, costs: Costs) -> Req
     allowed = [high if budget.madds is None else budget.madds]
     if budget.level is not None:
         allowed.append(low + round(budget.level * (high - low)))
+    tables = _tables(space, classes, budget, costs)
+    if not tables and low <= min(allowed):  # of multiply-adds alone, the range says what can be met
+        return Request(task.shares, classes, min(allowed))
     bounds = {"madds": Limit(madds_table(space), min(allowed))}
-    for name, table in _tables(space, classes, budget, costs).items():
+    for name, table in tables.items():
         most = getattr(budget, name)
         bounds[name] = Limit(table, most * (1 + ROUNDING) if isinstance(most, float) else most)
     best = space.encode([selector.nearest(classes, list(bounds.values()))])

@@ -15,9 +15,10 @@ Labels keep the order in which they are written, and a superclass's own order wi
 
 from __future__ import annotations
 
+import functools
 import reprlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias, Union
 
@@ -95,7 +96,7 @@ def resolve(task: object, superclasses: Sequence[Superclass]) -> Task:
             f"{reprlib.repr(task)} of type {type(task).__name__}"
         )
     classes = _classes(entries, superclasses)
-    labels = [label for superclass in superclasses for label in superclass.labels]
+    labels = _names(tuple(superclasses)).labels
     return Task(name, classes, tuple(labels[c] for c in classes), _shares(classes, superclasses))
 
 
@@ -114,19 +115,37 @@ def is_auto(task: object, superclasses: Sequence[Superclass]) -> bool:
     return isinstance(task, str) and task == AUTO and all(superclass.name != AUTO for superclass in superclasses)
 
 
+@dataclass(frozen=True)
+class _Names:
+    """Whom names belong to: positions of classes, by the name of a superclass or of a class.
+
+    Attributes:
+        labels: of all classes; owner: the superclass of each.
+    """
+
+    members: Mapping[str, tuple[int, ...]]
+    labels: tuple[str, ...]
+    owner: tuple[int, ...]
+
+
+@functools.lru_cache(maxsize=16)
+def _names(superclasses: tuple[Superclass, ...]) -> _Names:
+    labels = tuple(label for superclass in superclasses for label in superclass.labels)
+    owner = tuple(index for index, superclass in enumerate(superclasses) for _ in superclass.labels)
+    members = {label: (i,) for i, label in enumerate(labels)}
+    for index, superclass in enumerate(superclasses):  # a superclass wins over a class of the same name
+        members[superclass.name] = tuple(i for i, o in enumerate(owner) if o == index)
+    return _Names(members, labels, owner)
+
+
 def _classes(entries: Sequence[str], superclasses: Sequence[Superclass]) -> tuple[int, ...]:
     """The classes of entries, each the name of a superclass or of a class."""
-    members: dict[str, list[int]] = {}
-    count = 0
-    for superclass in superclasses:  # a superclass wins over a class of the same name
-        members[superclass.name] = list(range(count, count + len(superclass.labels)))
-        count += len(superclass.labels)
-    singles = {label: i for i, label in enumerate(label for s in superclasses for label in s.labels)}
+    members = _names(tuple(superclasses)).members
     found: dict[int, str] = {}
     for entry in entries:
-        if entry not in members and entry not in singles:
+        if entry not in members:
             raise TaskError(f"no superclass or class is called {entry[:64]!r}; {_hint(entry, superclasses)}")
-        for index in members[entry] if entry in members else [singles[entry]]:
+        for index in members[entry]:
             if index in found:
                 also = f" and {found[index]!r}" if found[index] != entry else " twice"
                 raise TaskError(f"a task names every class once; got {entry[:64]!r}{also}")
@@ -146,7 +165,7 @@ def _hint(name: str, superclasses: Sequence[Superclass]) -> str:
 
 
 def _shares(classes: Sequence[int], superclasses: Sequence[Superclass]) -> tuple[tuple[int, int], ...]:
-    owner = [index for index, superclass in enumerate(superclasses) for _ in superclass.labels]
+    owner = _names(tuple(superclasses)).owner
     return tuple(sorted(Counter(owner[c] for c in classes).items()))
 
 
