@@ -2,10 +2,10 @@
 
     python -m benchmarks.lite0_choices --photos photos-unlabelled --judged imagenet-sample-images
 
-One choice at a time departs from the published network at 224 px; statistics are recorded anew over random photos of one
-folder, but for the published network's own and its smaller input sizes. Judged is the share of photos of the other folder
-on which the network answers as the published one does at 224 px. It says which choices a training can begin with, and
-that ratios below those are too far away to be worth their places.
+One choice at a time departs from the published network at 224 px; statistics are recorded anew over random photos of
+one folder, but for the published network's own and its smaller input sizes. Judged is the share of photos of the other
+folder on which the network answers as the published one does at 224 px. It says which choices a training can begin
+with, and that ratios below those are too far away to be worth their places.
 """
 
 from __future__ import annotations

@@ -132,7 +132,7 @@ class _Names:
 def _names(superclasses: tuple[Superclass, ...]) -> _Names:
     labels = tuple(label for superclass in superclasses for label in superclass.labels)
     owner = tuple(index for index, superclass in enumerate(superclasses) for _ in superclass.labels)
-    members = {label: (i,) for i, label in enumerate(labels)}
+    members: dict[str, tuple[int, ...]] = {label: (i,) for i, label in enumerate(labels)}
     for index, superclass in enumerate(superclasses):  # a superclass wins over a class of the same name
         members[superclass.name] = tuple(i for i, o in enumerate(owner) if o == index)
     return _Names(members, labels, owner)

@@ -173,4 +173,5 @@ def compact(architecture: Architecture) -> str:
     """An architecture in a few columns: blocks of each unit, mean kernel side, mean expansion ratio."""
     kernel = np.mean([block.kernel for block in architecture.blocks])
     expansion = np.mean([block.expansion for block in architecture.blocks])
-    return f"{'-'.join(map(str, architecture.depths))} k{kernel:.1f} e{expansion:.1f}"
+    size = "" if architecture.input_size is None else f"{architecture.input_size}px "
+    return f"{size}{'-'.join(map(str, architecture.depths))} k{kernel:.1f} e{expansion:.1f}"

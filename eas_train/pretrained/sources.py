@@ -1,8 +1,8 @@
 """Who publishes weights, and under which names: one table for each source.
 
 A table gives, for every layer of an elastic space, the names of its convolution and of its batch-norm in the published
-state dict (`weight`, `bias`, `running_mean` and `running_var` follow them). {i} is the block's number from 0, {n} from 1;
-{depthwise}, {squeeze} and {project} are the places of these layers in a block that may lack an expansion or
+state dict (`weight`, `bias`, `running_mean` and `running_var` follow them). {i} is the block's number from 0, {n} from
+1; {depthwise}, {squeeze} and {project} are the places of these layers in a block that may lack an expansion or
 squeeze-and-excitation.
 """
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -79,6 +80,7 @@ def similarity(figures: Mapping[str, Any]) -> Figure:
 
 def architectures(shown: Sequence[tuple[str, str]], *, cells: bool = False) -> Figure:
     """One row for each architecture: a box for each block, as tall as its expansion ratio, coloured by its kernel.
+    Units stand below each other; the input size, where there are several, behind them.
 
     Args:
         cells: whether the blocks of a unit lie side by side; they are then drawn one upon the other.
@@ -87,9 +89,14 @@ def architectures(shown: Sequence[tuple[str, str]], *, cells: bool = False) -> F
 
     figure, axes = _new(8.2, 0.8 + 0.85 * len(shown))
     kernels: set[int] = set()
-    for row, (title, text) in enumerate(shown):
-        (_draw_cells if cells else _draw_units)(axes, Architecture.parse(text), -row)
-        kernels.update(block.kernel for block in Architecture.parse(text).blocks)
+    parsed = [Architecture.parse(text) for _, text in shown]
+    deepest = [max(map(len, units)) for units in itertools.zip_longest(*(a.units for a in parsed), fillvalue=())]
+    for row, ((title, _), architecture) in enumerate(zip(shown, parsed, strict=True)):
+        if cells:
+            _draw_cells(axes, architecture, -row)
+        else:
+            _draw_units(axes, architecture, -row, deepest)
+        kernels.update(block.kernel for block in architecture.blocks)
         axes.text(-0.6, -row + 0.3, title, ha="right", va="center", fontsize=9)
     axes.set_xlim(-5, 24)
     axes.set_ylim(-len(shown) + 0.5, 1.0)
@@ -114,23 +121,27 @@ def _draw_cells(axes: Axes, architecture: Architecture, y: float) -> None:
             colour = KERNEL_COLOURS.get(block.kernel, OTHER)
             place = (x, y + i * height)
             axes.add_patch(Rectangle(place, 0.85 * width, height, facecolor=colour, edgecolor="#08306b", linewidth=0.6))
-            label = f"{'x' if block.factorised else ''}{block.expansion}{'d' * (block.dilation - 1)}"
+            label = f"{'x' if block.factorised else ''}{block.expansion:g}{'d' * (block.dilation - 1)}"
             axes.text(x + 0.42 * width, y + (i + 0.5) * height, label, ha="center", va="center", fontsize=6)
 
 
-def _draw_units(axes: Axes, architecture: Architecture, y: float) -> None:
+def _draw_units(axes: Axes, architecture: Architecture, y: float, deepest: Sequence[int]) -> None:
+    """Boxes from left to right; `deepest` says how many places each unit takes."""
     from matplotlib.patches import Rectangle
 
-    x = 0.0
-    deepest = max(len(unit) for unit in architecture.units)
-    widest = max(block.expansion for unit in architecture.units for block in unit)
-    for unit in architecture.units:
+    x, width = 0.0, 22.5 / (sum(deepest) + 0.6 * len(deepest))
+    widest = max(block.expansion for block in architecture.blocks)
+    for unit, places in zip(architecture.units, deepest, strict=False):
         for i, block in enumerate(unit):
             height = 0.65 * block.expansion / max(widest, 6)
             colour = KERNEL_COLOURS.get(block.kernel, OTHER)
-            axes.add_patch(Rectangle((x + i, y), 0.85, height, facecolor=colour, edgecolor="#08306b", linewidth=0.6))
-            axes.text(x + i + 0.42, y + height / 2, str(block.expansion), ha="center", va="center", fontsize=7)
-        x += max(deepest, 4) + 0.6
+            place = (x + i * width, y)
+            axes.add_patch(Rectangle(place, 0.85 * width, height, facecolor=colour, edgecolor="#08306b", linewidth=0.6))
+            middle = (x + (i + 0.42) * width, y + height / 2)
+            axes.text(*middle, f"{block.expansion:g}", ha="center", va="center", fontsize=7)
+        x += (places + 0.6) * width
+    if architecture.input_size is not None:
+        axes.text(x, y + 0.3, f"{architecture.input_size} px", va="center", fontsize=7)
 
 
 def _by_method(figures: Mapping[str, Any]) -> dict[str, list[Mapping[str, Any]]]:
