@@ -2,8 +2,7 @@
 
 An LSTM reads the embeddings of superclass and budget and gives the probability of every binary gate (Eq. 8).
 Architectures are sampled (Eq. 7) and samples over the budget are dropped. Of those that come closest to it, the one
-that the
-accuracy predictor prefers is returned: who gives a budget wants it used. Where no sample fits, the most likely
+that the accuracy predictor prefers is returned: who gives a budget wants it used. Where no sample fits, the most likely
 architecture shrinks, least likely gate first, until it does. Bounds on other costs than multiply-adds are met by
 asking for several budgets in one pass and dropping what costs more.
 
@@ -211,7 +210,7 @@ class GeneratorSelector(AnyMember):
         """[M, N] what the predictor expects of choices [M, N, C], up to a constant."""
         worth = np.concatenate([self.weights["predictor"], np.zeros((len(self.weights["predictor"]), 1))], 1)
         of_options = np.cumsum(worth[:, self.space.layout.places], 2)
-        of_options = np.concatenate([np.zeros_like(of_options[..., :1]), of_options], 2)
+        of_options = np.concatenate([np.zeros((*of_options.shape[:2], 1)), of_options], 2)
         _, columns, options = of_options.shape
         by_request = mixtures @ of_options.reshape(len(of_options), -1)
         rows = np.arange(len(choices))[:, None, None]

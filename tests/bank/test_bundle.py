@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from bundles import SUPERCLASSES, random_bundle
+from bundles import SIZES, SPACE, SUPERCLASSES, random_bundle
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -24,23 +24,32 @@ from eas_sdk.router.network import load_router
 from eas_sdk.runtime import Runtime
 from eas_sdk.selector.registry import load_selector
 from eas_sdk.space.architecture import Architecture
+from eas_sdk.space.elastic.backbones import PAPER
 from eas_sdk.space.elastic.space import ElasticSpace
+from eas_sdk.space.elastic.units import Head
 
-TINY = ElasticSpace(
-    input_size=16,
+TINY = dataclasses.replace(
+    PAPER,
+    input_sizes=(16,),
     width_multiplier=0.25,
-    head_width=64,
-    feature_width=64,
-    stages=ElasticSpace().stages[:2],
-    depths=(1, 2),
-    kernels=(3, 5),
-    expansions=(1, 2),
+    units=(
+        PAPER.units[0],
+        *(dataclasses.replace(u, depths=(1, 2), kernels=(3, 5), expansions=(2, 2.5)) for u in PAPER.units[1:3]),
+    ),
+    head=Head(64, "hard_swish", 64),
+    largest=Architecture(()),
 )
+SIZED = dataclasses.replace(SIZES, input_sizes=(16, 24), units=SIZES.units[:3], largest=Architecture(()))
 
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     return bundles.read(random_bundle(tmp_path_factory.mktemp("bundle"), space=TINY))
+
+
+@pytest.fixture(scope="module")
+def sized(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    return bundles.read(random_bundle(tmp_path_factory.mktemp("bundle"), space=SIZED))
 
 
 @pytest.fixture
@@ -71,7 +80,9 @@ def altered(metadata: dict[str, Any], path: tuple[str | int, ...], value: object
 DELETE = object()
 
 
-def test_a_bundle_comes_back_as_it_was_written(whole: Bundle, tmp_path: Path) -> None:
+@pytest.mark.parametrize("made", ["whole", "sized"])
+def test_a_bundle_comes_back_as_it_was_written(made: str, request: pytest.FixtureRequest, tmp_path: Path) -> None:
+    whole: Bundle = request.getfixturevalue(made)
     path = tmp_path / "again.safetensors"
     write(path, whole.tensors, {"eas": whole.metadata()})
     again = bundles.read(path)
@@ -95,9 +106,27 @@ def test_labels_and_groups(whole: Bundle) -> None:
 
 
 def test_a_narrowed_space_comes_back(whole: Bundle, tmp_path: Path) -> None:
-    narrow = dataclasses.replace(TINY, largest=Architecture.parse("k5e1 k3e2 | k3e2"))
+    narrow = dataclasses.replace(TINY, largest=Architecture.parse("k3e1 | k5e2 k3e2.5 | k3e2.5"))
     assert bundles.read(random_bundle(tmp_path, space=narrow)).space == narrow
     assert narrow != whole.space
+    smaller = dataclasses.replace(SIZED, largest=dataclasses.replace(SIZED.largest, input_size=16))
+    again = bundles.read(random_bundle(tmp_path, space=smaller))
+    assert (again.space, again.input_size) == (smaller, 16)
+
+
+def test_a_bundle_of_version_1_is_told_what_to_do(whole: Bundle, tmp_path: Path) -> None:
+    """As releases before 0.2 wrote them: with a space of one size, one kind of unit and no choice of paddings."""
+    stages = [{"width": 24, "stride": 2, "activation": "relu", "squeeze_excite": False}]
+    space = {"kind": "elastic-mobilenetv3", "input_size": 64, "width_multiplier": 0.4, "stem_stride": 2}
+    space |= {"stem_width": 16, "head_width": 960, "feature_width": 1280, "stages": stages, "depths": [2]}
+    path = tmp_path / "old.safetensors"
+    write(path, whole.tensors, {"eas": whole.metadata() | {"version": 1, "space": space}})
+    with pytest.raises(BundleError) as caught:
+        bundles.read(path)
+    assert str(caught.value) == (
+        f"{str(path)!r}: this release reads bundles whose section 'eas' is of version 2; got 1: make the bundle again "
+        "with `eas train`, or load it with the release that made it"
+    )
 
 
 def test_a_missing_file(tmp_path: Path) -> None:
@@ -117,25 +146,37 @@ def test_a_cut_file_and_an_altered_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("path", "value", "named"),
     [
-        (("version",), 2, "version 1; got 2"),
-        (("version",), "1", "version 1; got '1'"),
-        (("version",), DELETE, "version 1; got None"),
+        (("version",), 1, "version 2; got 1"),
+        (("version",), 3, "version 2; got 3"),
+        (("version",), "2", "version 2; got '2'"),
+        (("version",), DELETE, "version 2; got None"),
         (("name",), DELETE, "'name'"),
         (("name",), "", "'name'"),
         (("name",), 3, "'name'"),
         (("space",), DELETE, "'space'"),
         (("space",), None, "'space'"),
         (("space", "kind"), "elastic-resnet", "elastic-resnet"),
-        (("space", "depths"), DELETE, "depths"),
-        (("space", "depths"), [2, 1], "depths"),
-        (("space", "depths"), [1, 9], "unit 0 may have [1, 9] blocks; got 2"),
-        (("space", "kernels"), [3, 4], "kernels"),
-        (("space", "input_size"), 10**18, "input_size"),
+        (("space", "kind"), "elastic-mobilenetv3", "got 'elastic-mobilenetv3'"),
+        (("space", "units"), DELETE, "units"),
+        (("space", "units", 1, "depths"), DELETE, "depths"),
+        (("space", "units", 1, "depths"), [2, 1], "depths"),
+        (("space", "units", 1, "depths"), [1, 9], "unit 1 may have [1, 9] blocks; got 2"),
+        (("space", "units", 1, "kernels"), [3, 4], "kernels"),
+        (("space", "units", 1, "expansions"), [1, 2], "expansion ratio of 1"),
+        (("space", "units", 1, "expansions", 1), 2.125, "two decimals"),
+        (("space", "input_sizes"), 16, "input_sizes"),
+        (("space", "input_sizes", 0), 10**18, "input_sizes"),
+        (("space", "input_sizes"), [16, 24], "an input size in [16, 24] px; got none"),
         (("space", "width_multiplier"), 1e300, "width_multiplier"),
-        (("space", "stages", 0, "activation"), "tanh", "activation"),
-        (("space", "stages", 0, "stride"), 0, "stride"),
+        (("space", "padding"), "valid", "padding"),
+        (("space", "epsilon"), 0, "epsilon"),
+        (("space", "stem", "activation"), "tanh", "activation"),
+        (("space", "units", 0, "stride"), 0, "stride"),
+        (("space", "head", "feature"), 0, "feature"),
         (("space", "largest"), {"units": []}, "units"),
-        (("space", "largest", "units", 0, 0), "k9e1", "unit 0 may have kernel [3, 5]; got 9"),
+        (("space", "largest", "input_size"), 16, "one input size, 16 px"),
+        (("space", "largest", "units", 1, 0), "k9e2", "unit 1 may have kernel [3, 5]; got 9"),
+        (("space", "largest", "units", 1, 0), "k5d2e2", "unit 1 is a kernel and an expansion ratio"),
         (("superclasses",), DELETE, "'superclasses'"),
         (("superclasses",), [], "at least one superclass"),
         (("superclasses",), {"birds": ["owl"]}, "'superclasses'"),
@@ -182,7 +223,7 @@ def test_a_malformed_section_is_named(
 
 @pytest.mark.parametrize("data", [None, [], "eas", 1, {}])
 def test_no_section_at_all(rewritten: Callable[[object], Bundle], data: object) -> None:
-    with pytest.raises(BundleError, match="version 1; got None"):
+    with pytest.raises(BundleError, match="version 2; got None"):
         rewritten(data)
 
 
@@ -193,8 +234,14 @@ def test_a_container_without_the_section(whole: Bundle, tmp_path: Path) -> None:
         bundles.read(path)
 
 
+PLACES: tuple[tuple[str | int, ...], ...] = (
+    *(("name",), ("mean",), ("version",), ("space",), ("space", "largest"), ("space", "units"), ("space", "stem")),
+    *(("space", "input_sizes"), ("space", "units", 1), ("space", "units", 1, "depths"), ("space", "padding")),
+)
+
+
 def test_messages_stay_short(rewritten: Callable[[object], Bundle], whole: Bundle) -> None:
-    for path in (("name",), ("space",), ("space", "largest"), ("space", "depths"), ("mean",), ("version",)):
+    for path in PLACES:
         for value in (["x" * 100] * 20_000, {"y" * 200_000: 1}):
             with pytest.raises(BundleError) as caught:
                 rewritten(altered(whole.metadata(), path, value))
@@ -255,6 +302,43 @@ def test_calibration_images_are_optional_and_fit_the_space(whole: Bundle) -> Non
             bundles.check(dataclasses.replace(whole, tensors=rest | {"calibration/images": bad}))
 
 
+def test_calibration_images_are_those_of_the_largest_network(sized: Bundle) -> None:
+    images = sized.calibration_images
+    assert images is not None
+    assert images.shape == (4, 24, 24, 3)
+    assert sized.input_size == 24
+    smaller = images[:, 4:-4, 4:-4]
+    tensors = sized.tensors | {"calibration/images": smaller}
+    with pytest.raises(BundleError, match=r"shape \(N, 24, 24, 3\), N >= 1; got uint8 \(4, 16, 16, 3\)"):
+        bundles.check(dataclasses.replace(sized, tensors=tensors))
+    space = dataclasses.replace(SIZED, largest=dataclasses.replace(SIZED.largest, input_size=16))
+    with pytest.raises(BundleError, match=r"shape \(N, 16, 16, 3\), N >= 1; got uint8 \(4, 24, 24, 3\)"):
+        bundles.check(dataclasses.replace(sized, space=space))
+    bundles.check(dataclasses.replace(sized, space=space, tensors=tensors))
+
+
+@pytest.mark.parametrize("space", [SPACE, SIZES], ids=["one size", "three"])
+def test_statistics_have_a_row_for_each_gate(space: ElasticSpace) -> None:
+    for node in space.bank(3):
+        shapes = tensor_shapes(space, node, 5)
+        if (name := f"statistics/{node.name}.mix") in shapes:
+            assert shapes[name] == (space.features, 5)
+    assert ("bank/feature.bias" in tensor_shapes(space, space.bank(3)[-2], 5)) == space.head.feature_bias
+
+
+def test_a_bundle_of_one_network(tmp_path: Path) -> None:
+    units = tuple(dataclasses.replace(u, depths=(1,), kernels=(3,), expansions=u.expansions[:1]) for u in TINY.units)
+    space = dataclasses.replace(TINY, units=units, largest=Architecture(()))
+    assert (space.features, space.smallest) == (0, space.largest)
+    made = bundles.read(random_bundle(tmp_path, space=space))
+    assert made.tensors["statistics/stem.mix"].shape == (0, 2)
+    made = dataclasses.replace(made, selector={**made.selector, "budgets": [1e4, 2e4, 3e4, 4e4]})
+    runtime = Runtime(made, load_selector(made))
+    low, high = runtime.budget_range("birds")
+    assert low == high
+    assert np.isfinite(runtime.specialize("birds", low).logits(np.zeros((1, 16, 16, 3), np.uint8))).all()
+
+
 def test_a_tensor_of_another_kind_is_left_alone(whole: Bundle, tmp_path: Path) -> None:
     path = tmp_path / "more.safetensors"
     write(path, {**whole.tensors, "note": np.arange(3)}, {"eas": whole.metadata()})
@@ -267,7 +351,7 @@ SCALARS = (
     | st.integers(-(10**18), 10**18)
     | st.integers(-3, 100)
     | st.floats(allow_nan=False, allow_infinity=False)
-    | st.sampled_from(["", "x", "k3e1", "k5e2", "generator", "elastic-mobilenetv3", "relu"])
+    | st.sampled_from(["", "x", "k3e1", "k5e2", "generator", "elastic", "relu6", "same", 16, 24, 2.5])
     | st.text(st.characters(exclude_categories=["Cs"]), max_size=5)
 )
 VALUES = st.recursive(
@@ -287,21 +371,25 @@ def _places(data: object, path: tuple[str | int, ...] = ()) -> list[tuple[str | 
     return [place for key, value in inner for place in [(*path, key), *_places(value, (*path, key))]]
 
 
-@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=120, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.data())
+@pytest.mark.parametrize("made", ["whole", "sized"])
 def test_an_altered_section_is_refused_or_works(
-    rewritten: Callable[[object], Bundle], whole: Bundle, data: st.DataObject
+    tmp_path: Path, request: pytest.FixtureRequest, made: str, data: st.DataObject
 ) -> None:
+    whole: Bundle = request.getfixturevalue(made)
     metadata = whole.metadata()
     for _ in range(data.draw(st.integers(1, 2))):
         place = data.draw(st.sampled_from(_places(metadata)))
         metadata = altered(metadata, place, data.draw(VALUES | st.just(DELETE)))
+    path = tmp_path / "altered.safetensors"
+    write(path, whole.tensors, {"eas": metadata})
     try:
-        bundle = rewritten(metadata)
+        bundle = bundles.read(path)
         selector, router = load_selector(bundle), load_router(bundle)
     except BundleError:
         return
-    assert json.loads(json.dumps(bundle.metadata())) == metadata | {"version": 1}
+    assert json.loads(json.dumps(bundle.metadata())) == metadata | {"version": 2}
     runtime = Runtime(bundle, selector)
     for task in runtime.tasks:
         low, high = runtime.budget_range(task)
@@ -309,9 +397,8 @@ def test_an_altered_section_is_refused_or_works(
         (architecture,) = runtime.architectures([(task, low)])
         model = runtime.build(task, architecture)
         assert model.madds <= low
-        size = bundle.space.input_size
-        if size <= 64:
-            blank = np.zeros((1, size, size, 3), np.uint8)
+        if model.input_size <= 64:
+            blank = np.zeros((1, model.input_size, model.input_size, 3), np.uint8)
             assert np.isfinite(model.logits(blank)).all()
             assert router is None or np.isfinite(router.compile().log_probabilities(blank)).all()
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from bundles import SPACE, random_bundle
+from bundles import SIZES, SPACE, random_bundle
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from strategies import architectures
@@ -28,6 +28,26 @@ CLASSES = (4, 0, 11, 5)
 @pytest.fixture(scope="module")
 def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     return bundles.read(random_bundle(tmp_path_factory.mktemp("bundle")))
+
+
+@pytest.fixture(scope="module")
+def banks(bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Bundle]:
+    """Of every form of space: one size and torch's padding, three sizes and TensorFlow's, and a biased layer with
+    ratios of two decimals."""
+    own = tuple(
+        dataclasses.replace(unit, expansions=unit.expansions if unit.fixed else (1.5, 2.25, 3)) for unit in SPACE.units
+    )
+    odd = dataclasses.replace(
+        SPACE,
+        input_sizes=(24, 40),
+        units=own,
+        head=dataclasses.replace(SPACE.head, feature_bias=True),
+        largest=Architecture(()),
+    )
+    made = {
+        name: random_bundle(tmp_path_factory.mktemp(name), space=s) for name, s in {"sizes": SIZES, "odd": odd}.items()
+    }
+    return {"plain": bundle} | {name: bundles.read(path) for name, path in made.items()}
 
 
 def folded(bundle: Bundle, name: str, channels: int, gates: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -64,17 +84,16 @@ def expected(bundle: Bundle, architecture: Architecture) -> dict[str, np.ndarray
 
     made["normalize.weight"] = 1 / np.array(bundle.std)
     made["normalize.bias"] = -np.array(bundle.mean) / np.array(bundle.std)
-    before = make_divisible(space.stem_width * space.width_multiplier)
+    before = make_divisible(space.stem.width * space.width_multiplier)
     convolution("stem", before, 3)
-    depthwise("first.depthwise", before, 3)
-    convolution("first.project", before, before)
-    for u, (unit, stage) in enumerate(zip(architecture.units, space.stages, strict=True)):
-        after = make_divisible(stage.width * space.width_multiplier)
-        for b, block in enumerate(unit):
-            name, hidden = f"unit{u}.block{b}", make_divisible(before * block.expansion)
-            convolution(f"{name}.expand", hidden, before)
+    for u, (blocks, unit) in enumerate(zip(architecture.units, space.units, strict=True)):
+        after = make_divisible(unit.width * space.width_multiplier)
+        for b, block in enumerate(blocks):
+            name, hidden = f"unit{u}.block{b}", make_divisible(round(before * block.expansion))
+            if block.expansion != 1:
+                convolution(f"{name}.expand", hidden, before)
             depthwise(f"{name}.depthwise", hidden, block.kernel)
-            if stage.squeeze_excite:
+            if unit.squeeze_excite:
                 squeezed = make_divisible(hidden // 4)
                 for layer, out, inner in (("squeeze", squeezed, hidden), ("excite", hidden, squeezed)):
                     full = tensors[f"bank/{name}.{layer}.weight"]
@@ -82,9 +101,10 @@ def expected(bundle: Bundle, architecture: Architecture) -> dict[str, np.ndarray
                     made[f"{name}.{layer}.bias"] = tensors[f"bank/{name}.{layer}.bias"][:out]
             convolution(f"{name}.project", after, hidden)
             before = after
-    convolution("head", make_divisible(space.head_width * space.width_multiplier), before)
-    made["feature.weight"] = tensors["bank/feature.weight"]
-    made["feature.bias"] = np.zeros(len(tensors["bank/feature.weight"]))
+    convolution("head", make_divisible(space.head.width * space.width_multiplier), before)
+    if space.head.feature is not None:
+        made["feature.weight"] = tensors["bank/feature.weight"]
+        made["feature.bias"] = tensors.get("bank/feature.bias", np.zeros(len(tensors["bank/feature.weight"])))
     made["classifier.weight"] = np.stack([tensors["bank/classifier.weight"][c] for c in CLASSES])
     made["classifier.bias"] = np.array([tensors["bank/classifier.bias"][c] for c in CLASSES])
     return made
@@ -92,11 +112,14 @@ def expected(bundle: Bundle, architecture: Architecture) -> dict[str, np.ndarray
 
 @settings(max_examples=30)
 @given(st.data())
-def test_every_weight_by_direct_indexing(bundle: Bundle, data: st.DataObject) -> None:
-    architecture = data.draw(architectures(SPACE))
+def test_every_weight_by_direct_indexing(banks: dict[str, Bundle], data: st.DataObject) -> None:
+    bundle = banks[data.draw(st.sampled_from(sorted(banks)))]
+    space = bundle.space
+    architecture = data.draw(architectures(space))
     graph = cut(bundle, architecture, CLASSES)
     wanted = expected(bundle, architecture)
-    assert graph.nodes == SPACE.structure(architecture, len(CLASSES))
+    assert graph.nodes == space.structure(architecture, len(CLASSES))
+    assert ("bank/feature.bias" in bundle.tensors) == space.head.feature_bias
     assert graph.weights.keys() == wanted.keys()
     for name, weight in graph.weights.items():
         assert weight.dtype == np.float32, name
@@ -113,15 +136,33 @@ def test_labels_follow_the_rows_that_were_asked_for(bundle: Bundle) -> None:
 
 def run(graph: Graph) -> np.ndarray:
     """Logits of two fixed images."""
-    images = np.random.default_rng(0).random((2, SPACE.input_sizes[-1], SPACE.input_sizes[-1], 3), np.float32)
+    images = np.random.default_rng(0).random((2, graph.input_size, graph.input_size, 3), np.float32)
     return load_engine("numpy").compile(graph).run(images)
 
 
 def test_every_gate_moves_the_statistics(bundle: Bundle) -> None:
-    blocks = [Block(k, e) for k in SPACE.kernels for e in SPACE.expansions]
-    units = [((block, Block(3, 3)), *SPACE.smallest.units[1:]) for block in blocks]
+    unit = SPACE.units[1]
+    blocks = [Block(kernel, expansion) for kernel in unit.kernels for expansion in unit.expansions]
+    first, second, *rest = SPACE.smallest.units
+    units = [(first, (block, *second[1:]), *rest) for block in blocks]
     biases = {cut(bundle, Architecture(unit), CLASSES).weights["head.bias"].tobytes() for unit in units}
     assert len(biases) == len(blocks)
+
+
+def test_the_input_size_moves_all_statistics_and_no_weight_else(banks: dict[str, Bundle]) -> None:
+    bundle = banks["sizes"]
+    small, middle, large = (
+        cut(bundle, dataclasses.replace(SIZES.largest, input_size=size), CLASSES) for size in SIZES.input_sizes
+    )
+    assert [graph.input_size for graph in (small, middle, large)] == [32, 48, 64]
+    assert small.weights.keys() == large.weights.keys()
+    for name, weight in small.weights.items():
+        node = name.rpartition(".")[0]
+        folded_in = f"statistics/{node}.mix" in bundle.tensors
+        for other in (middle, large):
+            assert (other.weights[name] != weight).any() == folded_in, name
+        assert not folded_in or (middle.weights[name] != large.weights[name]).any()
+    assert len({run(graph).tobytes() for graph in (small, middle, large)}) == 3
 
 
 def test_half_precision_weights_are_the_rounded_weights(bundle: Bundle) -> None:
@@ -135,16 +176,18 @@ def test_half_precision_weights_are_the_rounded_weights(bundle: Bundle) -> None:
             np.testing.assert_array_equal(narrow.weights[name], weight, err_msg=name)
 
 
-def test_no_predicted_variance_is_negative(bundle: Bundle) -> None:
+@pytest.mark.parametrize("epsilon", [1e-5, 1e-3, 0.1])
+def test_no_predicted_variance_is_below_the_space_s_epsilon(bundle: Bundle, epsilon: float) -> None:
     offset = bundle.tensors["statistics/head.offset"].copy()
     offset[1] = -500  # exp(250) is beyond float32
+    space = dataclasses.replace(SPACE, epsilon=epsilon)
     graph = cut(
-        dataclasses.replace(bundle, tensors={**bundle.tensors, "statistics/head.offset": offset}),
+        dataclasses.replace(bundle, space=space, tensors={**bundle.tensors, "statistics/head.offset": offset}),
         SPACE.smallest,
         CLASSES,
     )
     stored, gamma = (bundle.tensors[f"bank/head.{s}"] for s in ("weight", "gamma"))
-    expected = stored * (gamma / np.sqrt(SPACE.epsilon))[:, None, None, None]
+    expected = stored * (gamma / np.sqrt(epsilon))[:, None, None, None]
     np.testing.assert_allclose(graph.weights["head.weight"], expected, rtol=1e-5)
     assert np.isfinite(run(graph)).all()
 
@@ -157,13 +200,15 @@ def test_the_bank_stays_as_it_was(bundle: Bundle) -> None:
         np.testing.assert_array_equal(tensor, before[name])
 
 
-@pytest.mark.parametrize("text", ["k3e3 k3e3", " | ".join(["k3e3"] * 5), " | ".join(["k9e3 k3e3"] * 5)])
+@pytest.mark.parametrize(
+    "text", ["k3e3 k3e3", "k3e1 | " + " | ".join(["k3e3"] * 5), "k3e1 | " + " | ".join(["k9e3 k3e3"] * 5)]
+)
 def test_a_foreign_architecture_is_refused(bundle: Bundle, text: str) -> None:
     with pytest.raises(ArchitectureError):
         cut(bundle, Architecture.parse(text), CLASSES)
 
 
-NARROW = Architecture.parse("k5e6 k3e4 k3e3 | k3e4 k5e4 | k7e3 k3e3 k3e3 k3e3 | k3e3 k3e6 | k5e4 k5e4 k5e4")
+NARROW = Architecture.parse("k3e1 | k5e6 k3e4 k3e3 | k3e4 k5e4 | k7e3 k3e3 k3e3 k3e3 | k3e3 k3e6 | k5e4 k5e4 k5e4")
 
 
 def test_a_narrowed_bank_serves_the_same_sub_networks(bundle: Bundle) -> None:
@@ -179,8 +224,27 @@ def test_a_narrowed_bank_serves_the_same_sub_networks(bundle: Bundle) -> None:
         for name, weight in all_.weights.items():
             np.testing.assert_array_equal(few.weights[name], weight, err_msg=name)
         np.testing.assert_array_equal(run(few), run(all_))
-    with pytest.raises(ArchitectureError, match="unit 0"):
+    with pytest.raises(ArchitectureError, match="unit 1"):
         cut(narrow, SPACE.largest, CLASSES)
+
+
+def test_a_bank_narrowed_to_smaller_images_serves_them_as_before(banks: dict[str, Bundle]) -> None:
+    prune = pytest.importorskip("eas_train.bundle").prune
+    bundle = banks["sizes"]
+    kept = [
+        Architecture.parse(t)
+        for t in ("48px k3e1 | k3e4 | k5e3 | k3e6 | k3e3", "32px k3e1 | k3e3 | k3e3 | k3e3 | k5e3")
+    ]
+    narrow = prune(bundle, bundle.space.narrowed(kept))
+    bundles.check(narrow)
+    assert (narrow.input_size, narrow.calibration_images.shape) == (48, (4, 48, 48, 3))
+    for architecture in (*kept, SIZES.smallest):
+        few, all_ = cut(narrow, architecture, CLASSES), cut(bundle, architecture, CLASSES)
+        assert few.nodes == all_.nodes
+        for name, weight in all_.weights.items():
+            np.testing.assert_array_equal(few.weights[name], weight, err_msg=name)
+    with pytest.raises(ArchitectureError, match=r"an input size in \[32, 48\] px; got 64 px"):
+        cut(narrow, dataclasses.replace(SIZES.smallest, input_size=64), CLASSES)
 
 
 def test_a_narrowed_bundle_comes_back_from_its_file(bundle: Bundle, tmp_path: Path) -> None:

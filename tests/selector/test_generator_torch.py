@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from bundles import SPACE
+from bundles import SIZES, SPACE
 
 torch = pytest.importorskip("torch")
 
 from eas_sdk.selector.generator import load  # noqa: E402
-from eas_sdk.space.elastic.gates import GateLayout  # noqa: E402
 from eas_sdk.space.elastic.backbones import MOBILENET_V3_LARGE, PAPER, SMALL  # noqa: E402
+from eas_sdk.space.elastic.gates import GateLayout  # noqa: E402
 from eas_sdk.space.elastic.space import ElasticSpace  # noqa: E402
 from eas_sdk.space.tables import madds_range  # noqa: E402
 from eas_train.generator.model import ArchitectureGenerator  # noqa: E402
 
 
-@pytest.mark.parametrize("space", [SPACE, SMALL, PAPER], ids=["test", "small", "paper"])
+@pytest.mark.parametrize(
+    "space", [SPACE, SMALL, PAPER, SIZES, MOBILENET_V3_LARGE], ids=["test", "small", "paper", "sizes", "large"]
+)
 def test_probabilities_equal_those_of_the_torch_module(space: ElasticSpace) -> None:
     torch.manual_seed(1)
     low, high = madds_range(space, 6)

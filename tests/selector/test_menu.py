@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from bundles import SPACE, SUPERCLASSES, random_bundle
+from bundles import SIZES, SPACE, SUPERCLASSES, random_bundle
 from bundles import menu as random_menu
 from hypothesis import given
 from hypothesis import strategies as st
@@ -101,15 +101,16 @@ def test_of_equals_the_cheapest_is_taken() -> None:
     assert answer == SPACE.smallest
 
 
-def test_random_answers_use_the_budget_and_follow_the_seed() -> None:
-    selector = RandomSelector(SPACE)
-    low, high = madds_range(SPACE, 5)
+@pytest.mark.parametrize("space", [SPACE, SIZES], ids=["one size", "three"])
+def test_random_answers_use_the_budget_and_follow_the_seed(space: ElasticSpace) -> None:
+    selector = RandomSelector(space)
+    low, high = madds_range(space, 5)
     requests = [
         Request(((t, 1),), 5, madds) for t in range(3) for madds in np.linspace(low, high, 20).astype(int).tolist()
     ]
-    one, other = check(SPACE, selector, requests, 0), check(SPACE, selector, requests, 1)
+    one, other = check(space, selector, requests, 0), check(space, selector, requests, 1)
     assert one != other
-    unused = [request.madds - madds_of(SPACE, answer, 5) for request, answer in zip(requests, one, strict=True)]
+    unused = [request.madds - madds_of(space, answer, 5) for request, answer in zip(requests, one, strict=True)]
     assert np.median(unused) < 0.05 * (high - low)
     assert len(set(one)) > 50
 
@@ -119,13 +120,13 @@ def test_random_answers_use_the_budget_and_follow_the_seed() -> None:
     [
         ({"choices": None}, "'choices' are integers.*got nothing"),
         ({"choices": np.zeros((3, 4), np.int8)}, r"got int8 \(3, 4\)"),
-        ({"choices": np.zeros((30, 45), np.float32)}, "got float32"),
-        ({"choices": np.zeros((0, 45), np.int8), "scores": np.zeros((3, 0), np.float32)}, "has 1 to 65536"),
+        ({"choices": np.zeros((30, 49), np.float32)}, "got float32"),
+        ({"choices": np.zeros((0, 49), np.int8), "scores": np.zeros((3, 0), np.float32)}, "has 1 to 65536"),
         ({"scores": None}, "'scores' are floating point.*got nothing"),
         ({"scores": np.zeros((2, 30), np.float32)}, r"\(3, 30\); got float32 \(2, 30\)"),
         ({"scores": np.full((3, 30), np.nan, np.float32)}, "are finite"),
-        ({"choices": np.full((30, 45), 3, np.int8)}, "are indices of options"),
-        ({"choices": np.full((30, 45), -1, np.int8)}, "are indices of options"),
+        ({"choices": np.full((30, 49), 3, np.int8)}, "are indices of options"),
+        ({"choices": np.full((30, 49), -1, np.int8)}, "are indices of options"),
     ],
 )
 def test_a_malformed_menu_is_named(change: dict[str, Any], message: str) -> None:
@@ -135,23 +136,26 @@ def test_a_malformed_menu_is_named(change: dict[str, Any], message: str) -> None
 
 
 def test_architectures_beyond_the_bank_are_refused() -> None:
-    narrow = dataclasses.replace(SPACE, largest=Architecture.parse(" | ".join(["k3e3 k3e3"] * 5)))
+    narrow = dataclasses.replace(SPACE, largest=Architecture.parse("k3e1" + " | k3e3 k3e3" * 5))
     with pytest.raises(BundleError, match="the bank can serve"):
         load(narrow, random_menu(SPACE, 3))
+    smaller = dataclasses.replace(SIZES, largest=dataclasses.replace(SIZES.largest, input_size=48))
+    with pytest.raises(BundleError, match=r"the bank can serve: .* an input size in \[32, 48\] px; got 64 px"):
+        load(smaller, random_menu(SIZES, 3))
 
 
 @pytest.mark.parametrize("kind", ["menu", "random"])
-def test_a_bundle_of_any_kind_runs(tmp_path: Path, kind: str) -> None:
-    made = bundles.read(random_bundle(tmp_path))
+@pytest.mark.parametrize("space", [SPACE, SIZES], ids=["one size", "three"])
+def test_a_bundle_of_any_kind_runs(tmp_path: Path, space: ElasticSpace, kind: str) -> None:
+    made = bundles.read(random_bundle(tmp_path, space=space))
     tensors = {name: tensor for name, tensor in made.tensors.items() if not name.startswith("selector/")}
     if kind == "menu":
-        tensors |= {f"selector/{name}": tensor for name, tensor in random_menu(SPACE, 3).items()}
+        tensors |= {f"selector/{name}": tensor for name, tensor in random_menu(space, 3).items()}
     other = dataclasses.replace(made, selector={"kind": kind}, tensors=tensors)
     write(tmp_path / "other.safetensors", other.tensors, {"eas": other.metadata()})
     runtime = eas_sdk.load(tmp_path / "other.safetensors")
-    images = np.zeros((1, SPACE.input_sizes[-1], SPACE.input_sizes[-1], 3), np.uint8)
     for task in (*SUPERCLASSES, ("birds", "tools"), "all"):
         model = runtime.specialize(task, "1.5M")
         assert model.madds <= 1_500_000
-        assert np.isfinite(model.logits(images)).all()
+        assert np.isfinite(model.logits(np.zeros((1, model.input_size, model.input_size, 3), np.uint8))).all()
     assert runtime.specialize("auto", "1.5M and 20MB").madds <= 1_500_000
