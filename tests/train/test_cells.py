@@ -71,7 +71,9 @@ def test_a_pruned_bundle_holds_the_menu_alone_and_computes_the_same(name: str, t
     images = random_images(SPACES[name], 3).permute(0, 2, 3, 1).numpy()
     for architecture in after.selector.architectures:
         expected = before.build("solids", architecture).logits(images)
-        np.testing.assert_array_equal(after.build("solids", architecture).logits(images), expected)
+        found = after.build("solids", architecture).logits(images)
+        # Statistics are sums over fewer features, which may round otherwise.
+        np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5 * np.abs(expected).max())
     gone = next(a for a in (whole.space.largest, whole.space.smallest) if a not in after.selector.architectures)
     if gone == whole.space.largest:
         with pytest.raises(eas_sdk.errors.ArchitectureError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import random
 from pathlib import Path
@@ -14,7 +15,20 @@ torch = pytest.importorskip("torch")
 
 from cell_spaces import RESIDUALS, SPACES  # noqa: E402
 from train.test_strategy import CREAM, GREEDY, CellRecipe  # noqa: E402
-from train.tiny import CPU, GENTLE, TINY, TinyRecipe, collected, drawings, random_net, sandwich, splits  # noqa: E402
+from train.tiny import (  # noqa: E402
+    CPU,
+    GENTLE,
+    SIZES,
+    TINY,
+    SizesRecipe,
+    TinyRecipe,
+    collected,
+    drawings,
+    random_net,
+    sandwich,
+    splits,
+    tiny_recipe,
+)
 
 import eas_sdk  # noqa: E402
 from eas_sdk.errors import InfeasibleBudget, TrainingError  # noqa: E402
@@ -29,6 +43,7 @@ from eas_train.pipeline import BUNDLE, REPORT, Training  # noqa: E402
 from eas_train.recipe import BoardRecipe, BundleRecipe, Nsga2Recipe, Phase, Recipe, StatisticsRecipe, SupernetRecipe  # noqa: E402
 from eas_train.search import board, nsga2  # noqa: E402
 from eas_train.selection import Given, Trained  # noqa: E402
+from eas_train.supernet.model import Supernet  # noqa: E402
 
 SMALL = Nsga2Recipe(population=8, generations=6, budgets=(0.3, 0.8), views=1)
 
@@ -38,7 +53,11 @@ def liked(architecture: Architecture) -> float:
     return float(np.mean([block.kernel for block in architecture.blocks] or [0])) / 11
 
 
-@pytest.mark.parametrize("space", [*SPACES.values(), TINY], ids=[*SPACES, "tiny"])
+NARROW = dataclasses.replace(SIZES, largest=Architecture.parse("24px k3e1 | k3e3 k3e2 | k5e2 k3e4"))
+ALL = {**SPACES, "tiny": TINY, "sizes": SIZES, "narrow": NARROW}
+
+
+@pytest.mark.parametrize("space", ALL.values(), ids=ALL)
 @pytest.mark.parametrize("budget", [0.0, 0.4, 1.0])
 def test_a_front_keeps_the_budget_and_no_member_beats_another(space: Space, budget: float) -> None:
     low, high = madds_range(space, 1)
@@ -47,7 +66,7 @@ def test_a_front_keeps_the_budget_and_no_member_beats_another(space: Space, budg
     def fits(choices: IntArray) -> BoolArray:
         return np.asarray(space.allowed(choices) & (madds_table(space).total(space, choices, 1) <= most))
 
-    found = nsga2.front(space, liked, fits, (), SMALL, seed=1)
+    found = nsga2.front(space, liked, fits, (), SMALL.model_copy(update={"population": 24}), seed=1)
     assert found
     rows = space.encode(found)
     madds = madds_table(space).total(space, rows, 1)
@@ -129,6 +148,23 @@ def test_latencies_can_be_bounded_instead(tmp_path: Path) -> None:
     fastest, slowest = choices.total(RESIDUALS, ends, 3)
     found = choices.total(RESIDUALS, made.tensors["choices"], 3)
     assert (found <= fastest + 0.3 * (slowest - fastest)).all()
+
+
+def test_networks_are_judged_on_images_of_their_own_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    net, seen = random_net(SIZES), set()
+    forward = Supernet.forward
+
+    def spy(self: Supernet, images: torch.Tensor, architecture: Architecture, norm: object = None) -> torch.Tensor:
+        seen.add((architecture.input_size, images.shape[-1]))
+        return forward(self, images, architecture, norm)
+
+    recipe = Recipe(name="sizes", supernet=tiny_recipe(SizesRecipe), selector="nsga2", nsga2=SMALL)
+    made_for = Given(recipe, net, collected(net, 8), _unused, drawings(4, 1), Trained(), tmp_path, "a")
+    monkeypatch.setattr(Supernet, "forward", spy)
+    made = nsga2.select(made_for)
+    assert seen == {(16, 16), (24, 24), (32, 32)}
+    low, high = madds_range(SIZES, 3)
+    assert (madds_table(SIZES).total(SIZES, made.tensors["choices"], 3) <= low + 0.8 * (high - low)).all()
 
 
 def test_a_board_is_what_the_training_left_scored_for_all_or_for_each(

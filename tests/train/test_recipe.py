@@ -8,7 +8,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from train.tiny import drawings, sandwich, tiny_recipe  # noqa: E402
+from train.tiny import SizesRecipe, drawings, sandwich, tiny_recipe  # noqa: E402
 
 import eas_train  # noqa: E402
 from eas_sdk.errors import TrainingError  # noqa: E402
@@ -76,7 +76,8 @@ def test_what_a_file_leaves_out_has_a_default(tmp_path: Path) -> None:
         ("learning_rate = 0.1", "learning_rate = nan", "learning_rate"),
         ("learning_rate = 0.1", "learning_rate = 0.1\nsuperclass_dropout = 1.5", "superclass_dropout"),
         ("learning_rate = 0.1", "learning_rate = 0.1\ndepths = [5]", "depths"),
-        ("learning_rate = 0.1", "learning_rate = 0.1\nkernels = []", "kernels"),
+        ("learning_rate = 0.1", "learning_rate = 0.1\nkernels = [1]", "kernels"),
+        ("learning_rate = 0.1", "learning_rate = 0.1\ninput_sizes = [48]", "input_sizes"),
         ("learning_rate = 0.1", "learning_rate = 0.1\nexpansions = [3, 5]", "expansions"),
         ("learning_rate = 0.1", "learning_rate = 0.1\nsort_tiers = [5]", "sort_tiers"),
         ("learning_rate = 0.1", "learning_rate = 0.1\nsandwich = true", "sandwich"),
@@ -94,6 +95,48 @@ def test_mistakes_are_refused_with_the_files_name_and_the_field(tmp_path: Path, 
         Recipe.read(path)
     assert str(path) in str(caught.value)
     assert field in str(caught.value)
+
+
+SEVERAL = """
+preset = "lite0"
+[[supernet.phases]]
+name = "some"
+steps = 10
+learning_rate = 0.1
+input_sizes = [96, 224]
+expansions = [3, 6]
+depths = [1, 4]
+"""
+
+
+def test_a_phase_may_name_choices_that_single_units_have(tmp_path: Path) -> None:
+    recipe = Recipe.read(written(tmp_path, f'name = "mine"\n[supernet]{SEVERAL}'))
+    (phase,) = recipe.supernet.phases
+    assert (phase.input_sizes, phase.depths, phase.kernels) == ((96, 224), (1, 4), ())
+    for old, new, field in (("224", "200", "input_sizes"), ("3, 6", "2.5", "expansions"), ("1, 4", "5", "depths")):
+        with pytest.raises(TrainingError, match=f"{field} of phase 'some' come from"):
+            Recipe.read(written(tmp_path, f'name = "mine"\n[supernet]{SEVERAL.replace(old, new)}'))
+    cells = SEVERAL.replace("lite0", "nse-small")
+    with pytest.raises(TrainingError, match=r"'depths', 'expansions', 'input_sizes'.* are of elastic spaces"):
+        Recipe.read(written(tmp_path, f'name = "mine"\n[supernet]{cells}'))
+
+
+@pytest.mark.parametrize(
+    ("given", "allowed", "most", "expected"),
+    [
+        ((), (2, 3, 4), 4, [2, 3, 4]),
+        ((), (2, 3, 4), 3, [2, 3]),
+        ((2, 4), (2, 3, 4), 4, [2, 4]),
+        ((2, 4), (2, 3, 4), 3, [2]),
+        ((4,), (2, 3, 4), 3, [3]),
+        ((5, 6), (1,), 1, [1]),
+    ],
+)
+def test_what_is_drawn_of_a_choice(
+    given: tuple[int, ...], allowed: tuple[int, ...], most: int, expected: list[int]
+) -> None:
+    phase = sandwich(steps=1, depths=given)
+    assert phase.options("depths", allowed, most) == expected
 
 
 def test_a_file_that_is_no_text_is_refused(tmp_path: Path) -> None:
@@ -128,10 +171,11 @@ def test_the_fingerprint_changes_with_what_changes_the_result() -> None:
         tiny_recipe(weight_decay=0.0),
         tiny_recipe(phases=(sandwich(steps=4),)),
         SupernetRecipe.model_validate(recipe.model_dump() | {"phases": [{**PHASE, "steps": 6}]}),
+        tiny_recipe(SizesRecipe),  # of another space
     ]
     made = {r.fingerprint(data) for r in others}
     made |= {recipe.fingerprint(drawings(3, 0)), recipe.fingerprint(drawings(2, 1))}
-    assert len(made) == 6
+    assert len(made) == 7
     assert recipe.fingerprint(data) not in made
 
 

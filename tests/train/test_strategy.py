@@ -12,12 +12,24 @@ from scipy.stats import binom
 torch = pytest.importorskip("torch")
 
 from cell_spaces import RESIDUALS  # noqa: E402
-from train.tiny import CPU, GENTLE, TINY, drawings, equal_states, interrupted_after, random_net, sandwich  # noqa: E402
+from train.tiny import (  # noqa: E402
+    CPU,
+    GENTLE,
+    SIZES,
+    TINY,
+    SizesRecipe,
+    architectures,
+    drawings,
+    equal_states,
+    interrupted_after,
+    random_net,
+    sandwich,
+)
 from train.tiny import TinyRecipe as ElasticRecipe  # noqa: E402
 
 from eas_sdk.errors import TrainingError  # noqa: E402
 from eas_sdk.space.architecture import Architecture  # noqa: E402
-from eas_sdk.space.protocol import Space  # noqa: E402
+from eas_sdk.space.protocol import Space, size_of  # noqa: E402
 from eas_sdk.space.sample import even_architecture  # noqa: E402
 from eas_sdk.space.tables import madds_range, madds_table  # noqa: E402
 from eas_train import checkpoint  # noqa: E402
@@ -27,7 +39,9 @@ from eas_train.strategy.greedy import Greedy, Pool, updated  # noqa: E402
 from eas_train.strategy.recipe import CreamRecipe, GreedyRecipe  # noqa: E402
 from eas_train.strategy.trial import Trial  # noqa: E402
 from eas_train.strategy.uniform import Moment, Uniform  # noqa: E402
-from eas_train.supernet.loss import distillation  # noqa: E402
+from eas_train.supernet.evaluate import within_superclass  # noqa: E402
+from eas_train.supernet.loss import cross_entropy, distillation  # noqa: E402
+from eas_train.supernet.resize import images_for, resized  # noqa: E402
 from eas_train.supernet.train import load_supernet, train_supernet  # noqa: E402
 
 TRAIN, VALIDATION = drawings(4, 0, 32), drawings(5, 1, 32)
@@ -83,6 +97,48 @@ def test_validation_images_have_the_side_that_the_training_has() -> None:
     trial.losses = lambda architectures, batch: (seen.append(batch.images.shape), original(architectures, batch))[1]
     greedy.filtered(PHASE.model_copy(update={"image_size": 16}), random.Random(0), 0)
     assert seen == [(5, 3, 16, 16)]
+
+
+def test_each_network_is_tried_on_images_of_its_own_size() -> None:
+    net = random_net(SIZES)
+    trial = Trial(net, VALIDATION, CPU)
+    own, same = trial.batch(12, 1), trial.batch(12, 1, 20)
+    listed = architectures(SIZES, 8)
+    assert len({architecture.input_size for architecture in listed}) == 3
+    for architecture, loss in zip(listed, trial.losses(listed, own), strict=True):
+        with torch.no_grad():
+            logits = net(resized(own.images, size_of(SIZES, architecture)), architecture)
+        assert loss == pytest.approx(float(cross_entropy(logits, own.targets, own.mask)), rel=1e-5)
+        right = within_superclass(logits, own.targets, trial.superclass_of).float().mean()
+        assert trial.accuracy(architecture, own) == pytest.approx(float(right))
+    assert same.images.shape[-1] == 20
+    with torch.no_grad():
+        logits = net(same.images, SIZES.smallest)
+    assert float(trial.loss(SIZES.smallest, same).detach()) == pytest.approx(
+        float(cross_entropy(logits, same.targets, same.mask)), rel=1e-5
+    )
+
+
+@pytest.mark.parametrize("side", [None, 20])
+def test_teachers_and_boards_are_of_their_own_size(side: int | None) -> None:
+    net = random_net(SIZES)
+    cream = Cream(CreamRecipe.model_validate(CREAM), net, Trial(net, VALIDATION, CPU), seed=3)
+    images = torch.rand(8, 3, side or 32, side or 32, generator=torch.Generator().manual_seed(0))
+    mask = torch.ones(8, 6, dtype=torch.bool)
+    student = SIZES.smallest
+    moment = Moment(4, 0.1, student, images, mask, net(images_for(SIZES, student, images, side), student), side)
+    lesson = cream.lesson(moment)
+    assert lesson is not None
+    known = [entry.architecture for entry in cream.boards[0].entries]
+    assert len({architecture.input_size for architecture in known}) > 1
+    with torch.no_grad():
+        answers = [net(resized(images, side or size_of(SIZES, a)), a) for a in known]
+    assert any(torch.equal(lesson.logits, answer) for answer in answers)
+    cream.after(moment)
+    for entry in cream.boards[0].entries:
+        judged = cream._judged(entry.architecture, side)
+        batch = cream.trial.batch(cream.recipe.images, cream.seed, side)
+        assert judged.accuracy == cream.trial.accuracy(entry.architecture, batch)
 
 
 # GreedyNAS
@@ -303,13 +359,13 @@ def test_distillation_is_added_to_the_labels_with_its_weight(tmp_path: Path, mon
 
 
 @pytest.mark.parametrize("strategy", [GREEDY, CREAM], ids=["greedy", "cream"])
-@pytest.mark.parametrize("kind", [CellRecipe, ElasticRecipe])
+@pytest.mark.parametrize("kind", [CellRecipe, ElasticRecipe, SizesRecipe])
 def test_a_stopped_training_goes_on_exactly(
     strategy: dict[str, object], kind: type[SupernetRecipe], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     size = 24 if kind is ElasticRecipe else 32
     train, validation = drawings(4, 0, size), drawings(5, 1, size)
-    phases = (sandwich(steps=8, sandwich=False, networks=1, distillation=0.0),) if kind is ElasticRecipe else (PHASE,)
+    phases = (PHASE,) if kind is CellRecipe else (sandwich(steps=8, sandwich=False, networks=1, distillation=0.0),)
     made = recipe(strategy, kind, phases=phases)
     whole = train_supernet(made, train, tmp_path / "whole", CPU, validation=validation)
     with monkeypatch.context() as patch:

@@ -19,7 +19,7 @@ from train.tiny import CPU  # noqa: E402
 
 from eas_sdk.errors import DataError, TrainingError  # noqa: E402
 from eas_sdk.space.architecture import Architecture  # noqa: E402
-from eas_sdk.space.elastic.space import SMALL  # noqa: E402
+from eas_sdk.space.elastic.backbones import SMALL  # noqa: E402
 from eas_train.data.imageset import superclass_of_class  # noqa: E402
 from eas_train.data.source import Source  # noqa: E402
 from eas_train.pipeline import Training  # noqa: E402
@@ -40,7 +40,7 @@ name = "tiny"
 preset = "small"
 batch_size = 4
 phases = [
-  { name = "teacher", steps = 1, learning_rate = 0.01, image_size = 16, depths = [4], kernels = [7], expansions = [6] },
+  { name = "teacher", steps = 1, learning_rate = 0.01, image_size = 16, largest_only = true },
   { name = "sandwich", steps = 1, learning_rate = 0.01, image_size = 16, networks = 2, sandwich = true },
 ]
 [statistics]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import dataclasses
 import itertools
 import json
 import math
@@ -19,7 +20,9 @@ torch = pytest.importorskip("torch")
 
 from train.tiny import (  # noqa: E402
     CPU,
+    SIZES,
     TINY,
+    SizesRecipe,
     TinyRecipe,
     drawings,
     equal_states,
@@ -31,6 +34,8 @@ from train.tiny import (  # noqa: E402
 )
 
 from eas_sdk.errors import TrainingError  # noqa: E402
+from eas_sdk.space.architecture import Architecture  # noqa: E402
+from eas_sdk.space.elastic.space import ElasticSpace  # noqa: E402
 from eas_train import checkpoint  # noqa: E402
 from eas_train.recipe import Phase  # noqa: E402
 from eas_train.strategy.draw import draw  # noqa: E402
@@ -49,6 +54,10 @@ from eas_train.supernet.train import (  # noqa: E402
 DATA = drawings(4, 0)
 
 
+SIZED = tiny_recipe(SizesRecipe)
+"""Over images of three sizes, after two steps of the teacher on small ones."""
+
+
 def train(folder: Path, recipe: TinyRecipe | None = None) -> Supernet:
     return train_supernet(recipe or tiny_recipe(), DATA, folder, CPU)
 
@@ -59,18 +68,48 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Supernet:
     return train(tmp_path_factory.mktemp("whole"))
 
 
-@pytest.mark.parametrize("step", [1, 2, 3, 5])
+@pytest.fixture(scope="module")
+def sized(tmp_path_factory: pytest.TempPathFactory) -> Supernet:
+    """The same over images of several sizes."""
+    return train(tmp_path_factory.mktemp("sized"), SIZED)
+
+
+@pytest.mark.parametrize(
+    ("kind", "step"), [("whole", 1), ("whole", 2), ("whole", 3), ("whole", 5), ("sized", 2), ("sized", 4)]
+)
 def test_an_interrupted_training_goes_on_exactly(
-    whole: Supernet, step: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    kind: str, step: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
 ) -> None:
     """Inside the first phase, at the boundary (channels are sorted next), and inside the second."""
+    recipe = SIZED if kind == "sized" else tiny_recipe()
     with monkeypatch.context() as patch:
         patch.setattr("eas_train.supernet.train.progress", interrupted_after(step))
         with pytest.raises(KeyboardInterrupt):
-            train(tmp_path)
+            train(tmp_path, recipe)
     with pytest.raises(TrainingError, match=rf"{step} of 6 steps"):
-        load_supernet(tiny_recipe(), DATA, tmp_path, CPU)
-    assert equal_states(train(tmp_path), whole)
+        load_supernet(recipe, DATA, tmp_path, CPU)
+    assert equal_states(train(tmp_path, recipe), request.getfixturevalue(kind))
+
+
+def test_networks_are_trained_on_images_of_their_own_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All on the same where a phase names a size."""
+    seen: list[tuple[int | None, int]] = []
+    forward = Supernet.forward
+
+    def spy(self: Supernet, images: torch.Tensor, architecture: Architecture, norm: object = None) -> torch.Tensor:
+        seen.append((architecture.input_size, images.shape[-1]))
+        return forward(self, images, architecture, norm)
+
+    monkeypatch.setattr(Supernet, "forward", spy)
+    train(tmp_path / "own", tiny_recipe(SizesRecipe, phases=(sandwich(steps=4),)))
+    assert len(seen) == 12
+    assert {size for size, _ in seen} == {16, 24, 32}
+    assert all(size == side for size, side in seen)
+    assert (seen[0][1], seen[1][1]) == (32, 16)
+    seen.clear()
+    train(tmp_path / "small", tiny_recipe(SizesRecipe, phases=(sandwich(steps=4, image_size=20),)))
+    assert {size for size, _ in seen} == {16, 24, 32}
+    assert {side for _, side in seen} == {20}
 
 
 # Should the kill come late, the training waits for it.
@@ -149,9 +188,7 @@ def test_the_log_has_the_losses_of_every_network_of_a_step(tmp_path: Path) -> No
 
 
 def test_training_lowers_the_loss(tmp_path: Path) -> None:
-    teacher = Phase(
-        name="teacher", steps=60, learning_rate=0.1, depths=(3,), kernels=(7,), expansions=(4,), image_size=16
-    )
+    teacher = Phase(name="teacher", steps=60, learning_rate=0.1, largest_only=True, image_size=16)
     train(tmp_path, tiny_recipe(phases=(teacher,), batch_size=16))
     losses = [json.loads(line)["losses"][0] for line in (tmp_path / LOG).read_text().splitlines()]
     assert len(losses) == 3
@@ -206,7 +243,7 @@ def test_momentum_does_not_outlive_the_order_of_the_channels(tmp_path: Path) -> 
     expected = train(tmp_path / "first", tiny_recipe(phases=(first,), **settings))
     sort_channels(expected)
     found = train(tmp_path / "both", tiny_recipe(phases=(first, second), **settings))
-    for name in ("head.weight", "unit1.block1.project.weight"):
+    for name in ("head.weight", "unit2.block1.project.weight"):
         decayed = expected.tensor(name) * (1 - 0.1 * (1 + 0.9) * 0.5)
         torch.testing.assert_close(found.tensor(name), decayed, rtol=1e-4, atol=1e-6)
 
@@ -216,7 +253,7 @@ def test_a_phase_may_begin_by_sorting_channels(tmp_path: Path, sort: bool) -> No
     first, second = tiny_recipe().phases
     still = second.model_copy(update={"steps": 1, "learning_rate": 1e-12, "sort_channels": sort})
     net = train(tmp_path, tiny_recipe(phases=(first, still)))
-    importance = net.tensor("unit1.block1.project.weight").detach().abs().sum((0, 2, 3))
+    importance = net.tensor("unit2.block1.project.weight").detach().abs().sum((0, 2, 3))
     assert bool((importance.diff() <= 1e-6).all()) == sort
 
 
@@ -235,7 +272,7 @@ def test_a_step_trains_the_largest_the_smallest_and_random_networks() -> None:
     networks = phase_architectures(TINY, sandwich(steps=1, networks=4), rng, even, 0)
     assert networks[:2] == [TINY.largest, TINY.smallest]
     assert len(networks) == 4
-    teacher = Phase(name="t", steps=1, learning_rate=1, depths=(3,), kernels=(7,), expansions=(4,), networks=3)
+    teacher = Phase(name="t", steps=1, learning_rate=1, largest_only=True, networks=3)
     assert phase_architectures(TINY, teacher, rng, even, 0) == [TINY.largest]
     assert len(phase_architectures(TINY, sandwich(steps=1, sandwich=False), rng, even, 0)) == 3
 
@@ -246,11 +283,71 @@ def test_random_networks_are_uniform_over_the_phases_choices() -> None:
     drawn = [draw(TINY, phase, rng) for _ in range(1500)]
     for architecture in drawn:
         TINY.validate(architecture)
-    counts = collections.Counter(depth for a in drawn for depth in a.depths)
-    blocks = [block for a in drawn for block in a.blocks]
+    counts = collections.Counter(depth for a in drawn for depth in a.depths[1:])
+    blocks = [block for a in drawn for unit in a.units[1:] for block in unit]
     assert counts[1] / (3 * 1500) == pytest.approx(1 / 2, abs=0.03)
     assert set(counts) == {1, 3}
     for kernel in (3, 7):
         assert sum(b.kernel == kernel for b in blocks) / len(blocks) == pytest.approx(1 / 2, abs=0.03)
     for expansion in (2, 3, 4):
         assert sum(b.expansion == expansion for b in blocks) / len(blocks) == pytest.approx(1 / 3, abs=0.03)
+
+
+def test_of_several_sizes_and_ragged_units_each_choice_is_drawn_evenly() -> None:
+    rng = random.Random(0)
+    drawn = [draw(SIZES, Phase(name="all", steps=1, learning_rate=1), rng) for _ in range(1200)]
+    for architecture in drawn:
+        SIZES.validate(architecture)
+    found: dict[str, list[float]] = {
+        "size": [a.input_size or 0 for a in drawn],
+        "depth of unit 1": [len(a.units[1]) for a in drawn],
+        "depth of unit 2": [len(a.units[2]) for a in drawn],
+        "kernel of unit 2": [block.kernel for a in drawn for block in a.units[2]],
+        "ratio of unit 1": [block.expansion for a in drawn for block in a.units[1]],
+        "ratio of unit 2": [block.expansion for a in drawn for block in a.units[2]],
+    }
+    options = ((16, 24, 32), (1, 2), (1, 2, 3), (3, 5), (2, 3, 4), (2, 4))
+    for (what, values), allowed in zip(found.items(), options, strict=True):
+        shares = {value: count / len(values) for value, count in collections.Counter(values).items()}
+        assert shares == pytest.approx(dict.fromkeys(allowed, 1 / len(allowed)), abs=0.05), what
+
+
+def test_a_phase_narrows_what_units_have_and_leaves_others_their_largest() -> None:
+    rng = random.Random(0)
+    phase = Phase(name="some", steps=1, learning_rate=1, input_sizes=(16, 32), expansions=(3,), kernels=(3,))
+    drawn = [draw(SIZES, phase, rng) for _ in range(200)]
+    assert {a.input_size for a in drawn} == {16, 32}
+    assert {block.expansion for a in drawn for block in a.units[1]} == {3}
+    assert {block.expansion for a in drawn for block in a.units[2]} == {4}, "it has no 3"
+    assert {block.kernel for a in drawn for block in a.blocks} == {3}
+    assert {len(a.units[2]) for a in drawn} == {1, 2, 3}
+
+
+@pytest.mark.parametrize("sizes", [(), (24,), (16, 32), (32,)])
+def test_of_a_narrower_space_nothing_larger_is_drawn(sizes: tuple[int, ...]) -> None:
+    """As of MobileNetV3-Large, whose blocks are not all as large as its choices allow."""
+    bound = Architecture.parse("24px k3e1 | k3e3 k3e2 | k5e2 k3e4")
+    space = dataclasses.replace(SIZES, largest=bound)
+    rng = random.Random(0)
+    phase = Phase(name="some", steps=1, learning_rate=1, input_sizes=sizes, expansions=(3, 4))
+    drawn = [draw(space, phase, rng) for _ in range(300)]
+    for architecture in drawn:
+        space.validate(architecture)
+    assert {a.input_size for a in drawn} == {(): {16, 24}, (24,): {24}, (16, 32): {16}, (32,): {24}}[sizes]
+    assert {a.units[1][0].expansion for a in drawn} == {3}
+    assert {a.units[1][1].expansion for a in drawn if len(a.units[1]) > 1} == {2}, "neither of the two fits"
+    assert {a.units[2][0].expansion for a in drawn} == {2}
+    assert {a.units[2][1].expansion for a in drawn if len(a.units[2]) > 1} == {4}
+
+
+def test_the_largest_of_a_narrower_space_is_trained_at_its_size(tmp_path: Path) -> None:
+    class Narrow(TinyRecipe):
+        def space(self) -> ElasticSpace:
+            return dataclasses.replace(SIZES, largest=Architecture.parse("24px k3e1 | k3e3 k3e2 | k5e2 k3e4"))
+
+    recipe = tiny_recipe(Narrow, phases=(sandwich(steps=1),))
+    net = train(tmp_path, recipe)
+    assert net.tensor("unit1.block0.expand.weight").shape[0] == SIZES.hidden(1, 0, 3)
+    loaded = load_supernet(recipe, DATA, tmp_path, CPU)
+    assert loaded.space == recipe.space()
+    assert equal_states(loaded, net)
