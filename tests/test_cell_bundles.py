@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from bundles import SUPERCLASSES, random_bundle
+from bundles import SPACE, SUPERCLASSES, random_bundle
 from cell_spaces import MEANS, SPACES
 from click.testing import CliRunner
 from hypothesis import given, settings
@@ -30,7 +30,6 @@ from eas_sdk.latency.predict import choice_table
 from eas_sdk.limits import ROUNDING
 from eas_sdk.selector.menu import MenuSelector
 from eas_sdk.space.architecture import Architecture
-from eas_sdk.space.elastic.space import ElasticSpace
 
 
 @pytest.fixture(scope="module", params=SPACES)
@@ -134,7 +133,7 @@ def models(runtime: Runtime) -> Iterator[eas_sdk.Model]:
 
 
 def images(runtime: Runtime, count: int = 40) -> np.ndarray:
-    size = runtime.bundle.space.input_size
+    size = runtime.bundle.input_size
     coarse = np.random.default_rng(0).integers(0, 256, (count, 8, 8, 3), np.uint8)
     return coarse.repeat(size // 8, 1).repeat(size // 8, 2)
 
@@ -205,6 +204,6 @@ def test_a_generator_needs_an_elastic_space(tmp_path: Path) -> None:
     from eas_sdk.errors import BundleError
     from eas_sdk.selector.registry import load_selector
 
-    made = bundles.read(random_bundle(tmp_path, space=ElasticSpace(input_size=32, width_multiplier=0.25)))
+    made = bundles.read(random_bundle(tmp_path, space=SPACE))
     with pytest.raises(BundleError, match="elastic space; got a CellSpace"):
         load_selector(dataclasses.replace(made, space=MEANS))

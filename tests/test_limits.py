@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from bundles import SPACE, SUPERCLASSES, random_bundle
+from bundles import SIZES, SPACE, SUPERCLASSES, random_bundle
 from device_states import STATES
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
@@ -33,13 +33,23 @@ from eas_sdk.selector import generator
 from eas_sdk.selector.generator import UNUSED
 from eas_sdk.selector.protocol import Request
 from eas_sdk.space.architecture import Architecture
+from eas_sdk.space.elastic.space import ElasticSpace
 from eas_sdk.task import resolve
 
 UNITS = ("madds", "latency_ms", "energy_mj", "memory_bytes")
-TABLES = [
-    random_table(SPACE, seed, dataclasses.replace(CONDITIONS, threads=threads), scale, offset_ms)
-    for seed, (threads, scale, offset_ms) in enumerate([(1, 1.0, 0.0), (4, 0.02, -0.001), (6, 50.0, 3.0)])
-]
+FORMS = [(1, 1.0, 0.0), (4, 0.02, -0.001), (6, 50.0, 3.0)]
+"""Threads, scale, offset (ms)."""
+
+
+def tables(space: ElasticSpace) -> list[LatencyTable]:
+    return [
+        random_table(space, seed, dataclasses.replace(CONDITIONS, threads=threads), scale, offset_ms)
+        for seed, (threads, scale, offset_ms) in enumerate(FORMS)
+    ]
+
+
+TABLES = tables(SPACE)
+TABLES_OF_SIZES = tables(SIZES)
 POWERS = [
     DEFAULT,
     PowerTable("other", False, (Cluster("big", 2, 333.0, ((1.0, 2047.0),)), Cluster("little", 3, 7.0, ((1.0, 91.0),)))),
@@ -53,9 +63,13 @@ class Device:
     runtime: Runtime
     engine: str
 
+    @property
+    def space(self) -> ElasticSpace:
+        return self.runtime.bundle.space
+
     def costs(self, task: str, architecture: Architecture) -> dict[str, float]:
         """What a network costs, by the definition of each unit."""
-        nodes = SPACE.structure(architecture, len(SUPERCLASSES[task]))
+        nodes = self.space.structure(architecture, len(SUPERCLASSES[task]))
         table, power = self.runtime.latency, self.runtime.power
         latency_ms = table.latency_ms(nodes)
         return {
@@ -68,17 +82,18 @@ class Device:
     def ends(self, task: str) -> tuple[dict[str, float], dict[str, float]]:
         """What the smallest network costs, and the most that any costs, as selectors compute it."""
         classes, table = len(SUPERCLASSES[task]), self.runtime.latency
-        rows = SPACE.encode([SPACE.smallest, SPACE.largest])
+        space = self.space
+        rows = space.encode([space.smallest, space.largest])
         ends = []
-        for end, ms in zip(rows, choice_table(SPACE, table, classes).total(SPACE, rows, classes).tolist(), strict=True):
+        for end, ms in zip(rows, choice_table(space, table, classes).total(space, rows, classes).tolist(), strict=True):
             energy_mj = self.runtime.power.energy_mj(ms, table.conditions.threads)
-            ends.append(self.costs(task, SPACE.decode(end)) | {"latency_ms": ms, "energy_mj": energy_mj})
+            ends.append(self.costs(task, space.decode(end)) | {"latency_ms": ms, "energy_mj": energy_mj})
         low, high = ends
         return low, high
 
     def keeps(self, task: str, budget: Budget, architecture: Architecture) -> bool:
         """Whether a network keeps all bounds."""
-        SPACE.validate(architecture)
+        self.space.validate(architecture)
         costs = self.costs(task, architecture)
         low, high = self.runtime.budget_range(task)
         bounds = dict(budget.bounds)
@@ -93,6 +108,12 @@ class Device:
 @pytest.fixture(scope="module")
 def runtime(tmp_path_factory: pytest.TempPathFactory) -> Runtime:
     return eas_sdk.load(random_bundle(tmp_path_factory.mktemp("bundle")))
+
+
+@pytest.fixture(scope="module")
+def of_sizes(tmp_path_factory: pytest.TempPathFactory) -> Runtime:
+    """Of networks of three input sizes."""
+    return eas_sdk.load(random_bundle(tmp_path_factory.mktemp("bundle"), space=SIZES))
 
 
 DEVICES = st.tuples(st.sampled_from(TABLES), st.sampled_from(POWERS), st.sampled_from([*MODELS, "another"]))
@@ -130,6 +151,34 @@ def test_every_answer_keeps_every_bound(runtime: Runtime, drawn: tuple, data: st
     requests = [(task, draw_budget(data, found, task, 0.001, 1.2)) for task in data.draw(st.lists(TASKS, min_size=1))]
     for (task, budget), architecture in zip(requests, found.pick(requests, seed), strict=True):
         assert found.keeps(task, budget, architecture), budget
+
+
+@given(st.sampled_from(TABLES_OF_SIZES), st.sampled_from([*MODELS, "another"]), st.data(), st.integers(0, 2**40))
+@settings(max_examples=60)
+def test_every_answer_keeps_every_bound_where_sizes_are_chosen_too(
+    of_sizes: Runtime, table: LatencyTable, engine: str, data: st.DataObject, seed: int
+) -> None:
+    found = device(of_sizes, table, engine=engine)
+    requests = [(task, draw_budget(data, found, task, 0.001, 1.2)) for task in data.draw(st.lists(TASKS, min_size=1))]
+    answers = found.pick(requests, seed)
+    for (task, budget), architecture in zip(requests, answers, strict=True):
+        assert found.keeps(task, budget, architecture), budget
+    assert [found.pick([one], seed)[0] for one in requests] == answers
+
+
+@pytest.mark.parametrize("unit", UNITS)
+def test_smaller_images_meet_what_larger_ones_cannot(of_sizes: Runtime, unit: str) -> None:
+    found = device(of_sizes, TABLES_OF_SIZES[1], engine="litert")
+    low, high = (end[unit] for end in found.ends("birds"))
+    picked = []
+    for part in (0.001, 0.05, 0.3, 1.0):
+        bound = low + part * (high - low)
+        budget = Budget(**{unit: int(bound) if unit in ("madds", "memory_bytes") else float(bound)})
+        answers = [found.pick([("birds", budget)], seed)[0] for seed in range(4)]
+        assert all(found.keeps("birds", budget, answer) for answer in answers)
+        picked += [answer.input_size for answer in answers]
+    assert picked[:4] == [32] * 4
+    assert max(picked) > 32
 
 
 @given(DEVICES, st.data())

@@ -19,8 +19,9 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> list[Model]:
     """Six networks of about the same size, in two tasks."""
     runtime = eas_sdk.load(random_bundle(tmp_path_factory.mktemp("bundle")))
     smallest = SPACE.smallest
-    units = [(dataclasses.replace(smallest.units[0][0], kernel=kernel), *smallest.units[0][1:]) for kernel in (3, 5, 7)]
-    architectures = [dataclasses.replace(smallest, units=(unit, *smallest.units[1:])) for unit in units]
+    fixed, (first, *others), *rest = smallest.units
+    units = [(dataclasses.replace(first, kernel=kernel), *others) for kernel in (3, 5, 7)]
+    architectures = [dataclasses.replace(smallest, units=(fixed, unit, *rest)) for unit in units]
     return [runtime.build(task, a) for task in ("birds", "tools") for a in architectures]
 
 
