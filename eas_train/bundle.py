@@ -136,11 +136,7 @@ def prune(bundle: Bundle, space: Space) -> Bundle:
     A generator cuts its samples to the space, so whatever the seed it stays within the bank. A request may thus get
     another network than from the whole bundle: where a sample that was too large fits when cut, and promises more.
     """
-    tensors = {
-        name: tensor
-        for name, tensor in bundle.tensors.items()
-        if name.startswith(("selector/", "router/"))
-    }
+    tensors = {name: tensor for name, tensor in bundle.tensors.items() if name.startswith(("selector/", "router/"))}
     if bundle.calibration_images is not None:
         side = size_of(space, space.largest)
         tensors[CALIBRATION] = np.stack([to_square(image, side) for image in bundle.calibration_images])

@@ -82,5 +82,20 @@ def cli(debug: bool) -> None:
     """
 
 
-for _command in (info, specialize, predict, export, demo, evaluate, lut, bench, device, data, import_, train, study, rounds):
+for _command in (
+    info,
+    specialize,
+    predict,
+    export,
+    demo,
+    evaluate,
+    lut,
+    bench,
+    device,
+    data,
+    import_,
+    train,
+    study,
+    rounds,
+):
     cli.add_command(_command)

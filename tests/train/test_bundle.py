@@ -12,6 +12,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from train.tiny import (  # noqa: E402
+    SIZES,
     SPACES,
     TINY,
     architectures,
@@ -22,17 +23,19 @@ from train.tiny import (  # noqa: E402
 )
 
 import eas_sdk  # noqa: E402
-from eas_sdk.bank.bundle import Bundle, read  # noqa: E402
+from eas_sdk.bank.bundle import CALIBRATION, Bundle, read  # noqa: E402
 from eas_sdk.errors import ArchitectureError, BundleError  # noqa: E402
 from eas_sdk.runtime import Runtime  # noqa: E402
 from eas_sdk.selector.protocol import Request  # noqa: E402
 from eas_sdk.selector.registry import load_selector  # noqa: E402
 from eas_sdk.space.architecture import Architecture, Block  # noqa: E402
 from eas_sdk.space.elastic.gates import gates_of_choices  # noqa: E402
+from eas_sdk.space.elastic.space import ElasticSpace  # noqa: E402
 from eas_sdk.space.tables import madds_table  # noqa: E402
 from eas_train.bundle import half, prune, save, selectable, to_supernet  # noqa: E402
 from eas_train.statistics.model import arrays  # noqa: E402
 from eas_train.supernet.norm import FixedStatistics  # noqa: E402
+from eas_train.supernet.resize import images_for  # noqa: E402
 
 CLASSES = {"solids": slice(0, 3), "lines": slice(3, 6)}
 GRID = 40
@@ -45,23 +48,29 @@ def loaded(bundle: Bundle, folder: Path) -> Runtime:
 
 
 def device_logits(runtime: Runtime, task: str, architecture: Architecture) -> np.ndarray:
-    images = random_images(runtime.bundle.space, 3).permute(0, 2, 3, 1).numpy()
-    return runtime.build(task, architecture).logits(images)
+    """Of the same images for every network, brought to its size."""
+    model = runtime.build(task, architecture)
+    images = images_for(runtime.bundle.space, architecture, random_images(runtime.bundle.space, 3))
+    assert images.shape[-1] == model.input_size
+    return model.logits(images.permute(0, 2, 3, 1).numpy())
 
 
-@pytest.mark.parametrize(("name", "count"), [("tiny", 8), ("small", 3)])
+@pytest.mark.parametrize(("name", "count"), [("tiny", 8), ("sizes", 12), ("small", 3)])
 def test_the_device_computes_what_the_supernet_computes(name: str, count: int, tmp_path: Path) -> None:
     space = SPACES[name]
     bundle = random_bundle(space)
     net, table = to_supernet(bundle)
     runtime, exact = loaded(bundle, tmp_path), copy.deepcopy(net).double()
     images = random_images(space, 3)
-    for architecture in architectures(space, count, seed=4):
+    members = architectures(space, count, seed=4)
+    assert len({member.input_size for member in members}) == len(space.input_sizes)
+    for architecture in members:
         norm = table.norm(architecture)
         wide = FixedStatistics(lambda name, norm=norm: norm.lookup(name).double(), norm.epsilon)
         with torch.no_grad():
-            expected = exact(images.double(), architecture, wide).numpy()
-            rounding = np.abs(net(images, architecture, norm).numpy() - expected).max()
+            seen = images_for(space, architecture, images)
+            expected = exact(seen.double(), architecture, wide).numpy()
+            rounding = np.abs(net(seen, architecture, norm).numpy() - expected).max()
         # Random statistics make some of these networks blow rounding up, in torch's float32 as on the device.
         greatest = np.abs(expected).max()
         most = max(1e-4 * greatest, min(2 * rounding, 1e-3 * greatest))
@@ -70,18 +79,24 @@ def test_the_device_computes_what_the_supernet_computes(name: str, count: int, t
             np.testing.assert_allclose(found, expected[:, columns], rtol=0, atol=most)
 
 
-def test_a_file_gives_back_the_bundle(tmp_path: Path) -> None:
-    bundle = random_bundle()
+BOTH = pytest.mark.parametrize("space", [TINY, SIZES], ids=["tiny", "sizes"])
+
+
+@BOTH
+def test_a_file_gives_back_the_bundle(space: ElasticSpace, tmp_path: Path) -> None:
+    bundle = random_bundle(space)
     again = loaded(bundle, tmp_path).bundle
     assert again.metadata() == bundle.metadata()
     assert again.tensors.keys() == bundle.tensors.keys()
     assert all(np.array_equal(again.tensors[name], bundle.tensors[name]) for name in bundle.tensors)
 
 
-def test_the_supernet_comes_back_from_its_bundle() -> None:
+@BOTH
+def test_the_supernet_comes_back_from_its_bundle(space: ElasticSpace) -> None:
     """Bank and statistics go to torch and back unchanged; that the names fit is tested by the logits above."""
-    net = random_net(TINY)
-    back, statistics = to_supernet(random_bundle())
+    net = random_net(space)
+    back, statistics = to_supernet(random_bundle(space))
+    assert {layer.epsilon for layer in statistics.layers.values()} == {space.epsilon}
     state = back.state_dict()
     assert all(torch.equal(state[name], tensor) for name, tensor in net.state_dict().items())
     original, again = arrays(collected(net)), arrays(statistics)
@@ -113,21 +128,25 @@ def on_grid(bundle: Bundle) -> list[Request]:
 
 def promise(bundle: Bundle, requests: list[Request], picked: list[Architecture]) -> np.ndarray:
     """What the predictor expects of each pick."""
-    gates = gates_of_choices(TINY, TINY.encode(picked))
+    gates = gates_of_choices(bundle.space, bundle.space.encode(picked))
     weights = bundle.tensors["selector/predictor"][[r.shares[0][0] for r in requests]]
     return (gates * weights).sum(1)
 
 
-@pytest.mark.parametrize("seed", range(3))
-def test_a_pruned_bundle_selects_at_least_as_well_within_every_budget(seed: int) -> None:
-    bundle = random_bundle(seed=seed)
+SEEDS = [("tiny", 0), ("tiny", 1), ("sizes", 0), ("sizes", 1)]
+
+
+@pytest.mark.parametrize(("name", "seed"), SEEDS)
+def test_a_pruned_bundle_selects_at_least_as_well_within_every_budget(name: str, seed: int) -> None:
+    bundle = random_bundle(SPACES[name], seed)
     pruned = prune(bundle, selectable(bundle, GRID))
-    assert max(block.kernel for block in pruned.space.largest.blocks) == 5
+    assert max(block.kernel for block in pruned.space.largest.blocks) == {"tiny": 5, "sizes": 3}[name]
     requests = on_grid(bundle)
     before, after = (load_selector(b).select(requests) for b in (bundle, pruned))
     for request, architecture in zip(requests, after, strict=True):
         pruned.space.validate(architecture)
-        assert madds_table(TINY).total(TINY, TINY.encode([architecture]), 3)[0] <= request.madds
+        rows = bundle.space.encode([architecture])
+        assert madds_table(bundle.space).total(bundle.space, rows, 3)[0] <= request.madds
     same = [a == b for a, b in zip(before, after, strict=True)]
     assert np.mean(same) > 0.9
     assert (promise(bundle, requests, after) >= promise(bundle, requests, before) - 1e-6).all()
@@ -136,14 +155,14 @@ def test_a_pruned_bundle_selects_at_least_as_well_within_every_budget(seed: int)
         pruned.space.validate(architecture)
 
 
-@pytest.mark.parametrize("seed", range(2))
-def test_a_pruned_bundle_is_smaller_and_computes_exactly_the_same(seed: int, tmp_path: Path) -> None:
-    bundle = random_bundle(seed=seed)
+@pytest.mark.parametrize(("name", "seed"), SEEDS)
+def test_a_pruned_bundle_is_smaller_and_computes_exactly_the_same(name: str, seed: int, tmp_path: Path) -> None:
+    bundle = random_bundle(SPACES[name], seed)
     pruned = prune(bundle, selectable(bundle, GRID))
     assert sum(t.nbytes for t in pruned.tensors.values()) < sum(t.nbytes for t in bundle.tensors.values())
     (tmp_path / "pruned").mkdir()
     whole, small = loaded(bundle, tmp_path), loaded(pruned, tmp_path / "pruned")
-    picked = {*load_selector(pruned).select(on_grid(pruned)), pruned.space.largest, TINY.smallest}
+    picked = {*load_selector(pruned).select(on_grid(pruned)), pruned.space.largest, bundle.space.smallest}
     for architecture in sorted(picked)[:: max(1, len(picked) // 8)]:
         for task in CLASSES:
             np.testing.assert_array_equal(
@@ -159,7 +178,27 @@ def test_pruning_to_the_smallest_network_keeps_that_one(tmp_path: Path) -> None:
     np.testing.assert_array_equal(device_logits(runtime, "lines", TINY.smallest), expected)
     assert runtime.budget_range("lines")[0] == runtime.budget_range("lines")[1]
     with pytest.raises(ArchitectureError):
-        runtime.build("lines", Architecture(((Block(5, 2),),) * 3))
+        runtime.build("lines", Architecture(((Block(3, 1),), *[(Block(5, 2),)] * 3)))
+
+
+def test_a_bank_without_the_largest_images_has_calibration_images_of_its_own_size(tmp_path: Path) -> None:
+    """And files that it was pruned to can be read."""
+    bound = Architecture.parse("24px k3e1 | k3e3 k3e2 | k5e2 k3e4")
+    bundle = random_bundle(SIZES)
+    noise = np.random.default_rng(0).integers(0, 256, (2, 32, 32, 3), np.uint8)
+    bundle = dataclasses.replace(bundle, tensors={**bundle.tensors, CALIBRATION: noise})
+    pruned = prune(bundle, SIZES.narrowed([bound]))
+    assert pruned.space.largest == bound
+    (tmp_path / "pruned").mkdir()
+    whole, small = loaded(bundle, tmp_path), loaded(pruned, tmp_path / "pruned")
+    images = small.bundle.calibration_images
+    assert images is not None
+    assert images.shape == (2, 24, 24, 3)
+    np.testing.assert_allclose(images.mean((1, 2)), noise.mean((1, 2)), atol=3)
+    expected = whole.build("lines", bound).logits(images.astype(np.float32) / 255)
+    np.testing.assert_array_equal(small.build("lines", bound).logits(images.astype(np.float32) / 255), expected)
+    with pytest.raises(ArchitectureError, match="24"):
+        small.build("lines", Architecture(bound.units, 32))
 
 
 def test_a_bundle_whose_tensors_do_not_fit_its_space_is_refused(tmp_path: Path) -> None:

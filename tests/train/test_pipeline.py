@@ -54,9 +54,7 @@ RECIPE = Recipe(
         dropout=0.0,
         checkpoint_every_s=60,
         phases=(
-            Phase(
-                name="teacher", steps=60, learning_rate=0.1, depths=(3,), kernels=(7,), expansions=(4,), image_size=16
-            ),
+            Phase(name="teacher", steps=60, learning_rate=0.1, largest_only=True, image_size=16),
             sandwich(steps=50, learning_rate=0.05, sort_channels=True, superclass_dropout=0.3),
         ),
     ),
@@ -95,7 +93,7 @@ def test_the_bundle_classifies_drawings_it_has_not_seen(folder: Path) -> None:
     runtime = eas_sdk.load(folder / BUNDLE)
     assert runtime.tasks == ("solids", "lines")
     unseen = drawings(10, seed=99)
-    images = views(unseen.images, 1, TINY.input_size, seed=1)[:, 0]
+    images = views(unseen.images, 1, TINY.input_sizes[0], seed=1)[:, 0]
     for superclass in SUPERCLASSES:
         top = runtime.budget_range(superclass.name)[1]
         model = runtime.specialize(superclass.name, top)
@@ -113,7 +111,7 @@ def test_the_router_picks_the_superclass_and_knows_what_is_none(folder: Path, re
     assert router.graph.labels[2:] == (NONE,)
     assert 0.25 < router.threshold < 1
     unseen, odd = drawings(10, seed=99), others(10, seed=99)
-    known, strange = (views(part.images, 1, TINY.input_size, seed=1)[:, 0] for part in (unseen, odd))
+    known, strange = (views(part.images, 1, TINY.input_sizes[0], seed=1)[:, 0] for part in (unseen, odd))
     compiled = router.compile()
     right = [
         r.top[0][0] == SUPERCLASSES[t // 3].name for r, t in zip(compiled.routes(known), unseen.targets, strict=True)
@@ -167,7 +165,7 @@ def test_the_reports_accuracies_are_those_of_the_bundle_on_the_device(
         save(bundle, path)
         assert len({share for row in table for share in row["test_top1_by_superclass"].values()}) > 2
     runtime = eas_sdk.load(path)
-    made = views(DATA.test.images, RECIPE.bundle.views, TINY.input_size, seed=0)
+    made = views(DATA.test.images, RECIPE.bundle.views, TINY.input_sizes[0], seed=0)
     for t, superclass in enumerate(SUPERCLASSES):
         low, high = runtime.budget_range(superclass.name)
         mine = np.flatnonzero(DATA.test.targets // 3 == t)
@@ -193,7 +191,7 @@ def test_other_selectors_end_in_a_bundle_like_any_other(
     runtime = eas_sdk.load(tmp_path / BUNDLE)
     assert runtime.bundle.selector == {"kind": kind}
     unseen = drawings(10, seed=99)
-    images = views(unseen.images, 1, TINY.input_size, seed=1)[:, 0]
+    images = views(unseen.images, 1, TINY.input_sizes[0], seed=1)[:, 0]
     for superclass in SUPERCLASSES:
         for share in (0, 30, 80, 100):
             model = runtime.specialize(superclass.name, f"{share}%")
