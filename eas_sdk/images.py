@@ -31,7 +31,7 @@ SUPPORT = 2
 TOGETHER = 16
 """Outputs that are computed at once: more make one product of matrices larger, and more of its numbers zeros."""
 
-WIDENED = 2**16
+WIDENED = 2**17
 """Pixels that are turned into floating point at once: bounds the memory of a large image."""
 
 STEPS = 2**22
@@ -114,28 +114,26 @@ class _Window(NamedTuple):
 
 
 def _resized(square: Pixels, size: int) -> Pixels:
-    # Products of matrices, channel by channel, are several times faster in numpy than adding up taps. Outputs that lie
-    # together read pixels that lie together, hence they go window by window.
+    # Products of matrices are several times faster in numpy than adding up taps. Outputs that lie together read pixels
+    # that lie together, hence they go window by window. One channel at a time: what is new in memory costs time too.
     side, _, channels = square.shape
     whole = square.dtype == np.uint8
     kind: type[np.floating] = np.float64 if whole else np.float32  # in which sums of weighted bytes are exact
-    windows = _windows(side, size, whole)
-    narrow = np.empty((channels, side, size), kind)
-    count = min(max(WIDENED // side, 1), side)
-    buffer = np.empty((channels, count, side), kind)
-    for top in range(0, side, count):
-        rows = buffer[:, : side - top]
-        np.copyto(rows, square[top : top + count].transpose(2, 0, 1), casting="same_kind")
+    windows, count = _windows(side, size, whole), min(max(WIDENED // side, 1), side)
+    widened, narrow, plane = (np.empty(shape, kind) for shape in ((count, side), (side, size), (size, size)))
+    made = np.empty((size, size, channels), np.uint8 if whole else np.float32)
+    for channel in range(channels):
+        for top in range(0, side, count):
+            rows = widened[: side - top]
+            np.copyto(rows, square[top : top + count, :, channel], casting="same_kind")
+            for first, end, low, high, weights in windows:
+                np.matmul(rows[:, low:high], weights, out=narrow[top : top + count, first:end])
+        if whole:
+            _round(narrow)
         for first, end, low, high, weights in windows:
-            np.matmul(rows[:, :, low:high], weights, out=narrow[:, top : top + count, first:end])
-    if whole:
-        _round(narrow)
-    made = np.empty((channels, size, size), kind)
-    for first, end, low, high, weights in windows:
-        np.matmul(weights.T, narrow[:, low:high], out=made[:, first:end])
-    if whole:
-        return np.ascontiguousarray(_round(made).astype(np.uint8).transpose(1, 2, 0))
-    return np.ascontiguousarray(np.clip(made, 0, 1, out=made).transpose(1, 2, 0))
+            np.matmul(weights.T, narrow[low:high], out=plane[first:end])
+        made[..., channel] = _round(plane) if whole else np.clip(plane, 0, 1, out=plane)
+    return made
 
 
 @functools.lru_cache(maxsize=32)
