@@ -115,12 +115,15 @@ class _Window(NamedTuple):
 
 def _resized(square: Pixels, size: int) -> Pixels:
     # Products of matrices are several times faster in numpy than adding up taps. Outputs that lie together read pixels
-    # that lie together, hence they go window by window. One channel at a time: what is new in memory costs time too.
+    # that lie together, hence they go window by window. One channel at a time and all memory in one piece, which C
+    # libraries keep for the next image: new pages would take as long as the arithmetic.
     side, _, channels = square.shape
     whole = square.dtype == np.uint8
     kind: type[np.floating] = np.float64 if whole else np.float32  # in which sums of weighted bytes are exact
     windows, count = _windows(side, size, whole), min(max(WIDENED // side, 1), side)
-    widened, narrow, plane = (np.empty(shape, kind) for shape in ((count, side), (side, size), (size, size)))
+    memory = np.empty(count * side + side * size + size * size, kind)
+    widened = memory[: count * side].reshape(count, side)
+    narrow, plane = np.split(memory[count * side :].reshape(side + size, size), [side])
     made = np.empty((size, size, channels), np.uint8 if whole else np.float32)
     for channel in range(channels):
         for top in range(0, side, count):
