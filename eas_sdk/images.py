@@ -1,9 +1,10 @@
 """The images that a caller passes: what is allowed, and how they come to the size that a network takes.
 
 One rule brings an image to a size: its central square is cut out, and resized by the bicubic filter of a = -0.5
-(Keys 1981), which where it shrinks is as much wider, so that no pixel is passed over: Pillow's BICUBIC, torch's
-`interpolate(mode="bicubic", antialias=True)`. Rows first, then columns; bytes are rounded after each, as both do.
-An image that has the size already stays as it is, bit for bit.
+(Keys 1981), which where it shrinks is as much wider, so that no pixel is passed over. First along rows, then along
+columns; bytes are rounded after each. So bytes are Pillow's BICUBIC bit for bit, on every machine. Torch's
+`interpolate(mode="bicubic", antialias=True)` weighs bytes with fewer digits: one level of 255 away, seldom two. Its
+fractions are these but for rounding errors. An image that has the size already stays as it is.
 """
 
 from __future__ import annotations
@@ -30,8 +31,11 @@ SUPPORT = 2
 TOGETHER = 16
 """Outputs that are computed at once: more make one product of matrices larger, and more of its numbers zeros."""
 
-WIDENED = 2**18
-"""Pixels that are turned into float32 at once: bounds the memory of a large image."""
+WIDENED = 2**17
+"""Pixels that are turned into floating point at once: bounds the memory of a large image."""
+
+STEPS = 2**22
+"""Weights of bytes are multiples of 1 / STEPS."""
 
 
 def as_float_batch(images: object, size: int, channels: int = 3) -> FloatArray:
@@ -106,35 +110,42 @@ class _Window(NamedTuple):
     end: int
     low: int
     high: int
-    weights: FloatArray
+    weights: npt.NDArray[np.floating]
 
 
 def _resized(square: Pixels, size: int) -> Pixels:
-    # Products of matrices, channel by channel, are several times faster in numpy than adding up taps. Outputs that lie
-    # together read pixels that lie together, hence they go window by window.
+    # Products of matrices are several times faster in numpy than adding up taps. Outputs that lie together read pixels
+    # that lie together, hence they go window by window. One channel at a time and all memory in one piece, which C
+    # libraries keep for the next image: new pages would take as long as the arithmetic.
     side, _, channels = square.shape
-    windows, whole = _windows(side, size), square.dtype == np.uint8
-    narrow = np.empty((channels, side, size), np.float32)
-    count = min(max(WIDENED // side, 1), side)
-    buffer = np.empty((channels, count, side), np.float32)
-    for top in range(0, side, count):
-        rows = buffer[:, : side - top]
-        np.copyto(rows, square[top : top + count].transpose(2, 0, 1), casting="same_kind")
+    whole = square.dtype == np.uint8
+    kind: type[np.floating] = np.float64 if whole else np.float32  # in which sums of weighted bytes are exact
+    windows, count = _windows(side, size, whole), min(max(WIDENED // side, 1), side)
+    memory = np.empty(count * side + side * size + size * size, kind)
+    widened = memory[: count * side].reshape(count, side)
+    narrow, plane = np.split(memory[count * side :].reshape(side + size, size), [side])
+    made = np.empty((size, size, channels), np.uint8 if whole else np.float32)
+    for channel in range(channels):
+        for top in range(0, side, count):
+            rows = widened[: side - top]
+            np.copyto(rows, square[top : top + count, :, channel], casting="same_kind")
+            for first, end, low, high, weights in windows:
+                np.matmul(rows[:, low:high], weights, out=narrow[top : top + count, first:end])
+        if whole:
+            _round(narrow)
         for first, end, low, high, weights in windows:
-            np.matmul(rows[:, :, low:high], weights, out=narrow[:, top : top + count, first:end])
-    if whole:
-        _round(narrow)
-    made = np.empty((channels, size, size), np.float32)
-    for first, end, low, high, weights in windows:
-        np.matmul(weights.T, narrow[:, low:high], out=made[:, first:end])
-    if whole:
-        return np.ascontiguousarray(_round(made).astype(np.uint8).transpose(1, 2, 0))
-    return np.ascontiguousarray(np.clip(made, 0, 1, out=made).transpose(1, 2, 0))
+            np.matmul(weights.T, narrow[low:high], out=plane[first:end])
+        made[..., channel] = _round(plane) if whole else np.clip(plane, 0, 1, out=plane)
+    return made
 
 
 @functools.lru_cache(maxsize=32)
-def _windows(side: int, size: int) -> tuple[_Window, ...]:
-    """What a pass from `side` pixels to `size` computes."""
+def _windows(side: int, size: int, whole: bool) -> tuple[_Window, ...]:
+    """What a pass from `side` pixels to `size` computes.
+
+    Args:
+        whole: for bytes: weights are float64 in steps of 1 / STEPS, as Pillow has them; float32 otherwise.
+    """
     scale = side / size
     spread = max(scale, 1.0)
     centres = (np.arange(size) + 0.5) * scale
@@ -147,20 +158,22 @@ def _windows(side: int, size: int) -> tuple[_Window, ...]:
         pixels = np.arange(low, high)[:, None]
         weights = _bicubic((pixels + 0.5 - centres[first:end]) / spread)
         weights[(pixels < lows[first:end]) | (pixels >= highs[first:end])] = 0
-        windows.append(_Window(first, end, low, high, (weights / weights.sum(0)).astype(np.float32)))
+        weights /= weights.sum(0)
+        exact = np.trunc(weights * STEPS + np.copysign(0.5, weights)) / STEPS
+        windows.append(_Window(first, end, low, high, exact if whole else weights.astype(np.float32)))
     return tuple(windows)
 
 
 def _bicubic(distance: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     """Keys' cubic convolution kernel with a = -0.5."""
     x = np.abs(distance)
-    near, far = (1.5 * x - 2.5) * x * x + 1, ((-0.5 * x + 2.5) * x - 4) * x + 2
+    near, far = (1.5 * x - 2.5) * x * x + 1, (((x - 5) * x + 8) * x - 4) * -0.5
     return np.where(x < 1, near, np.where(x < SUPPORT, far, 0.0))
 
 
-def _round(values: FloatArray) -> FloatArray:
+def _round(values: npt.NDArray[np.floating]) -> npt.NDArray[np.floating]:
     """Values of bytes, in place."""
-    np.rint(values, out=values)
+    np.floor(np.add(values, 0.5, out=values), out=values)
     return np.clip(values, 0, 255, out=values)
 
 

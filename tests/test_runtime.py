@@ -10,11 +10,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from bundles import SPACE, SUPERCLASSES, random_bundle
+from sizes import LARGE, SMALL, runtime_of_sizes
 
 import eas_sdk
 from eas_sdk import Budget, Runtime
 from eas_sdk.errors import ArchitectureError, BudgetError, ImageError, InfeasibleBudget, InputError, TaskError
 from eas_sdk.graph.cost import cost
+from eas_sdk.images import to_square
 from eas_sdk.space.tables import madds_table
 from eas_sdk.task import Task, resolve
 
@@ -231,7 +233,7 @@ def test_bytes_and_fractions_are_the_same_images(runtime: Runtime) -> None:
     [
         IMAGES[0],
         IMAGES[:0],
-        IMAGES[:, 1:],
+        IMAGES[:, :0],
         IMAGES[..., :1],
         IMAGES.astype(np.int64),
         IMAGES.astype(np.float32),
@@ -245,8 +247,35 @@ def test_bytes_and_fractions_are_the_same_images(runtime: Runtime) -> None:
 def test_malformed_images_are_refused(runtime: Runtime, images: np.ndarray) -> None:
     model = runtime.specialize("birds", "1M")
     for call in (model.logits, model.predict):
-        with pytest.raises(ImageError, match=f"N x {SIDE} x {SIDE} x 3"):
+        with pytest.raises(ImageError, match="N x H x W x 3"):
             call(images)
+
+
+def test_images_of_any_size_are_brought_to_the_network_s(runtime: Runtime) -> None:
+    model = runtime.specialize("birds", "1M")
+    rng = np.random.default_rng(8)
+    shapes = [(SIDE, SIDE), (48, 64), (100, 30), (SIDE, 90), (9, 9)]
+    images = [rng.integers(0, 256, (*shape, 3), np.uint8) for shape in shapes]
+    squares = np.stack([to_square(image, SIDE) for image in images])
+    expected = model.logits(squares)
+    np.testing.assert_allclose(model.logits(images), expected, rtol=1e-4, atol=1e-5)
+    np.testing.assert_array_equal(model.reference(images), model.logits(images))
+    assert [p.label for p in model.predict(tuple(images))] == [p.label for p in model.predict(squares)]
+    for image, wanted in zip(images, expected, strict=True):
+        np.testing.assert_allclose(model.logits(image[None])[0], wanted, rtol=1e-4, atol=1e-5)
+    fractions = [image / 255 for image in images]  # are not rounded on the way
+    np.testing.assert_allclose(model.logits(fractions)[[0, 3]], expected[[0, 3]], rtol=1e-4, atol=1e-5)
+    assert np.abs(model.logits(fractions) - expected).max() < 0.1
+
+
+def test_networks_of_one_bundle_may_differ_in_size(tmp_path: Path) -> None:
+    runtime = runtime_of_sizes(tmp_path)
+    small, large = (runtime.specialize("birds", budget) for budget in ("0%", "100%"))
+    assert (small.input_size, large.input_size) == (SMALL, LARGE)
+    frames = np.random.default_rng(9).integers(0, 256, (3, 48, 64, 3), np.uint8)
+    for model in (small, large):
+        own = np.stack([to_square(frame, model.input_size) for frame in frames])
+        np.testing.assert_array_equal(model.logits(frames), model.logits(own))
 
 
 def test_threads_share_a_runtime_and_a_model(runtime: Runtime, path: Path) -> None:

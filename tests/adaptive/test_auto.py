@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
 
 import numpy as np
 import pytest
 from bundles import SPACE, SUPERCLASSES, patches, random_bundle
 from settable_device import LOW, Device
+from sizes import LARGE, SMALL, runtime_of_sizes
 
 import eas_sdk
 from eas_sdk import Runtime
 from eas_sdk.adaptive.session import Session
 from eas_sdk.errors import ImageError, TaskError
+from eas_sdk.images import to_square
 from eas_sdk.router.model import combined
 
 
@@ -59,6 +62,24 @@ def test_the_network_follows_the_scene_and_every_answer_has_a_label(
     assert seen == ["birds", "tools", "birds"]
     assert session.counters.predictions == 15
     assert session.switches[-1].cached
+
+
+def test_router_and_networks_of_three_sizes_see_the_same_frames(start: Callable[..., Session], tmp_path: Path) -> None:
+    runtime = runtime_of_sizes(tmp_path)
+    frames = patches(40, 96, seed=5)[:, :, :80]
+    routes = runtime.checked_router().compile().routes(frames)
+    frame = frames[int(np.argmax([route.probability for route in routes]))]
+    session = start("auto", runtime=runtime, target="100%")
+    for target, size in (("0%", SMALL), ("100%", LARGE)):
+        session.target = target
+        session.predict([frame])
+        session.refresh()
+        assert session.model.input_size == size
+        (prediction,) = session.predict([frame])
+        assert session.scene is not None
+        own = to_square(frame, size)[None]
+        assert prediction == combined(session.scene, session.model.logits(own)[0], session.model)
+        np.testing.assert_array_equal(session.logits(frame[None]), session.model.logits(own))
 
 
 def test_a_scene_of_nothing_known_has_no_label_and_keeps_the_network(

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+from sizes import LARGE, SMALL, runtime_of_sizes
 
 pytest.importorskip("ai_edge_litert")
 
@@ -153,6 +154,26 @@ def test_a_network_s_file_that_was_damaged_is_written_anew(
     state = browser.until(running("play", 6e6, 9.5e6))
     assert not left
     assert state["update"]["error"] == ""
+
+
+def test_networks_of_different_sizes_follow_each_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "bundle").mkdir()
+    runtime = runtime_of_sizes(tmp_path / "bundle")
+    monkeypatch.setattr("eas_sdk.load", lambda path: runtime)
+    screen = Screen(tmp_path)
+    try:
+        for value, size in ((4e5, SMALL), (2.2e6, LARGE), (4e5, SMALL)):
+            screen.wish("tools", "madds", value)
+            deadline = time.monotonic() + PATIENCE_S
+            while not (
+                (state := screen.state())["network"] and state["network"]["input_size"] == size and state["top"]
+            ):
+                assert time.monotonic() < deadline, state
+                time.sleep(0.02)
+            assert {label for label, _ in state["top"]} <= set(runtime.labels("tools"))
+            assert state["update"]["error"] == ""
+    finally:
+        screen.close()
 
 
 def test_frames_are_pictures(browser: Browser) -> None:

@@ -29,7 +29,7 @@ GREEN, RED = (tuple(bytes.fromhex(colour[1:])) for colour in (RIGHT, WRONG))
 def accuracy(runtime: eas_sdk.Runtime, drawings: Path, task: str, budget: int) -> float:
     """Top-1 of the network for a task and a budget, by the API."""
     labels = runtime.labels(task)
-    images = np.stack([read_image(drawings / task / f"{label}.png", 32) for label in labels])
+    images = [read_image(drawings / task / f"{label}.png") for label in labels]
     predictions = runtime.specialize(task, budget).predict(images)
     return float(np.mean([p.label == label for p, label in zip(predictions, labels, strict=True)]))
 

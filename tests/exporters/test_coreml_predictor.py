@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 from engine.graphs import error, images, make_graph, mobilenet, reference
+from sizes import LARGE, SMALL, runtime_of_sizes
 
 import eas_sdk
 from eas_sdk.errors import ExportError
@@ -74,6 +75,23 @@ def test_every_function_is_proved(model: Model, drawings: np.ndarray, tmp_path: 
     assert made.proof is not None
     assert made.proof.error < 1e-4
     assert made.bytes < 0.9 * made.weight_bytes
+
+
+@installed
+@pytest.mark.usefixtures("core_ml")
+def test_functions_of_one_package_may_take_images_of_different_sizes(tmp_path: Path) -> None:
+    (tmp_path / "bundle").mkdir()
+    runtime = runtime_of_sizes(tmp_path / "bundle")
+    models = {"low": runtime.specialize("birds", "0%"), "high": runtime.specialize("birds", "75%")}
+    path = tmp_path / "a.mlpackage"
+    made = export(models, path, calibration=np.random.default_rng(0).integers(0, 256, (2, 50, 70, 3), np.uint8))
+    assert made.proof is not None
+    assert made.proof.error < 1e-4
+    spec, _ = mil_evaluator.load(path)
+    sizes = {
+        f.name: (f.input[0].type.imageType.width, f.input[0].type.imageType.height) for f in spec.description.functions
+    }
+    assert sizes == {"low": (SMALL, SMALL), "high": (LARGE, LARGE)}
 
 
 @installed

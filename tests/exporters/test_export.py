@@ -82,7 +82,7 @@ def test_the_proof_is_measured(model: Model, tmp_path: Path) -> None:
 
 def test_what_cannot_be_exported_is_told(model: Model, tmp_path: Path) -> None:
     other = eas_sdk.specialize("mammals", "4M")
-    few = np.zeros((2, 32, 32, 3), np.uint8)
+    grey = np.zeros((2, 64, 64, 1), np.uint8)
     cases: list[tuple[type[Exception], str, object]] = [
         (InputError, r"\.tflite.*'\.tflit'.*did you mean", lambda: model.export(tmp_path / "a.tflit")),
         (InputError, "precision.*int8.*'int4'", lambda: model.export(tmp_path / "a.tflite", precision="int4")),
@@ -91,7 +91,7 @@ def test_what_cannot_be_exported_is_told(model: Model, tmp_path: Path) -> None:
         (InputError, "at least one", lambda: export({}, tmp_path / "a.tflite")),
         (InputError, "signature.*'4M'", lambda: export({"4M": model}, tmp_path / "a.tflite")),
         (InputError, "same labels.*monkey.*chicken", lambda: export({"a": model, "b": other}, tmp_path / "a.tflite")),
-        (ImageError, "64 x 64", lambda: model.export(tmp_path / "a.tflite", calibration=few)),
+        (ImageError, "H x W x 3", lambda: model.export(tmp_path / "a.tflite", calibration=grey)),
         (FileNotFoundError, "missing", lambda: model.export(tmp_path / "missing" / "a.tflite")),
     ]
     for error, match, act in cases:

@@ -7,15 +7,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from bundles import SPACE, SUPERCLASSES, patches, random_bundle
+from bundles import SUPERCLASSES, patches, random_bundle
+from sizes import LARGE, ROUTER, SMALL, runtime_of_sizes
 
 import eas_sdk
 from eas_sdk import Runtime
 from eas_sdk.errors import InputError
+from eas_sdk.images import to_square
 from eas_sdk.router.export import MANIFEST, export_family, file_stems
 from eas_sdk.router.network import NONE
 
-IMAGES = patches(12, SPACE.input_sizes[-1], seed=1)
+IMAGES = patches(30, 100, seed=1)
 
 
 @pytest.fixture(scope="module")
@@ -23,10 +25,12 @@ def runtime(tmp_path_factory: pytest.TempPathFactory) -> Runtime:
     return eas_sdk.load(random_bundle(tmp_path_factory.mktemp("bundle")))
 
 
-def test_a_phone_that_follows_the_manifest_gets_the_models_answers(runtime: Runtime, tmp_path: Path) -> None:
+def test_a_phone_that_follows_the_manifest_gets_the_models_answers(tmp_path: Path) -> None:
     pytest.importorskip("ai_edge_litert")
     from exporters.tflite.interpreter import Interpreter
 
+    (tmp_path / "bundle").mkdir()
+    runtime = runtime_of_sizes(tmp_path / "bundle")
     models = {"low": runtime.specialize("auto", "1M"), "high": runtime.specialize("auto", "2.6M")}
     made = export_family(models, tmp_path / "family")
     assert made.folder == tmp_path / "family"
@@ -35,18 +39,21 @@ def test_a_phone_that_follows_the_manifest_gets_the_models_answers(runtime: Runt
     )
     assert made.bytes == sum(f.stat().st_size for f in made.folder.glob("*.tflite"))
     manifest = json.loads((made.folder / MANIFEST).read_text())
-    assert manifest["input"] == {"size": SPACE.input_sizes[-1], "type": "uint8", "range": [0, 255]}
+    assert (manifest["version"], manifest["input"]) == (2, {"type": "uint8", "range": [0, 255]})
+    assert manifest["router"]["input_size"] == ROUTER
+    sizes = {n["input_size"] for s in manifest["superclasses"].values() for n in s["networks"].values()}
+    assert sizes == {SMALL, LARGE}
     assert manifest["router"]["labels"] == [*SUPERCLASSES, NONE]
     assert manifest["attributions"] == list(runtime.bundle.attributions)
 
-    def run(file: str, signature: str, image: np.ndarray) -> np.ndarray:
-        return Interpreter(made.folder / file, signature=signature).run(image[None])[0]
+    def run(file: str, signature: str, image: np.ndarray, size: int) -> np.ndarray:
+        return Interpreter(made.folder / file, signature=signature).run(to_square(image, size)[None])[0]
 
     answered = set()
     for signature, model in models.items():
         for image, expected in zip(IMAGES, model.predict(IMAGES, 1), strict=True):
             router = manifest["router"]
-            probabilities = run(router["file"], "serving_default", image)
+            probabilities = run(router["file"], "serving_default", image, router["input_size"])
             of_superclass = dict(zip(router["labels"], probabilities.tolist(), strict=True))
             of_superclass.pop(router["none"])
             best = max(of_superclass, key=lambda name: of_superclass[name])
@@ -55,8 +62,9 @@ def test_a_phone_that_follows_the_manifest_gets_the_models_answers(runtime: Runt
                 assert expected.label == ""
                 continue
             behind = manifest["superclasses"][best]
-            assert behind["networks"][signature]["madds"] == model.network(best).madds
-            found = run(behind["file"], signature, image)
+            network = behind["networks"][signature]
+            assert network["madds"] == model.network(best).madds
+            found = run(behind["file"], signature, image, network["input_size"])
             found = found * [of_superclass[name] for name in manifest["superclass_of_label"]]
             assert manifest["labels"][int(found.argmax())] == expected.label
             assert found.max() / found.sum() == pytest.approx(expected.probability, abs=1e-3)

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
 from bundles import SPACE, SUPERCLASSES, patches, random_bundle
 from hypothesis import given
 from hypothesis import strategies as st
+from sizes import runtime_of_sizes
 
 import eas_sdk
 from eas_sdk import Budget, Runtime
 from eas_sdk.errors import BudgetError, ImageError, InfeasibleBudget, InputError, TaskError
+from eas_sdk.images import to_square
 from eas_sdk.latency.build import space_segments
 from eas_sdk.latency.local import conditions
 from eas_sdk.latency.meter import Timing
@@ -83,6 +86,34 @@ def test_frames_of_a_scene_get_one_superclass(runtime: Runtime) -> None:
     assert model.predict(mine, scene=True) == expected
 
 
+def test_router_and_networks_may_each_have_their_own_size(tmp_path: Path) -> None:
+    runtime = runtime_of_sizes(tmp_path)
+    built = runtime.specialize("auto", "2M")
+    family = {**built.architectures, "birds": runtime.bundle.space.smallest, "tools": runtime.bundle.space.largest}
+    model = runtime.routed(family)
+    assert (model.input_size, model.network("birds").input_size, model.network("tools").input_size) == (40, 24, 32)
+    rng = np.random.default_rng(4)
+    frames = [patches(1, 4 * side, seed=side)[0][:, : 4 * side - rng.integers(0, side)] for side in range(9, 49)]
+    found = model.predict(frames, 1)
+    assert {p.superclass for p in found} >= {"birds", "tools"}
+    routes = model.routes([to_square(frame, 40) for frame in frames])
+    assert routes == model.routes(frames)
+    for frame, route, prediction in zip(frames, routes, found, strict=True):
+        if route.superclass is not None:
+            network = model.network(route.superclass)
+            own = to_square(frame, network.input_size)  # of the frame, not of what the router has seen
+            assert prediction.label == combined(route, network.logits(own[None])[0], network).label
+        else:
+            assert prediction.label == ""
+    (alone,) = model.predict(frames[0][None], 1)
+    assert (alone.label, alone.superclass) == (found[0].label, found[0].superclass)
+    mine = [frame for frame, route in zip(frames, routes, strict=True) if route.superclass == "birds"]
+    scene, network = model.router.scene(mine), model.network("birds")
+    assert scene.superclass == "birds"
+    logits = network.logits([to_square(frame, 24) for frame in mine])
+    assert model.predict(mine, scene=True) == [combined(scene, row, network) for row in logits]
+
+
 @given(
     limit=st.one_of(
         st.floats(0.3e6, 4e6).map(lambda v: Budget(madds=int(v))),
@@ -140,7 +171,7 @@ def test_the_range_of_budgets(runtime: Runtime) -> None:
 
 def test_what_is_refused(runtime: Runtime) -> None:
     model = runtime.specialize("auto", "2M")
-    for images in (IMAGES[:0], np.zeros((1, 31, 31, 3), np.uint8)):
+    for images in (IMAGES[:0], IMAGES[0], [IMAGES]):
         for scene in (False, True):
             with pytest.raises(ImageError):
                 model.predict(images, scene=scene)

@@ -58,7 +58,7 @@ def test_frames_of_a_scene_are_one_answer(router: Router) -> None:
     (alone,) = compiled.routes(IMAGES[:1])
     together = compiled.scene(IMAGES[:1].repeat(5, 0))
     assert together.superclass == alone.superclass
-    assert together.probability == pytest.approx(alone.probability)
+    assert together.probability == pytest.approx(alone.probability, rel=1e-5)
     mean = compiled.log_probabilities(IMAGES[:5]).mean(0, keepdims=True)
     expected = np.exp(log_softmax(mean))[0, :3]
     assert compiled.scene(IMAGES[:5]).probability == pytest.approx(expected.max())
@@ -107,7 +107,6 @@ def damaged(bundle: Bundle, tensor: str = "", value: Any = None, only: Any = Non
         ({"threshold": float("nan")}, "'threshold' is a number"),
         ({"threshold": None}, "'threshold' is a number"),
         ({"space": None}, "'space'"),
-        ({"space": dataclasses.replace(SPACE, input_sizes=(64,)).to_json()}, "32 px; got 64 px"),
         ({"space": SPACE.to_json()}, "floating point of shape"),
         ({"tensor": "stem.weight"}, "'router/stem.weight'.*got nothing"),
         ({"tensor": "stem.bias", "value": np.zeros(3, np.float32)}, r"'router/stem.bias'.*got float32 \(3,\)"),

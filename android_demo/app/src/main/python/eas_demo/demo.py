@@ -81,8 +81,8 @@ class Demo:
         self._use_table(self._stored_table())
 
     def info(self) -> str:
-        """JSON: {"bundle", "tasks": {name: {"labels": [...], "madds": [low, high], "ms": [low, high] or null}}, "table":
-        path or null}."""
+        """JSON: {"bundle", "tasks": {name: {"labels": [...], "madds": [low, high], "ms": [low, high] or null}},
+        "table": path or null}."""
         runtime, times = self._runtime, self._ranges_ms()
         tasks = {}
         for superclass in runtime.bundle.superclasses:
