@@ -16,8 +16,10 @@ torch = pytest.importorskip("torch")
 from train.tiny import (  # noqa: E402
     CPU,
     GENTLE,
+    SIZES,
     SUPERCLASSES,
     TINY,
+    SizesRecipe,
     drawings,
     other_splits,
     others,
@@ -31,6 +33,7 @@ import eas_sdk  # noqa: E402
 from eas_sdk.bank.bundle import read  # noqa: E402
 from eas_sdk.errors import DataError, InputError, TrainingError  # noqa: E402
 from eas_sdk.router.network import NONE  # noqa: E402
+from eas_sdk.space.architecture import Architecture  # noqa: E402
 from eas_train.accuracy import accuracy_table  # noqa: E402
 from eas_train.bundle import save  # noqa: E402
 from eas_train.data.imageset import Splits, subset  # noqa: E402
@@ -46,6 +49,7 @@ from eas_train.recipe import (  # noqa: E402
     SearchRecipe,
     StatisticsRecipe,
 )
+from eas_train.supernet.evaluate import logits_of  # noqa: E402
 
 RECIPE = Recipe(
     name="tiny",
@@ -160,7 +164,7 @@ def test_the_reports_accuracies_are_those_of_the_bundle_on_the_device(
     """Of the trained bundle, which is hardly ever wrong, and of one with random weights, which mostly is."""
     table, path = report["accuracy"], folder / BUNDLE
     if not trained:
-        bundle, path = random_bundle(), tmp_path / BUNDLE
+        bundle, path = random_bundle(seed=3), tmp_path / BUNDLE
         table = accuracy_table(bundle, DATA, RECIPE.bundle, CPU)
         save(bundle, path)
         assert len({share for row in table for share in row["test_top1_by_superclass"].values()}) > 2
@@ -263,3 +267,89 @@ def test_a_superclass_without_drawings_to_measure_on_is_refused(tmp_path: Path, 
     lacking = dataclasses.replace(DATA, **{split: subset(part, part.targets < 3)})
     with pytest.raises(DataError, match=f"{split} drawings.*lines"):
         training(tmp_path, lacking)
+
+
+# Over images of several sizes
+
+SIZED = Recipe(
+    name="sizes",
+    supernet=tiny_recipe(
+        SizesRecipe,
+        batch_size=16,
+        dropout=0.0,
+        checkpoint_every_s=60,
+        phases=(
+            Phase(name="teacher", steps=60, learning_rate=0.1, largest_only=True, image_size=16),
+            sandwich(steps=60, learning_rate=0.05, networks=4, sort_channels=True, superclass_dropout=0.3),
+        ),
+    ),
+    statistics=StatisticsRecipe(networks=24, images=32),
+    predictor=RECIPE.predictor,
+    generator=RECIPE.generator.model_copy(update={"objective": "predictor", "steps": 100, "learning_rate": 0.03}),
+    router=RECIPE.router,
+    bundle=RECIPE.bundle,
+)
+
+
+@pytest.fixture(scope="module")
+def sized(tmp_path_factory: pytest.TempPathFactory) -> Training:
+    """A finished training over images of three sizes."""
+    made = Training(SIZED, DATA, tmp_path_factory.mktemp("sized"), CPU, ("numpy",), OTHERS)
+    made.run()
+    return made
+
+
+def accuracy(model: eas_sdk.Model, superclass: int) -> float:
+    """On views that were not seen, as large as the largest images of the bank: the model brings them to its size."""
+    unseen = drawings(10, seed=99)
+    mine = np.flatnonzero(unseen.targets // 3 == superclass)
+    images = views(unseen.images[mine], 1, 32, seed=1)[:, 0]
+    found = [prediction.label for prediction in model.predict(images)]
+    return float(np.mean([label == unseen.classes[t] for label, t in zip(found, unseen.targets[mine], strict=True)]))
+
+
+def test_networks_of_several_sizes_come_from_one_bank(sized: Training) -> None:
+    """The whole bundle computes what the supernet does; its networks of every size know drawings."""
+    path = sized.folder / "whole.safetensors"
+    save(sized.whole_bundle(), path)
+    runtime = eas_sdk.load(path)
+    unseen = drawings(4, seed=98)
+    for size in SIZES.input_sizes:
+        for units in (SIZES.largest.units, SIZES.smallest.units):
+            architecture = Architecture(units, size)
+            for t, superclass in enumerate(SUPERCLASSES):
+                model = runtime.build(superclass.name, architecture)
+                assert model.input_size == size
+                assert accuracy(model, t) > 0.6  # chance is a third
+                shown = views(unseen.images, 1, size, seed=3)[:, 0]
+                images = torch.from_numpy(shown).permute(0, 3, 1, 2).float() / 255
+                norm = sized.statistics.norm(architecture)
+                expected = logits_of(sized.net, architecture, images, norm)[:, 3 * t : 3 * t + 3].numpy()
+                scale = float(np.abs(expected).max())
+                np.testing.assert_allclose(model.logits(shown), expected, rtol=0, atol=2e-3 * scale)
+
+
+def test_budgets_pick_images_of_several_sizes(sized: Training) -> None:
+    bundle = sized.folder / BUNDLE
+    report = json.loads((sized.folder / REPORT).read_text())
+    runtime = eas_sdk.load(bundle)
+    assert report["largest"] == str(runtime.bundle.space.largest)
+    for t, superclass in enumerate(SUPERCLASSES):
+        sizes = []
+        for share in (0, 25, 50, 75, 100):
+            model = runtime.specialize(superclass.name, f"{share}%")
+            low, high = runtime.budget_range(superclass.name)
+            assert model.madds <= low + share / 100 * (high - low)
+            assert model.input_size == model.architecture.input_size
+            sizes.append(model.input_size)
+        assert accuracy(model, t) > 0.7
+        assert sizes[0] == 16
+        assert sizes[-1] > 16
+    assert report["accuracy"][-1]["test_top1"] > 0.7
+    router = runtime.checked_router()
+    assert router.graph.input_size == 16
+    assert report["router"]["validation_superclass_top1"] > 0.8
+    before = contents(sized.folder)
+    again = Training(SIZED, DATA, sized.folder, CPU, ("numpy",), OTHERS)
+    assert again.run() == report
+    assert contents(sized.folder) == before
