@@ -266,7 +266,7 @@ def test_the_recipe_in_the_training_guide_is_valid() -> None:
 
     whole, augmentation = blocks((ROOT / "docs" / "training.md").read_text(encoding="utf-8"), "toml")
     recipe = Recipe.model_validate(tomllib.loads(whole))
-    assert recipe.supernet.phases[0].trains_largest_alone(recipe.supernet.space())
+    assert recipe.supernet.phases[0].largest_only
     changed = tomllib.loads(whole)
     for stage, values in tomllib.loads(augmentation).items():
         changed.setdefault(stage, {}).update(values)

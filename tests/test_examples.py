@@ -92,7 +92,7 @@ def test_budget_sweep_prints_a_network_within_each_budget(bundle: Path) -> None:
     assert len(rows) == 6
     assert (np.diff(budgets) > 0).all()
     assert (madds <= budgets).all()
-    assert all(float(ms) > 0 and architecture.count(" | ") == 4 for _, _, ms, architecture in rows)
+    assert all(float(ms) > 0 and architecture.count(" | ") == 5 for _, _, ms, architecture in rows)
 
 
 def test_budget_sweep_explains_an_unknown_task_in_one_line(bundle: Path) -> None:

@@ -29,11 +29,16 @@ from eas_sdk.latency.meter import Conditions, Timing
 from eas_sdk.latency.segments import key
 from eas_sdk.latency.store import table_path
 from eas_sdk.latency.table import LatencyTable, read, write
-from eas_sdk.space.elastic.space import ElasticSpace
+from eas_sdk.space.architecture import Architecture
 
 Eas = Callable[..., Any]
-TINY = ElasticSpace(
-    input_size=32, width_multiplier=0.25, stages=SPACE.stages[:2], depths=(1, 2), kernels=(3,), expansions=(3, 6)
+TINY = dataclasses.replace(
+    SPACE,
+    units=(
+        SPACE.units[0],
+        *(dataclasses.replace(u, depths=(1, 2), kernels=(3,), expansions=(3, 6)) for u in SPACE.units[1:3]),
+    ),
+    largest=Architecture(()),
 )
 PARTS = space_segments(TINY, {*CLASSIFIERS, *map(len, SUPERCLASSES.values())})
 

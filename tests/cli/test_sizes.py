@@ -53,7 +53,7 @@ def test_each_network_says_its_size(eas) -> None:
     assert said(eas, "specialize", "birds", "75%")["input_size"] == LARGE
     assert f"{SMALL} x {SMALL} px" in eas("specialize", "birds", "0%").stdout
     assert said(eas, "info")["input_sizes"] == [SMALL, LARGE]
-    assert f"of any size; networks of {LARGE} px" in eas("info").stdout
+    assert f"of any size; networks of {SMALL} to {LARGE} px" in eas("info").stdout
 
 
 @pytest.mark.parametrize("scene", [False, True])

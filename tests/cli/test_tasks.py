@@ -20,7 +20,7 @@ from eas_sdk.router.network import NONE
 def images(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     """Twelve images, of every superclass and of none."""
     folder, made = tmp_path_factory.mktemp("images"), []
-    for i, pixels in enumerate(patches(12, SPACE.input_size, seed=1)):
+    for i, pixels in enumerate(patches(12, SPACE.input_sizes[0], seed=1)):
         Image.fromarray(pixels).save(folder / f"{i:02}.png")
         made.append(folder / f"{i:02}.png")
     return made

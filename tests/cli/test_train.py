@@ -134,7 +134,7 @@ def test_the_papers_recipe_runs_dry_on_a_folder_of_imagenets_layout(eas, tmp_pat
     runtime = eas_sdk.load(out / "bundle.safetensors")
     assert runtime.bundle.name == "imagenet-10-dry-run"
     assert runtime.tasks == ("Dog", "Bird", "Insect", "Monkey", "Car", "Cat", "Truck", "Fruit", "Fungus", "Boat")
-    assert runtime.bundle.space.input_size == 224
+    assert runtime.bundle.space.input_sizes == (224,)
     assert runtime.labels("Cat") == ("Leopard", "Snow leopard", "Jaguar", "Lion", "Cougar", "Lynx")
     report = json.loads(result.stdout)["stages"]
     assert report[0] == {"stage": "supernet", "steps": 12}  # two of the teacher and of each of five phases
@@ -147,7 +147,7 @@ def test_the_other_papers_recipes_run_dry(eas, tree: Path, recipe: str, tmp_path
     assert result.exit_code == 0, result.output
     runtime = eas_sdk.load(out / "bundle.safetensors")
     assert runtime.bundle.name == f"{recipe}-dry-run"
-    assert runtime.bundle.space.input_size == 224
+    assert runtime.bundle.space.input_sizes == (224,)
     assert runtime.specialize("birds", "100%").madds <= runtime.budget_range("birds")[1]
     report = json.loads(result.stdout)["stages"]
     assert (report[0]["stage"], report[0]["steps"]) == ("supernet", 2)
