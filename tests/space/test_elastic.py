@@ -463,6 +463,9 @@ def test_the_ends_of_what_parts_may_be() -> None:
     ("field", "value"),
     [
         ("input_sizes", ()),
+        ("input_sizes", 224),
+        ("input_sizes", [224]),  # which could not be hashed
+        ("units", list(PAPER.units)),
         ("input_sizes", tuple(range(8, 17))),
         ("input_sizes", (7,)),
         ("input_sizes", (2049,)),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import random
 
+import numpy as np
 import pytest
 from bundles import SIZES, SPACE
 from hypothesis import given
@@ -14,7 +15,9 @@ from strategies import spaces
 from eas_sdk.graph.cost import cost
 from eas_sdk.space.architecture import Architecture
 from eas_sdk.space.elastic.space import ElasticSpace
+from eas_sdk.space.presets import PRESETS
 from eas_sdk.space.sample import even_architecture, random_architecture
+from eas_sdk.space.tables import madds_range, madds_table
 
 SEEDS = st.integers(0, 2**32)
 
@@ -42,6 +45,16 @@ def test_draws_cover_all_costs(space: ElasticSpace) -> None:
     madds = [cost(space.structure(random_architecture(space, rng), 5)).madds for _ in range(200)]
     parts = [int(9.99 * (m - low) / (high - low)) for m in madds]
     assert min(parts.count(tenth) for tenth in range(10)) >= 5
+
+
+@pytest.mark.parametrize("name", ["paper", "small", "lite0", "mobilenet-v3-large"])
+def test_draws_from_a_published_space_have_all_costs_and_sizes(name: str) -> None:
+    space = PRESETS[name]
+    low, high = madds_range(space, 60)
+    rows = space.members(np.random.default_rng(0).random((400, space.random_numbers)))
+    level = (madds_table(space).total(space, rows, 60) - low) / (high - low)
+    assert np.histogram(level, 8, (0, 1))[0].min() >= 8
+    assert np.bincount(rows[:, -1], minlength=len(space.input_sizes)).min() >= 15
 
 
 def test_even_draws_take_every_option_as_often() -> None:

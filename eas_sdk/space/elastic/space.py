@@ -64,8 +64,12 @@ class ElasticSpace:
     largest: Architecture = _WHOLE
 
     def __post_init__(self) -> None:
-        if not 1 <= len(self.input_sizes) <= MAX_OPTIONS:
-            raise ArchitectureError(f"input_sizes are 1 to {MAX_OPTIONS} sizes; got {reprlib.repr(self.input_sizes)}")
+        for name, most in (("input_sizes", MAX_OPTIONS), ("units", MAX_UNITS)):
+            values = getattr(self, name)
+            if not isinstance(values, tuple) or not 1 <= len(values) <= most:
+                raise ArchitectureError(
+                    f"{name} of a search space are a tuple of 1 to {most}; got {reprlib.repr(values)}"
+                )
         for size in self.input_sizes:
             check_integer("each of input_sizes", size, 8, MAX_INPUT_SIZE)
         if list(self.input_sizes) != sorted(set(self.input_sizes)):
@@ -77,8 +81,6 @@ class ElasticSpace:
             raise ArchitectureError(
                 f"epsilon is a number from {EPSILONS[0]:g} to {EPSILONS[1]:g}; got {reprlib.repr(self.epsilon)}"
             )
-        if not 1 <= len(self.units) <= MAX_UNITS:
-            raise ArchitectureError(f"a space has 1 to {MAX_UNITS} units; got {reprlib.repr(self.units)}")
         if self.largest == _WHOLE:
             blocks = tuple((Block(u.kernels[-1], u.expansions[-1]),) * u.depths[-1] for u in self.units)
             largest = self.input_sizes[-1] if len(self.input_sizes) > 1 else None
