@@ -9,7 +9,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from eas_sdk.selector.generator import HEADS
-from eas_sdk.space.elastic.gates import GateLayout
 from eas_sdk.space.elastic.space import ElasticSpace
 
 
@@ -36,7 +35,7 @@ class ArchitectureGenerator(nn.Module):
         encoding: Literal["single-path", "multi-path"] = "single-path",
     ) -> None:
         super().__init__()
-        self.layout = layout = GateLayout.of(space)
+        self.layout = layout = space.layout
         self.encoding = encoding
         self.register_buffer("budgets", budgets.double())
         self.superclass_embedding = nn.Embedding(superclasses, embedding)

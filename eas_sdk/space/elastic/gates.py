@@ -45,12 +45,7 @@ class GateLayout:
 
     @classmethod
     def of(cls, space: ElasticSpace) -> GateLayout:
-        """The layout of a space, made once."""
-        return space.layout
-
-    @classmethod
-    def make(cls, space: ElasticSpace) -> GateLayout:
-        """The layout of a space; see `of`."""
+        """The layout of a space, which keeps it as `ElasticSpace.layout`."""
         deepest = [unit.depths[-1] for unit in space.units]
         owner = np.repeat(np.arange(len(deepest)), deepest)
         return cls(

@@ -97,7 +97,7 @@ class ElasticSpace:
     @cached_property
     def layout(self) -> GateLayout:
         """Where gates lie; see gates.py."""
-        return GateLayout.make(self)
+        return GateLayout.of(self)
 
     @cached_property
     def depth_values(self) -> IntArray:
