@@ -65,7 +65,7 @@ def main() -> None:
         settings = recipe.supernet.strategy
         assert isinstance(settings, NseRecipe)
         calibration = training.training_images(settings.recalibration_images)(0)
-        shown = shown_to(training, quality, plan.views, quality.image_size or size)
+        shown = shown_to(training, quality, plan.views, recipe.supernet.space(), quality.image_size)
         rows = []
         nets = round_supernets(recipe.supernet, data.train, data.validation, place, device)
         for number, (one, net) in enumerate(zip(history, nets, strict=True)):

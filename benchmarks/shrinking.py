@@ -133,7 +133,8 @@ def measured(net: Supernet, data: Splits) -> np.ndarray:
     with progress("measuring", 20) as update:
         for i in range(20):
             architecture = random_architecture(net.space, rng)
-            logits = logits_of(net, architecture, x, recalibrated(net, architecture, training))
+            norm = recalibrated(net, architecture, training, side=SIZE)
+            logits = logits_of(net, architecture, x, norm, side=SIZE)
             right.append(within_superclass(logits, targets, owner).numpy().reshape(-1, 4).mean(1))
             update(i + 1, "")
     mean: np.ndarray = np.mean(right, 0)

@@ -100,7 +100,7 @@ def rank(training: Training, quality: Quality, views: int, folder: Path) -> Rank
     """
     found = with_supernet(training, quality, views, folder)
     space, data, supernet = spaces.from_json(found.space), training.data, training.recipe.supernet
-    shown = shown_to(training, quality, views, quality.image_size or space.input_sizes[-1])
+    shown = shown_to(training, quality, views, space, quality.image_size)
     alone: list[list[float]] = [[] for _ in range(quality.trainings)]
     seconds = 0.0
     with progress("networks trained alone", len(found.architectures)) as update:
@@ -122,7 +122,7 @@ def with_supernet(training: Training, quality: Quality, views: int, folder: Path
         return found
     net, rng = training.net, random.Random(quality.seed)
     drawn = [random_architecture(net.space, rng) for _ in range(quality.networks)]
-    shown = shown_to(training, quality, views, net.space.input_sizes[-1])
+    shown = shown_to(training, quality, views, net.space)
     accuracies = []
     with progress("networks of the supernet", len(drawn)) as update:
         for i, architecture in enumerate(drawn):
@@ -133,29 +133,35 @@ def with_supernet(training: Training, quality: Quality, views: int, folder: Path
     return made
 
 
-def shown_to(training: Training, quality: Quality, views: int, size: int) -> Shown:
-    """What networks of a training are judged on, in pixels of a size."""
+def shown_to(training: Training, quality: Quality, views: int, space: Space, side: int | None = None) -> Shown:
+    """What networks of a training are judged on.
+
+    Args:
+        side: of the images that all of them take, where not their own.
+    """
     strengths, data = training.recipe.supernet.augmentation, training.data
+    size = side or space.input_sizes[-1]
     images = random_images(
         data.train.images, quality.recalibration_images, size, strengths, training.device, quality.seed
     )
-    return Shown(data.test, views, size, images)
+    return Shown(data.test, views, images, side)
 
 
 class Shown:
-    """Test drawings of one size that networks are judged on, and training images to recalibrate batch-norm on."""
+    """Test drawings that networks are judged on, and training images of their size to recalibrate batch-norm on."""
 
-    def __init__(self, data: ImageSet, views: int, size: int, calibration: torch.Tensor) -> None:
-        device = calibration.device
+    def __init__(self, data: ImageSet, views: int, calibration: torch.Tensor, side: int | None = None) -> None:
+        device, size = calibration.device, calibration.shape[-1]
         self.images, self.targets = fixed_views(data, views, size, device)
-        self.calibration = calibration
+        self.calibration, self.side = calibration, side
         self.superclass_of = torch.from_numpy(superclass_of_class(data.superclasses)).to(device)
         self.digest = f"{data.digest} {views} {size} {len(calibration)}"
 
     def accuracy(self, net: Supernet, architecture: Architecture) -> float:
         """Top-1 within the superclass."""
         net.eval()
-        logits = logits_of(net, architecture, self.images, recalibrated(net, architecture, self.calibration))
+        norm = recalibrated(net, architecture, self.calibration, side=self.side)
+        logits = logits_of(net, architecture, self.images, norm, side=self.side)
         return float(within_superclass(logits, self.targets, self.superclass_of).float().mean())
 
 

@@ -12,28 +12,43 @@ from eas_train.supernet.resize import images_for
 
 
 @torch.no_grad()
-def calibrate(net: Supernet, architecture: Architecture, images: Tensor, batch_size: int = 256) -> dict[str, Tensor]:
+def calibrate(
+    net: Supernet, architecture: Architecture, images: Tensor, batch_size: int = 256, *, side: int | None = None
+) -> dict[str, Tensor]:
     """Batch-norm statistics of one sub-network over images N x 3 x S x S, which are brought to its size.
+
+    Args:
+        side: of the images that the network takes, where not its own.
 
     Returns:
         node -> [2, C] mean, variance.
     """
     recorder = Recorder(net.space.epsilon)
     for batch in images.split(batch_size):
-        net(images_for(net.space, architecture, batch), architecture, recorder)
+        net(images_for(net.space, architecture, batch, side), architecture, recorder)
     return recorder.statistics()
 
 
 @torch.no_grad()
-def logits_of(net: Supernet, architecture: Architecture, images: Tensor, norm: Norm, batch_size: int = 256) -> Tensor:
-    """N x classes logits of images N x 3 x S x S, which are brought to the network's size, evaluated in batches."""
-    batches = (images_for(net.space, architecture, batch) for batch in images.split(batch_size))
+def logits_of(
+    net: Supernet,
+    architecture: Architecture,
+    images: Tensor,
+    norm: Norm,
+    batch_size: int = 256,
+    *,
+    side: int | None = None,
+) -> Tensor:
+    """N x classes logits of images N x 3 x S x S, which are brought to the network's size or to `side`, in batches."""
+    batches = (images_for(net.space, architecture, batch, side) for batch in images.split(batch_size))
     return torch.cat([net(batch, architecture, norm).float() for batch in batches])
 
 
-def recalibrated(net: Supernet, architecture: Architecture, images: Tensor) -> FixedStatistics:
-    """The norm of a sub-network fully recalibrated on `images`."""
-    return FixedStatistics(calibrate(net, architecture, images).__getitem__, net.space.epsilon)
+def recalibrated(
+    net: Supernet, architecture: Architecture, images: Tensor, *, side: int | None = None
+) -> FixedStatistics:
+    """The norm of a sub-network fully recalibrated on `images`; see `calibrate`."""
+    return FixedStatistics(calibrate(net, architecture, images, side=side).__getitem__, net.space.epsilon)
 
 
 def within_superclass(logits: Tensor, targets: Tensor, superclass_of: Tensor) -> Tensor:

@@ -94,11 +94,12 @@ def test_unequal_batches_count_by_their_images() -> None:
     torch.testing.assert_close(record([large, small]), expected, rtol=1e-5, atol=1e-6)
 
 
-def test_calibration_splits_its_images_and_reproduces_the_batchs_own_normalisation() -> None:
-    net, images = random_net(TINY), random_images(TINY, 10)
-    architecture = architectures(TINY, 3)[2]
+@pytest.mark.parametrize("space", [TINY, SIZES], ids=["tiny", "sizes"])
+def test_calibration_splits_its_images_and_reproduces_the_batchs_own_normalisation(space: ElasticSpace) -> None:
+    net, images = random_net(space), random_images(space, 10)
+    architecture = architectures(space, 3)[2]
     with torch.no_grad():
-        by_batch = net(images, architecture)
+        by_batch = net(images_for(space, architecture, images), architecture)
     found = logits_of(net, architecture, images, recalibrated(net, architecture, images), batch_size=3)
     torch.testing.assert_close(found, by_batch, rtol=1e-4, atol=1e-4)
     # The first layer sees the same input however the images are split.

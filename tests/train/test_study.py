@@ -165,16 +165,25 @@ def test_networks_are_judged_at_the_size_that_they_were_trained_at(
     assert plan.quality is not None
     recipe = plan.training_recipe(plan.methods[0], 0, 0)
     training = Training(recipe, Source(root / "images").load(64)[0], root / "out" / "stages", CPU, shared=True)
-    sizes: list[tuple[int, int]] = []
-    accuracy = Shown.accuracy
+    sizes: list[tuple[int, ...]] = []
+    accuracy, forward = Shown.accuracy, Supernet.forward
 
     def seen(self: Shown, net: Supernet, architecture: Architecture) -> float:
-        sizes.append((self.images.shape[-1], self.calibration.shape[-1]))
-        return accuracy(self, net, architecture)
+        with pytest.MonkeyPatch.context() as patch:
+            taken: set[int] = set()
+
+            def spy(net: Supernet, images: torch.Tensor, *rest: Any) -> torch.Tensor:
+                taken.add(images.shape[-1])
+                return forward(net, images, *rest)
+
+            patch.setattr(Supernet, "forward", spy)
+            found = accuracy(self, net, architecture)
+        sizes.append((self.images.shape[-1], self.calibration.shape[-1], *taken))
+        return found
 
     monkeypatch.setattr(Shown, "accuracy", seen)
     rank(training, plan.quality, plan.views, tmp_path)
-    assert sizes == [(64, 64)] * 3 + [(16, 16)] * 6, "in the supernet, and alone"
+    assert sizes == [(64, 64, 64)] * 3 + [(16, 16, 16)] * 6, "in the supernet, and alone"
 
 
 def test_rank_correlations_of_the_like_the_contrary_and_the_constant() -> None:
