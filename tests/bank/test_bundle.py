@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from bundles import SIZES, SPACE, SUPERCLASSES, random_bundle
+from bundles import SIZES, SUPERCLASSES, random_bundle
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -25,7 +25,6 @@ from eas_sdk.runtime import Runtime
 from eas_sdk.selector.registry import load_selector
 from eas_sdk.space.architecture import Architecture
 from eas_sdk.space.elastic.backbones import PAPER
-from eas_sdk.space.elastic.space import ElasticSpace
 from eas_sdk.space.elastic.units import Head
 
 TINY = dataclasses.replace(
@@ -315,28 +314,6 @@ def test_calibration_images_are_those_of_the_largest_network(sized: Bundle) -> N
     with pytest.raises(BundleError, match=r"shape \(N, 16, 16, 3\), N >= 1; got uint8 \(4, 24, 24, 3\)"):
         bundles.check(dataclasses.replace(sized, space=space))
     bundles.check(dataclasses.replace(sized, space=space, tensors=tensors))
-
-
-@pytest.mark.parametrize("space", [SPACE, SIZES], ids=["one size", "three"])
-def test_statistics_have_a_row_for_each_gate(space: ElasticSpace) -> None:
-    for node in space.bank(3):
-        shapes = tensor_shapes(space, node, 5)
-        if (name := f"statistics/{node.name}.mix") in shapes:
-            assert shapes[name] == (space.features, 5)
-    assert ("bank/feature.bias" in tensor_shapes(space, space.bank(3)[-2], 5)) == space.head.feature_bias
-
-
-def test_a_bundle_of_one_network(tmp_path: Path) -> None:
-    units = tuple(dataclasses.replace(u, depths=(1,), kernels=(3,), expansions=u.expansions[:1]) for u in TINY.units)
-    space = dataclasses.replace(TINY, units=units, largest=Architecture(()))
-    assert (space.features, space.smallest) == (0, space.largest)
-    made = bundles.read(random_bundle(tmp_path, space=space))
-    assert made.tensors["statistics/stem.mix"].shape == (0, 2)
-    made = dataclasses.replace(made, selector={**made.selector, "budgets": [1e4, 2e4, 3e4, 4e4]})
-    runtime = Runtime(made, load_selector(made))
-    low, high = runtime.budget_range("birds")
-    assert low == high
-    assert np.isfinite(runtime.specialize("birds", low).logits(np.zeros((1, 16, 16, 3), np.uint8))).all()
 
 
 def test_a_tensor_of_another_kind_is_left_alone(whole: Bundle, tmp_path: Path) -> None:

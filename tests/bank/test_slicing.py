@@ -13,13 +13,16 @@ from hypothesis import strategies as st
 from strategies import architectures
 
 from eas_sdk.bank import bundle as bundles
-from eas_sdk.bank.bundle import Bundle
+from eas_sdk.bank.bundle import Bundle, tensor_shapes
 from eas_sdk.bank.slicing import cut
 from eas_sdk.engine.registry import load_engine
 from eas_sdk.errors import ArchitectureError
 from eas_sdk.graph.nodes import Graph
+from eas_sdk.runtime import Runtime
+from eas_sdk.selector.registry import load_selector
 from eas_sdk.space.architecture import Architecture, Block
 from eas_sdk.space.elastic.gates import gates_of_choices
+from eas_sdk.space.elastic.space import ElasticSpace
 from eas_sdk.space.widths import make_divisible
 
 CLASSES = (4, 0, 11, 5)
@@ -254,3 +257,25 @@ def test_a_narrowed_bundle_comes_back_from_its_file(bundle: Bundle, tmp_path: Pa
     again = bundles.read(path)
     assert again.space.largest == NARROW
     np.testing.assert_array_equal(run(cut(again, NARROW, CLASSES)), run(cut(bundle, NARROW, CLASSES)))
+
+
+@pytest.mark.parametrize("space", [SPACE, SIZES], ids=["one size", "three"])
+def test_statistics_have_a_row_for_each_gate(space: ElasticSpace) -> None:
+    for node in space.bank(3):
+        shapes = tensor_shapes(space, node, 5)
+        if (name := f"statistics/{node.name}.mix") in shapes:
+            assert shapes[name] == (space.features, 5)
+    assert ("bank/feature.bias" in tensor_shapes(space, space.bank(3)[-2], 5)) == space.head.feature_bias
+
+
+def test_a_bundle_of_one_network(tmp_path: Path) -> None:
+    units = tuple(dataclasses.replace(u, depths=(1,), kernels=(3,), expansions=u.expansions[:1]) for u in SPACE.units)
+    space = dataclasses.replace(SPACE, units=units, largest=Architecture(()))
+    assert (space.features, space.smallest) == (0, space.largest)
+    made = bundles.read(random_bundle(tmp_path, space=space))
+    assert made.tensors["statistics/stem.mix"].shape == (0, 2)
+    made = dataclasses.replace(made, selector={**made.selector, "budgets": [1e4, 2e4, 3e4, 4e4]})
+    runtime = Runtime(made, load_selector(made))
+    low, high = runtime.budget_range("birds")
+    assert low == high
+    assert np.isfinite(runtime.specialize("birds", low).logits(np.zeros((1, 32, 32, 3), np.uint8))).all()

@@ -10,7 +10,6 @@ torch = pytest.importorskip("torch")
 
 from eas_sdk.selector.generator import load  # noqa: E402
 from eas_sdk.space.elastic.backbones import MOBILENET_V3_LARGE, PAPER, SMALL  # noqa: E402
-from eas_sdk.space.elastic.gates import GateLayout  # noqa: E402
 from eas_sdk.space.elastic.space import ElasticSpace  # noqa: E402
 from eas_sdk.space.tables import madds_range  # noqa: E402
 from eas_train.generator.model import ArchitectureGenerator  # noqa: E402
@@ -27,7 +26,7 @@ def test_probabilities_equal_those_of_the_torch_module(space: ElasticSpace) -> N
         for parameter in made.parameters():
             parameter.mul_(4)  # away from the initial state, in which all probabilities are near one half
     tensors = {name: tensor.numpy() for name, tensor in made.export(4).items()}
-    tensors["predictor"] = np.zeros((4, GateLayout.of(space).gates), np.float32)
+    tensors["predictor"] = np.zeros((4, space.layout.gates), np.float32)
     selector = load(space, 4, {"budgets": made.budgets.tolist(), "samples": 1}, tensors)
     knots = made.budgets.numpy()
     madds = np.concatenate([knots, np.linspace(low // 2, 2 * high, 30)]).astype(np.int64)

@@ -18,7 +18,6 @@ from eas_sdk.graph.nodes import Conv2d, DepthwiseConv2d, Node
 from eas_sdk.space.architecture import Architecture, Block
 from eas_sdk.space.elastic.backbones import MOBILENET_V3_LARGE, PAPER
 from eas_sdk.space.elastic.gates import (
-    GateLayout,
     active_slots,
     choices_of_gates,
     effective_gates,
@@ -108,8 +107,8 @@ def test_a_foreign_architecture_is_refused(architecture: Architecture) -> None:
 
 @given(spaces())
 def test_the_layout_is_that_of_the_choices(space: ElasticSpace) -> None:
-    layout, listed = GateLayout.of(space), choices(space)
-    assert layout is space.layout
+    layout, listed = space.layout, choices(space)
+    assert space.layout is layout, "it is made once"
     assert layout.options == space.options == tuple(len(choice.options) for choice in listed)
     owners = gate_owners(space)
     assert layout.gates == space.features == len(owners)
@@ -136,7 +135,7 @@ def test_one_step_decides_a_block_that_leaves_a_choice(space: ElasticSpace) -> N
 
 @given(spaces(), SEEDS)
 def test_gates_and_choices_agree(space: ElasticSpace, seed: int) -> None:
-    layout = GateLayout.of(space)
+    layout = space.layout
     gates = random_gates(seed, 2, 5, layout.gates)
     effective = effective_gates(space, gates)
     assert effective.shape == gates.shape
@@ -166,7 +165,7 @@ def test_gates_by_the_definition(space: ElasticSpace, seed: int) -> None:
 
 @given(spaces())
 def test_no_rows_at_all(space: ElasticSpace) -> None:
-    layout = GateLayout.of(space)
+    layout = space.layout
     rows = space.encode([])
     assert rows.shape == (0, layout.units + 2 * layout.slots + 1)
     gates = gates_of_choices(space, rows)
@@ -280,7 +279,7 @@ def test_the_range_is_that_of_the_ends(space: ElasticSpace, classes: int) -> Non
 
 @given(spaces(), SEEDS)
 def test_switching_a_gate_off_never_adds_multiply_adds(space: ElasticSpace, seed: int) -> None:
-    layout = GateLayout.of(space)
+    layout = space.layout
     table = madds_table(space)
 
     def madds(gates: np.ndarray) -> np.ndarray:

@@ -17,7 +17,7 @@ from eas_sdk.latency.predict import choice_table
 from eas_sdk.latency.segments import segments
 from eas_sdk.space.architecture import Architecture
 from eas_sdk.space.elastic.backbones import LITE0, MOBILENET_V3_LARGE, PAPER
-from eas_sdk.space.elastic.gates import GateLayout, choices_of_gates, effective_gates
+from eas_sdk.space.elastic.gates import choices_of_gates, effective_gates
 from eas_sdk.space.elastic.space import ElasticSpace
 from eas_sdk.space.tables import PeakTable, SumTable, madds_table, memory_table, part_costs
 
@@ -50,7 +50,7 @@ def test_a_memory_model_weighs_weights_and_activations(
 
 @given(spaces(), SEEDS)
 def test_switching_a_gate_off_never_adds_memory(space: ElasticSpace, seed: int) -> None:
-    layout, table = GateLayout.of(space), memory_table(space, MODELS["litert"])
+    layout, table = space.layout, memory_table(space, MODELS["litert"])
 
     def total(gates: np.ndarray) -> np.ndarray:
         return table.total(space, choices_of_gates(space, effective_gates(space, gates)), 5)
@@ -169,7 +169,7 @@ def blocks_of(space: ElasticSpace) -> list[tuple[int, int, int, int]]:
 
 @given(spaces(), SEEDS)
 def test_switching_a_gate_off_never_adds_latency(space: ElasticSpace, seed: int) -> None:
-    layout, table = GateLayout.of(space), choice_table(space, random_table(space, seed), 5)
+    layout, table = space.layout, choice_table(space, random_table(space, seed), 5)
 
     def total(gates: np.ndarray) -> np.ndarray:
         return table.total(space, choices_of_gates(space, effective_gates(space, gates)), 5)
