@@ -302,23 +302,25 @@ def test_a_loss_that_is_not_finite_stops_the_training(statistics: StatisticsMode
     assert not (tmp_path / "generator.pt").exists()
 
 
-def phone_table() -> LatencyTable:
+def phone_table(space: ElasticSpace = TINY) -> LatencyTable:
     """A phone on which the largest kernels are slow, whatever their multiply-adds."""
     timings = {}
-    for part in space_segments(TINY, (2, 3)):
-        slow = any(isinstance(node, DepthwiseConv2d) and node.kernel == 7 for node in part)
+    largest = max(kernel for unit in space.units for kernel in unit.kernels)
+    for part in space_segments(space, (2, 3)):
+        slow = any(isinstance(node, DepthwiseConv2d) and node.kernel == largest for node in part)
         timings[key(part)] = Timing(5.0 if slow else 0.01 * len(part), 0.0, 1)
     return LatencyTable(Conditions("a phone", "", "litert", 1, "float32", ""), "2026-01-01", timings)
 
 
-def test_latencies_on_the_scale_of_multiply_adds() -> None:
-    table = phone_table()
-    costs, counted = cost_table(TINY, 3, table), cost_table(TINY, 3, None)
-    ends = TINY.encode([TINY.smallest, TINY.largest])
-    np.testing.assert_allclose(costs.total(TINY, ends, 3), counted.total(TINY, ends, 3))
-    drawn = [random_architecture(TINY, random.Random(seed)) for seed in range(50)]
-    latencies = [table.latency_ms(TINY.structure(architecture, 3)) for architecture in drawn]
-    assert np.corrcoef(latencies, costs.total(TINY, TINY.encode(drawn), 3))[0, 1] > 0.999
+@pytest.mark.parametrize("space", [TINY, SIZES], ids=["tiny", "sizes"])
+def test_latencies_on_the_scale_of_multiply_adds(space: ElasticSpace) -> None:
+    table = phone_table(space)
+    costs, counted = cost_table(space, 3, table), cost_table(space, 3, None)
+    ends = space.encode([space.smallest, space.largest])
+    np.testing.assert_allclose(costs.total(space, ends, 3), counted.total(space, ends, 3))
+    drawn = [random_architecture(space, random.Random(seed)) for seed in range(50)]
+    latencies = [table.latency_ms(space.structure(architecture, 3)) for architecture in drawn]
+    assert np.corrcoef(latencies, costs.total(space, space.encode(drawn), 3))[0, 1] > 0.999
 
 
 def test_it_learns_to_keep_to_a_latency(train: Train, tmp_path: Path) -> None:

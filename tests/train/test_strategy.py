@@ -41,6 +41,7 @@ from eas_train.strategy.trial import Trial  # noqa: E402
 from eas_train.strategy.uniform import Moment, Uniform  # noqa: E402
 from eas_train.supernet.evaluate import within_superclass  # noqa: E402
 from eas_train.supernet.loss import cross_entropy, distillation  # noqa: E402
+from eas_train.supernet.model import Supernet  # noqa: E402
 from eas_train.supernet.resize import images_for, resized  # noqa: E402
 from eas_train.supernet.train import load_supernet, train_supernet  # noqa: E402
 
@@ -139,6 +140,25 @@ def test_teachers_and_boards_are_of_their_own_size(side: int | None) -> None:
         judged = cream._judged(entry.architecture, side)
         batch = cream.trial.batch(cream.recipe.images, cream.seed, side)
         assert judged.accuracy == cream.trial.accuracy(entry.architecture, batch)
+
+
+@pytest.mark.parametrize("strategy", [GREEDY, CREAM], ids=["greedy", "cream"])
+@pytest.mark.parametrize("side", [None, 20])
+def test_trained_tried_and_taught_networks_see_the_same_sizes(
+    strategy: dict[str, object], side: int | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each its own, or all that of the phase."""
+    seen: set[tuple[int | None, int]] = set()
+    forward = Supernet.forward
+
+    def spy(self: Supernet, images: torch.Tensor, architecture: Architecture, norm: object = None) -> torch.Tensor:
+        seen.add((architecture.input_size, images.shape[-1]))
+        return forward(self, images, architecture, norm)
+
+    monkeypatch.setattr(Supernet, "forward", spy)
+    phase = sandwich(steps=4, sandwich=False, networks=1, distillation=0.0, image_size=side)
+    train_supernet(recipe(strategy, SizesRecipe, phases=(phase,)), TRAIN, tmp_path, CPU, validation=VALIDATION)
+    assert seen == {(size, side or size) for size in SIZES.input_sizes}
 
 
 # GreedyNAS
