@@ -209,7 +209,7 @@ def test_members_draw_their_sizes_within_the_largest_s() -> None:
     for space, sizes in ((SIZES, {32, 48, 64}), (narrow, {32, 48})):
         drawn = [space.decode(row).input_size for row in space.members(uniform)]
         assert set(drawn) == sizes
-        assert min(drawn.count(size) for size in sizes) > 20
+        assert min(drawn.count(size) for size in sizes) > 0.4 * len(drawn) / len(sizes)
     rows = SIZES.encode([dataclasses.replace(SIZES.smallest, input_size=size) for size in (32, 48, 64)])
     assert narrow.allowed(rows).tolist() == [True, True, False]
     assert narrow.encode([SIZES.largest]).tolist() == SIZES.encode([SIZES.largest]).tolist()

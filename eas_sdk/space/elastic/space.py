@@ -204,7 +204,7 @@ class ElasticSpace:
     @property
     def random_numbers(self) -> int:
         """See `Space.random_numbers`."""
-        return self.features + 1
+        return 1 + self.features + (len(self.input_sizes) > 1)
 
     def structure(self, architecture: Architecture, classes: int, *, input_size: int | None = None) -> tuple[Node, ...]:
         """See `Space.structure`."""
@@ -241,8 +241,12 @@ class ElasticSpace:
         return np.asarray((gates.without_absent(self, choices.copy()) <= self.most).all(-1))
 
     def members(self, uniform: npt.NDArray[np.float64]) -> IntArray:
-        """See `Space.members`: gates are on with a probability that is itself drawn."""
-        drawn = gates.choices_of_gates(self, uniform[:, 1:] < uniform[:, :1])
+        """See `Space.members`: gates are on with a probability that is itself drawn, and input sizes lean to the same
+        side: costs are a product of both, and large ones would hardly occur otherwise."""
+        level, each = uniform[:, :1], uniform[:, 1 : 1 + self.features]
+        drawn = gates.choices_of_gates(self, each < level)
+        if len(self.input_sizes) > 1:
+            drawn[:, -1] = (2 * level[:, 0] + uniform[:, -1]) / 3 * (self.most[-1] + 1)
         return gates.without_absent(self, np.minimum(drawn, self.most))
 
     def features_of(self, choices: IntArray) -> BoolArray:
