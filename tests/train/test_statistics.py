@@ -110,9 +110,9 @@ def test_calibration_splits_its_images_and_reproduces_the_batchs_own_normalisati
 @pytest.mark.parametrize("space", [TINY, SIZES], ids=["tiny", "sizes"])
 def test_observations_are_the_calibrated_statistics(space: ElasticSpace) -> None:
     net = random_net(space)
-    drawn = architectures(space, 6, seed=3)
+    drawn = architectures(space, 12, seed=3)
     queue = iter(drawn[1:])
-    observed = observe(net, lambda seed: random_images(space, 8, seed), lambda _: next(queue), networks=6)
+    observed = observe(net, lambda seed: random_images(space, 8, seed), lambda _: next(queue), networks=12)
     # The largest comes first, whatever is drawn: it uses every channel.
     networks = [space.largest, *drawn[1:]]
     assert torch.equal(observed.features, torch.from_numpy(gates_of_choices(space, space.encode(networks))).float())
