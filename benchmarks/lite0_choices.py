@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import random
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -21,8 +20,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.record import record
-from benchmarks.size_statistics import answers, photos
-from eas_sdk.cli.images import SUFFIXES
+from benchmarks.size_statistics import answers, divided, photos
 from eas_sdk.graph.cost import cost
 from eas_sdk.space.architecture import Architecture, Block
 from eas_sdk.space.elastic.space import ElasticSpace
@@ -39,10 +37,8 @@ def main() -> None:
     parser.add_argument("--recorded", type=int, default=768, help="photos for the statistics of each network")
     parser.add_argument("--count", type=int, default=300, help="photos to judge on")
     options = parser.parse_args()
-    files = sorted(file for file in options.photos.rglob("*") if file.suffix.lower() in SUFFIXES)
-    random.Random(1).shuffle(files)
-    pool = photos([file for file in files if options.judged not in file.parts][: options.recorded]).float() / 255
-    judged = photos([file for file in files if options.judged in file.parts][: options.count]).float() / 255
+    recorded, kept = divided(options.photos, options.judged)
+    pool, judged = (photos(f).float() / 255 for f in (recorded[: options.recorded], kept[: options.count]))
     torch.set_num_threads(2)
     figures: dict[str, Any] = {"photos": len(judged)}
     for name, sort in (("channels sorted", True), ("channels as published", False)):

@@ -49,10 +49,8 @@ def main() -> None:
     parser.add_argument("--held-out", type=int, default=30, help="how many of them the models are judged on")
     parser.add_argument("--images", type=int, default=64, help="photos for each network")
     options = parser.parse_args()
-    files = sorted(file for file in options.photos.rglob("*") if file.suffix.lower() in SUFFIXES)
-    random.Random(0).shuffle(files)
-    pool = photos([file for file in files if options.judged not in file.parts][:3000])
-    judged = photos([file for file in files if options.judged in file.parts][:300]).float() / 255
+    recorded, kept = divided(options.photos, options.judged)
+    pool, judged = photos(recorded[:3000]), photos(kept[:300]).float() / 255
     pretrained = load_pretrained("lite0")
     space = pretrained.net.elastic
 
@@ -71,6 +69,14 @@ def main() -> None:
         "published": published(pretrained, models, draw, judged),
     }
     record("size_statistics", figures)
+
+
+def divided(folder: Path, judged: str) -> tuple[list[Path], list[Path]]:
+    """The photos below a folder in random order: to record statistics over, and those of one folder in it to judge
+    on."""
+    files = sorted(file for file in folder.rglob("*") if file.suffix.lower() in SUFFIXES)
+    random.Random(0).shuffle(files)
+    return [f for f in files if judged not in f.parts], [f for f in files if judged in f.parts]
 
 
 def photos(files: Sequence[Path]) -> Tensor:
