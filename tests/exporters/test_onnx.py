@@ -34,7 +34,7 @@ from eas_sdk.graph.nodes import (
     Normalize,
 )
 from eas_sdk.model import Model
-from eas_sdk.space.elastic.space import ElasticSpace
+from eas_sdk.space.elastic.backbones import PAPER
 from exporters.onnx.exporter import OnnxExporter, file_content
 from exporters.onnx.session import Session
 
@@ -43,7 +43,7 @@ onnxruntime = pytest.importorskip("onnxruntime")
 
 EXPORTER = OnnxExporter()
 PRECISIONS = EXPORTER.precisions
-ERRORS = {"float32": 1e-5, "float16": 5e-3, "int8": 0.3}
+ERRORS = {"float32": 1e-5, "float16": 1e-2, "int8": 0.3}
 """Greatest error by precision, as a part of the greatest value, for networks of random weights too."""
 
 
@@ -235,7 +235,7 @@ def test_what_a_file_says_of_itself(models: list[Model], tmp_path: Path) -> None
 
 
 def test_sizes_of_the_paper() -> None:
-    space = ElasticSpace()
+    space = PAPER
     graph = make_graph(space.structure(space.smallest, 1000))
     calibration = pixels(224, 1)
     sizes = {p: len(file_content({"main": graph}, options(p, calibration=calibration))) for p in PRECISIONS}
@@ -416,6 +416,6 @@ def test_the_engine_without_a_package(package: str, monkeypatch: pytest.MonkeyPa
 
 def test_a_model_on_the_engine(models: list[Model]) -> None:
     model = dataclasses.replace(models[0], program=load_engine("onnxruntime").compile(models[0].graph))
-    batch = pixels(SPACE.input_size, 8)
+    batch = pixels(SPACE.input_sizes[-1], 8)
     np.testing.assert_allclose(model.logits(batch), models[0].logits(batch), atol=1e-4)
     assert [p.label for p in model.predict(batch)] == [p.label for p in models[0].predict(batch)]
