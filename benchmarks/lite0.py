@@ -1,6 +1,6 @@
 """EfficientNet-Lite0 as the largest member of the space `lite0`, against the package that it comes from.
 
-    python -m benchmarks.lite0 --test photos-test --peers peers/bin/python     # see lite0_peer.py
+    python -m benchmarks.lite0 --test photos-test --peers peers/bin/python     # see peers/lite0.py
 
 - parity: greatest difference of the logits from the source package's own forward, as a part of the greatest logit, at
   three input sizes, in torch and by every engine; multiply-adds against a count by hooks on the source module.
@@ -63,7 +63,7 @@ Forward = Callable[[FloatArray], FloatArray]
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--test", type=Path, help="folder of photos with labels.csv")
-    parser.add_argument("--peers", help="a Python that has litert-torch and the source package (see lite0_peer.py)")
+    parser.add_argument("--peers", help="a Python that has litert-torch and the source package (see peers/lite0.py)")
     parser.add_argument("--members", type=int, default=50)
     options = parser.parse_args()
     torch.set_num_threads(2)
@@ -209,7 +209,7 @@ def file_facts(bundle: Bundle, peers: str | None) -> dict[str, Any]:
                 runs.append((precision, partial(Interpreter(content).run, image)))
         if peers:
             file = Path(name) / "peer.tflite"
-            subprocess.run([peers, Path(__file__).parent / "lite0_peer.py", file], check=True)
+            subprocess.run([peers, Path(__file__).parent / "peers" / "lite0.py", file], check=True)
             planar = np.ascontiguousarray(image.transpose(0, 3, 1, 2))
             runs += [("litert-torch", partial(Interpreter(file).run, planar)) for _ in range(3)]
         steady_ms = in_turns(runs)

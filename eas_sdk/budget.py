@@ -139,11 +139,16 @@ class Budget:
         return " and ".join(parts)
 
 
-def format_madds(madds: int) -> str:
-    """Multiply-adds for people: '4.02M'."""
+def format_madds(madds: int, *, up: bool = False) -> str:
+    """Multiply-adds for people: '4.02M'.
+
+    Args:
+        up: whether they are rounded up: what is shown of a least budget is then enough.
+    """
     for scale, letter in ((10**9, "G"), (10**6, "M"), (10**3, "k")):
         if madds >= 0.999995 * scale:  # what would be rounded up to 1000.00 belongs to the next letter
-            return f"{madds / scale:.2f}{letter}"
+            shown = -(-madds * 100 // scale) / 100 if up else madds / scale
+            return f"{shown:.2f}{letter}"
     return str(madds)
 
 

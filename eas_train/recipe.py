@@ -15,6 +15,7 @@ from eas_sdk.space.cells.space import CellSpace
 from eas_sdk.space.elastic.space import ElasticSpace
 from eas_sdk.space.presets import PRESETS
 from eas_sdk.space.protocol import Space
+from eas_sdk.space.widths import MAX_INPUT_SIZE
 from eas_train.data.augment import Augmentation
 from eas_train.data.imageset import ImageSet
 from eas_train.settings import Settings, read_toml
@@ -30,8 +31,9 @@ class Phase(Settings):
     steps: int = Field(gt=0)
     learning_rate: float = Field(gt=0)
     warmup_steps: int = Field(default=0, ge=0)
-    image_size: int | None = Field(default=None, ge=16)
-    """Side of the training images where it is not the networks' own: small images early cost a fraction."""
+    image_size: int | None = Field(default=None, ge=16, le=MAX_INPUT_SIZE)
+    """Side of the training images where it is not the networks' own, of whatever size they are: small images early
+    cost a fraction."""
     depths: tuple[int, ...] = ()
     """What is drawn from, and likewise below; none: all that the space has. A unit that has none of them keeps the
     largest that it has."""
@@ -47,7 +49,7 @@ class Phase(Settings):
     superclass_dropout: float = Field(default=0.0, ge=0, le=1)
     """q of EAS, Eq. 2."""
     largest_only: bool = False
-    """Whether the largest network alone is trained, and the strategy waits."""
+    """Whether the largest network alone, at its own input size, is trained, and the strategy waits."""
     spread_weights: bool = False
     """Whether, when the phase begins, the blocks of every cell take parts of the largest one's weights."""
     sort_channels: bool = False
@@ -205,7 +207,7 @@ class GeneratorRecipe(Settings):
     """(superclass, budget) pairs a step."""
     batch_size: int = Field(default=32, gt=0)
     """Validation images for each of them."""
-    image_size: int | None = Field(default=None, ge=16)
+    image_size: int | None = Field(default=None, ge=16, le=MAX_INPUT_SIZE)
     learning_rate: float = Field(default=1e-3, gt=0)
     budgets: int = Field(default=10, ge=2)
     embedding: int = Field(default=32, gt=0)

@@ -9,6 +9,23 @@ import click
 from eas_sdk.cli.common import json_option
 from eas_sdk.cli.output import madds, print_facts, print_json, size
 from eas_sdk.cli.train import training_packages
+from eas_sdk.errors import InputError
+
+
+def read_labels(file: Path) -> list[str]:
+    """A label a line, in UTF-8.
+
+    Raises:
+        InputError: another encoding, or an empty line.
+    """
+    try:
+        lines = file.read_text(encoding="utf-8-sig").rstrip("\n").split("\n")
+    except UnicodeDecodeError as error:
+        raise InputError(f"labels are text in UTF-8, one a line; {file} is not: {error}") from error
+    labels = [line.strip() for line in lines]
+    if "" in labels:
+        raise InputError(f"labels are one a line; line {labels.index('') + 1} of {file} is empty")
+    return labels
 
 
 @click.command("import")
@@ -44,8 +61,7 @@ def import_(source: str, weights: Path | None, labels: Path | None, output: Path
         from eas_train.bundle import save
         from eas_train.pretrained.bundle import published_bundle
         from eas_train.pretrained.importer import load_pretrained
-    names = None if labels is None else labels.read_text(encoding="utf-8").splitlines()
-    bundle = published_bundle(load_pretrained(source, weights), source, names)
+    bundle = published_bundle(load_pretrained(source, weights), source, None if labels is None else read_labels(labels))
     target = output or Path(f"{source}.safetensors")
     written = save(bundle, target)
     import eas_sdk
@@ -69,6 +85,6 @@ def import_(source: str, weights: Path | None, labels: Path | None, output: Path
             "file": f"{target}, {size(written)}",
             "task": f"{task}, {facts['labels']} labels",
             "images": f"{', '.join(map(str, bundle.space.input_sizes))} px",
-            "budgets": f"{madds(low)} to {madds(high)}",
+            "budgets": f"{madds(low, up=True)} to {madds(high, up=True)}",
         }
     )

@@ -111,7 +111,7 @@ def _print(facts: dict[str, Any]) -> None:
             [
                 task["name"],
                 str(len(task["labels"])),
-                *(madds(end) for end in task["budget_range_madds"]),
+                *(madds(end, up=True) for end in task["budget_range_madds"]),
                 *([percent(last.get(task["name"]))] if last else []),
             ]
             for task in facts["tasks"]

@@ -98,9 +98,9 @@ def percent(value: object) -> str:
     return f"{100 * value:.1f}%" if isinstance(value, (int, float)) else "–"
 
 
-def madds(value: object) -> str:
-    """Multiply-adds as "4.02M"; a dash where there are none."""
-    return format_madds(int(value)) if isinstance(value, (int, float)) else "–"
+def madds(value: object, *, up: bool = False) -> str:
+    """Multiply-adds as "4.02M", perhaps rounded up; a dash where there are none."""
+    return format_madds(int(value), up=up) if isinstance(value, (int, float)) else "–"
 
 
 def size(count: int) -> str:

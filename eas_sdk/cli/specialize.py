@@ -106,7 +106,7 @@ def specialize(
     used = f", {model.madds / limit.madds:.1%} of the budget" if limit.madds else ""
     facts = {
         "task": f"{task}, {len(model.labels)} labels",
-        "budget": f"{limit} (in MAdds useful from {madds(low)} to {madds(high)})",
+        "budget": f"{limit} (in MAdds useful from {madds(low, up=True)} to {madds(high, up=True)})",
         "MAdds": f"{madds(model.madds)}{used}",
         "parameters": f"{model.parameters:,}",
         "input": f"{model.input_size} x {model.input_size} px",
@@ -159,7 +159,7 @@ def _routed(runtime: Runtime, limit: Budget, options: dict[str, Any], as_json: b
     low, high = runtime.budget_range("auto")
     facts = {
         "task": f"auto, one of {len(networks)} for each image",
-        "budget": f"{limit} (in MAdds useful from {madds(low)} to {madds(high)})",
+        "budget": f"{limit} (in MAdds useful from {madds(low, up=True)} to {madds(high, up=True)})",
         "MAdds": f"{madds(model.madds)} at most, {madds(router.cost.madds)} of them the router's",
         "memory": f"{size(model.memory_bytes)} predicted",
         "threshold": f"{router.threshold:.1%}: an image whose task is less probable shows none of them",

@@ -30,8 +30,8 @@ def find(engine: str, threads: int) -> LatencyTable:
     except OSError:
         raise TableError(
             f"a budget in time or energy needs a latency table, and this machine has none for the engine {engine!r} "
-            f"and {threads} thread{'s' * (threads != 1)}: measure one with `{command(here)}`, or load the runtime with "
-            "one"
+            f"and {threads} thread{'s' * (threads != 1)}: measure one with `{command(here)}`, and --bundle "
+            "for a bundle of your own, or load the runtime with one"
         ) from None
     table = _read(path, (status.st_mtime_ns, status.st_size, status.st_ino))
     if differing := differences(table.conditions, here):

@@ -90,7 +90,7 @@ class LatencyTable:
         if len(known) < 2:
             raise TableError(
                 f"a latency table holds classifiers of two sizes at least, for {node.in_features} inputs; got "
-                f"{len(known)}: measure them with `{command(self.conditions)}`"
+                f"{len(known)}: measure them with `{command(self.conditions)}`, and --bundle for a bundle of your own"
             )
         classes, ms = zip(*known, strict=True)
         if node.out_features <= classes[-1]:

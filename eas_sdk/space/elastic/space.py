@@ -181,7 +181,7 @@ class ElasticSpace:
                 )
             return
         most = bound.input_size if bound else sizes[-1]
-        if size not in sizes or size > (most or 0):
+        if type(size) is not int or size not in sizes or size > (most or 0):
             allowed = [s for s in sizes if s <= (most or 0)]
             got = "none" if size is None else f"{size} px"
             raise ArchitectureError(f"an architecture of this space has an input size in {allowed} px; got {got}")

