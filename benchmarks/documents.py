@@ -9,6 +9,7 @@ A table stands between the comments `<!-- NAME: begin -->` and `<!-- NAME: end -
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 import re
 from collections.abc import Callable, Sequence
@@ -16,6 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.record import RESULTS
+from eas_sdk.graph.cost import cost
+from eas_sdk.space.presets import PRESETS
 from eas_train.study import report
 from eas_train.study.report import Table
 
@@ -123,7 +126,40 @@ def strategy_bundles() -> Table:
     ]
 
 
+def lite0() -> Table:
+    """The published EfficientNet-Lite0 at its input sizes."""
+    space, found = PRESETS["lite0"], figures("lite0")["accuracy"]["top1"]
+    cells = []
+    for size in space.input_sizes:
+        nodes = space.structure(dataclasses.replace(space.largest, input_size=size), 1000)
+        row = [found[f"numpy, {size} px"][name] for name in ("mean", "low", "high")]
+        cells.append([f"{size} px", f"{cost(nodes).madds / 1e6:.0f}M", percents(row)])
+    row = [found["source, 224 px"][name] for name in ("mean", "low", "high")]
+    return ["images", "MAdds", "top-1 among 1,000 (95% interval)"], [
+        *cells,
+        ["224 px, by the package that publishes it", "", percents(row)],
+    ]
+
+
+def lite0_choices() -> Table:
+    """What each choice of `lite0` costs untrained."""
+    found = figures("lite0_choices")["channels sorted"]
+    return ["departs from the published network by", "MAdds", "answers as it does"], [
+        [name, f"{row['madds'] / 1e6:.0f}M", f"{row['agreement']:.0%}"] for name, row in found.items()
+    ]
+
+
+def size_statistics() -> Table:
+    """The published network's answers under statistics that know the input size."""
+    found = figures("size_statistics")["published"]
+    names = ("published", "gates", "per size", "recorded anew")
+    return ["images", *names], [[f"{size} px", *(f"{row[name]:.0%}" for name in names)] for size, row in found.items()]
+
+
 TABLES: dict[str, Callable[[], Table]] = {
+    "lite0": lite0,
+    "lite0-choices": lite0_choices,
+    "size-statistics": size_statistics,
     "results": accuracy,
     "study": lambda: report.summary(figures("study")),
     "dropout": lambda: report.summary(figures("study_dropout")),

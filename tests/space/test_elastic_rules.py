@@ -35,6 +35,7 @@ def test_json_round_trip(space: ElasticSpace) -> None:
     assert hash(again) == hash(space)
 
 
+WHOLE = Architecture(())
 STEM: dict[str, Any] = {"width": 16, "stride": 2, "activation": "relu"}
 UNIT: dict[str, Any] = {
     "width": 24,
@@ -194,6 +195,16 @@ def test_a_space_of_several_sizes_needs_the_largest_s() -> None:
     whole = dataclasses.replace(PAPER, input_sizes=(64, 96), largest=Architecture(()))
     assert whole.largest == dataclasses.replace(PAPER.largest, input_size=96)
     assert whole.smallest == dataclasses.replace(PAPER.smallest, input_size=64)
+
+
+def test_a_space_has_only_so_many_blocks_as_tables_are_made_of_in_seconds() -> None:
+    unit = Unit(24, 1, (16,), (3, 5, 7, 9), tuple(range(2, 10)), "relu")
+    most = dataclasses.replace(PAPER, units=(unit,) * 8, input_sizes=(32, 48, 64, 80, 96, 112, 128, 160), largest=WHOLE)
+    assert most.grid.size == 2**15
+    with pytest.raises(
+        ArchitectureError, match="at most 32768 different blocks over all units and input sizes; got 36864"
+    ):
+        dataclasses.replace(most, units=(unit,) * 9)
 
 
 @pytest.mark.parametrize("field", sorted(RECORDED["paper"]))

@@ -30,6 +30,8 @@ from eas_sdk.space.widths import MAX_INPUT_SIZE, check_integer, check_multiplier
 KIND = "elastic"
 
 MAX_UNITS = 17
+MAX_BLOCKS = 2**15
+"""Tables of costs hold a number for each; more of them would take seconds to make."""
 PADDINGS = ("symmetric", "same")
 EPSILONS = 1e-8, 1e-1
 """Least and greatest epsilon."""
@@ -80,6 +82,13 @@ class ElasticSpace:
         if type(self.epsilon) is not float or not EPSILONS[0] <= self.epsilon <= EPSILONS[1]:
             raise ArchitectureError(
                 f"epsilon is a number from {EPSILONS[0]:g} to {EPSILONS[1]:g}; got {reprlib.repr(self.epsilon)}"
+            )
+        blocks_of_all = len(self.input_sizes) * sum(
+            u.depths[-1] * len(u.kernels) * len(u.expansions) for u in self.units
+        )
+        if blocks_of_all > MAX_BLOCKS:
+            raise ArchitectureError(
+                f"a space has at most {MAX_BLOCKS} different blocks over all units and input sizes; got {blocks_of_all}"
             )
         if self.largest == _WHOLE:
             blocks = tuple((Block(u.kernels[-1], u.expansions[-1]),) * u.depths[-1] for u in self.units)
