@@ -19,7 +19,7 @@ import functools
 import reprlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeAlias, Union
 
 from eas_sdk.errors import TaskError, closest
@@ -36,6 +36,9 @@ class Superclass:
 
     name: str
     labels: tuple[str, ...]
+
+    def __hash__(self) -> int:
+        return hash(self.name)  # that of all labels takes long, and is asked for with every request
 
 
 @dataclass(frozen=True)
@@ -73,7 +76,10 @@ def resolve(task: object, superclasses: Sequence[Superclass]) -> Task:
     if isinstance(task, Task):
         _check(task, superclasses)
         return task
+    known = _names(tuple(superclasses))
     if isinstance(task, str):
+        if task in known.tasks:
+            return known.tasks[task]
         entries, name = [task], task
         names = [superclass.name for superclass in superclasses]
         if task not in names:
@@ -96,8 +102,11 @@ def resolve(task: object, superclasses: Sequence[Superclass]) -> Task:
             f"{reprlib.repr(task)} of type {type(task).__name__}"
         )
     classes = _classes(entries, superclasses)
-    labels = _names(tuple(superclasses)).labels
-    return Task(name, classes, tuple(labels[c] for c in classes), _shares(classes, superclasses))
+    labels = known.labels
+    made = Task(name, classes, tuple(labels[c] for c in classes), _shares(classes, superclasses))
+    if isinstance(task, str):
+        known.tasks[task] = made
+    return made
 
 
 def routed(superclass: int, superclasses: Sequence[Superclass]) -> Task:
@@ -121,11 +130,13 @@ class _Names:
 
     Attributes:
         labels: of all classes; owner: the superclass of each.
+        tasks: those of one name that were asked for before.
     """
 
     members: Mapping[str, tuple[int, ...]]
     labels: tuple[str, ...]
     owner: tuple[int, ...]
+    tasks: dict[str, Task] = field(default_factory=dict)
 
 
 @functools.lru_cache(maxsize=16)

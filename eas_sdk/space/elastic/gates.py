@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from eas_sdk.space.architecture import Architecture, Block
+from eas_sdk.space.architecture import Architecture
 from eas_sdk.space.protocol import BoolArray, IntArray, size_of
 
 if TYPE_CHECKING:
@@ -144,11 +144,11 @@ def encode(space: ElasticSpace, architectures: Sequence[Architecture]) -> IntArr
 def decode(space: ElasticSpace, row: IntArray) -> Architecture:
     """The architecture of one row of choices; what lies beyond a unit's depth is ignored."""
     layout = space.layout
-    values = row.tolist()
+    values, slots = row.tolist(), layout.slots
     units, slot = [], layout.units
-    for unit, depth in zip(space.units, values, strict=False):
+    for unit, blocks, depth in zip(space.units, space.blocks, values, strict=False):
         places = range(slot, slot + unit.depths[depth])
-        units.append(tuple(Block(unit.kernels[values[s]], unit.expansions[values[s + layout.slots]]) for s in places))
+        units.append(tuple([blocks[values[s]][values[s + slots]] for s in places]))
         slot += unit.depths[-1]
     return Architecture(tuple(units), space.input_sizes[values[-1]] if layout.sizes > 1 else None)
 

@@ -109,6 +109,11 @@ class ElasticSpace:
         return GateLayout.of(self)
 
     @cached_property
+    def blocks(self) -> tuple[tuple[tuple[Block, ...], ...], ...]:
+        """Of each unit, by kernel and expansion ratio, the blocks that there are."""
+        return tuple(tuple(tuple(Block(k, e) for e in u.expansions) for k in u.kernels) for u in self.units)
+
+    @cached_property
     def depth_values(self) -> IntArray:
         """[U, most depths]: the depths of each unit, the last again where a unit has fewer."""
         most = max(len(unit.depths) for unit in self.units)
