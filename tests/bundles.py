@@ -33,7 +33,11 @@ SPACE = replace(PAPER, input_sizes=(32,), width_multiplier=0.25)
 """Five units of 2 to 4 blocks over 32 px images; networks of 0.48 to 2.37 million multiply-adds."""
 
 SIZES = replace(
-    LITE0, input_sizes=(32, 48, 64), width_multiplier=0.25, units=LITE0.units[:-2], largest=Architecture(())
+    LITE0,
+    input_sizes=(32, 48, 64),
+    width_multiplier=0.25,
+    units=(LITE0.units[0], *(replace(unit, expansions=(3, 4, 5, 6)) for unit in LITE0.units[1:-2])),
+    largest=Architecture(()),
 )
 """EfficientNet-Lite0's first five units, of choices of their own, over images of three sizes."""
 

@@ -104,7 +104,7 @@ name = "some"
 steps = 10
 learning_rate = 0.1
 input_sizes = [96, 224]
-expansions = [3, 6]
+expansions = [4, 6]
 depths = [1, 4]
 """
 
@@ -113,7 +113,7 @@ def test_a_phase_may_name_choices_that_single_units_have(tmp_path: Path) -> None
     recipe = Recipe.read(written(tmp_path, f'name = "mine"\n[supernet]{SEVERAL}'))
     (phase,) = recipe.supernet.phases
     assert (phase.input_sizes, phase.depths, phase.kernels) == ((96, 224), (1, 4), ())
-    for old, new, field in (("224", "200", "input_sizes"), ("3, 6", "2.5", "expansions"), ("1, 4", "5", "depths")):
+    for old, new, field in (("224", "200", "input_sizes"), ("4, 6", "2.5", "expansions"), ("1, 4", "5", "depths")):
         with pytest.raises(TrainingError, match=f"{field} of phase 'some' come from"):
             Recipe.read(written(tmp_path, f'name = "mine"\n[supernet]{SEVERAL.replace(old, new)}'))
     cells = SEVERAL.replace("lite0", "nse-small")

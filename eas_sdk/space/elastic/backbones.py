@@ -42,9 +42,13 @@ SIZES = (96, 128, 160, 192, 224)
 """Input sizes at which no map of a network that reduces five times has an odd side, the last one aside."""
 
 
+LITE_RATIOS = (4, 5, 6)
+"""Of these an untrained network still knows something; of 3 everywhere nothing (benchmarks/lite0_choices.py)."""
+
+
 def _lite(width: int, stride: int, blocks: int, kernel: int) -> Unit:
     depths, kernels = tuple(range(1, blocks + 1)), tuple(range(3, kernel + 1, 2))
-    return Unit(width, stride, depths, kernels, (3, 4, 5, 6), "relu6")
+    return Unit(width, stride, depths, kernels, LITE_RATIOS, "relu6")
 
 
 LITE0 = ElasticSpace(
