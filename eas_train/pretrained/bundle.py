@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from eas_sdk.bank.bundle import Bundle
+from eas_sdk.bank.bundle import Bundle, check
 from eas_sdk.errors import DataError
 from eas_sdk.task import Superclass
 from eas_train.bundle import assemble, half
@@ -55,7 +55,9 @@ def published_bundle(pretrained: Pretrained, name: str, labels: Sequence[str] | 
         training={"imported": name},
         attributions=[pretrained.source.attribution],
     )
-    return half(whole)
+    made = half(whole)
+    check(made)  # before anything is written
+    return made
 
 
 def imagenet_labels() -> tuple[str, ...]:
