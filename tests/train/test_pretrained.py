@@ -261,7 +261,7 @@ def test_statistics_can_be_moved_so_that_one_network_keeps_what_was_published(we
     model = constant(space, {name: value * 1.5 + 0.1 for name, value in weights.statistics.items()})
     rng = torch.Generator().manual_seed(0)
     layers = {
-        name: dataclasses.replace(layer, mix=0.1 * torch.randn(layer.mix.shape, generator=rng))
+        name: dataclasses.replace(layer, mix=0.1 + torch.rand(layer.mix.shape, generator=rng))
         for name, layer in model.layers.items()
     }
     layers = {
