@@ -36,7 +36,7 @@ from eas_train.progress import progress
 from eas_train.statistics.model import Observations, StatisticsModel, anchored, fit, observe
 from eas_train.supernet.evaluate import logits_of, recalibrated
 from eas_train.supernet.model import Supernet
-from eas_train.supernet.norm import Norm
+from eas_train.supernet.norm import FixedStatistics, Norm
 
 SIDE = 224
 
@@ -163,7 +163,7 @@ class PerSize:
     space: ElasticSpace
     models: Mapping[int, StatisticsModel]
 
-    def norm(self, architecture: Architecture) -> Norm:
+    def norm(self, architecture: Architecture) -> FixedStatistics:
         """How a sub-network normalises."""
         index = self.space.input_sizes.index(architecture.input_size or 0)
         return self.models[index].norm(architecture)
@@ -185,8 +185,7 @@ def error(model: StatisticsModel | PerSize, observed: Observations, rows: Sequen
             there = ~torch.isnan(mean)
             if not there.any():  # the network lacks the block
                 continue
-            assert hasattr(norm, "lookup")
-            said, said_first = norm.lookup(name), first.lookup(name)  # type: ignore[attr-defined]
+            said, said_first = norm.lookup(name), first.lookup(name)
             deviation = (base[name][1] + space.epsilon).sqrt()
             change = (mean - base[name][0]) / deviation
             told = (said[0] - said_first[0]) / deviation
