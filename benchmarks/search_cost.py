@@ -112,8 +112,9 @@ def step_seconds(training: Training, plan: Study, encoding: str) -> float:
     settings = settings.model_copy(update={"encoding": encoding, "steps": STEPS})
     worth = np.zeros((len(training.data.superclasses), training.net.space.features))
     with tempfile.TemporaryDirectory() as folder:
-        given = (settings, training.net, training.statistics, worth, training.data.validation, Path(folder))
-        _, seconds = train_generator(*given, fingerprint="benchmark")
+        given = (settings, training.net, training.statistics, worth, training.data.validation)
+        more = (training.recipe.supernet.augmentation, Path(folder))
+        _, seconds = train_generator(*given, *more, fingerprint="benchmark")
     return round(seconds / STEPS, 3)
 
 

@@ -23,10 +23,11 @@ import torch
 from benchmarks.bootstrap import interval
 from benchmarks.record import record
 from eas_sdk.space.sample import random_architecture
-from eas_train.data.augment import augment
 from eas_train.data.emoji import load_emoji
-from eas_train.data.imageset import Splits, superclass_of_class
-from eas_train.data.views import views
+from eas_train.data.feed import random_images
+from eas_train.data.fixed_views import fixed_views
+from eas_train.data.imageset import ImageSet, superclass_of_class
+from eas_train.data.splits import Splits
 from eas_train.progress import progress
 from eas_train.recipe import Phase, Recipe, SupernetRecipe
 from eas_train.supernet.evaluate import logits_of, recalibrated, within_superclass
@@ -79,7 +80,7 @@ def main() -> None:
 
 
 def train_and_measure(
-    name: str, plan: Plan, teacher: SupernetRecipe, data: Splits, root: Path, seconds: float
+    name: str, plan: Plan, teacher: SupernetRecipe, data: Splits[ImageSet], root: Path, seconds: float
 ) -> dict[str, Any]:
     """Train for `seconds` after the teacher, then measure random sub-networks."""
     total = sum(share for share, _ in plan)
@@ -105,29 +106,27 @@ def phase_of(choices: dict[str, Any], steps: int) -> Phase:
     return Phase(learning_rate=0.1, steps=steps, warmup_steps=min(20, steps // 4), **settings)
 
 
-def seconds_per_step(teacher: SupernetRecipe, phase: Phase, data: Splits, folder: Path, root: Path) -> float:
+def seconds_per_step(teacher: SupernetRecipe, phase: Phase, data: Splits[ImageSet], folder: Path, root: Path) -> float:
     start = time.perf_counter()
     continued(teacher, [phase], data, folder, root)
     return (time.perf_counter() - start) / phase.steps
 
 
-def continued(teacher: SupernetRecipe, phases: list[Phase], data: Splits, folder: Path, root: Path) -> Supernet:
+def continued(
+    teacher: SupernetRecipe, phases: list[Phase], data: Splits[ImageSet], folder: Path, root: Path
+) -> Supernet:
     """The supernet after the teacher's phase and `phases`."""
     recipe = teacher.model_copy(update={"phases": (*teacher.phases, *phases)})
     return train_supernet(recipe, data.train, folder, torch.device("cpu"), teacher=root / "teacher")
 
 
-def measured(net: Supernet, data: Splits) -> np.ndarray:
+def measured(net: Supernet, data: Splits[ImageSet]) -> np.ndarray:
     """[N] share of 20 random, recalibrated sub-networks and 4 views that get each validation drawing right."""
     net = net.eval()
-    rng, draws = random.Random(0), torch.Generator().manual_seed(0)
-    images = torch.from_numpy(data.train.images.copy()).permute(0, 3, 1, 2)
-    picked = torch.randint(len(images), (512,), generator=draws)
+    rng, device = random.Random(0), torch.device("cpu")
     settings = Recipe.read("emoji").supernet.augmentation
-    training = augment(images[picked].float().div(255), SIZE, settings, draws)
-    shown = views(data.validation.images, 4, SIZE, seed=0).reshape(-1, SIZE, SIZE, 3)
-    x = torch.from_numpy(shown).permute(0, 3, 1, 2).float().div(255).contiguous(memory_format=torch.channels_last)
-    targets = torch.from_numpy(np.repeat(data.validation.targets, 4))
+    training = random_images(data.train, 512, SIZE, settings, device, seed=0)
+    x, targets = fixed_views(data.validation, 4, SIZE, device)
     owner = torch.from_numpy(superclass_of_class(data.superclasses))
     right = []
     with progress("measuring", 20) as update:

@@ -29,8 +29,8 @@ from benchmarks.record import record
 from eas_sdk.space.architecture import Architecture
 from eas_sdk.space.sample import random_architecture
 from eas_train.bundle import to_supernet
-from eas_train.data.augment import augment
 from eas_train.data.emoji import load_emoji
+from eas_train.data.feed import random_images
 from eas_train.progress import progress
 from eas_train.recipe import Recipe
 from eas_train.statistics.model import fit, observe
@@ -110,15 +110,8 @@ def summary(
 def training_images(count: int, size: int) -> Callable[[int], torch.Tensor]:
     """A function from a seed to `count` augmented training drawings, as the supernet saw them."""
     settings = Recipe.read("emoji").supernet.augmentation
-    images = torch.from_numpy(load_emoji().train.images.copy()).permute(0, 3, 1, 2)
-
-    def draw(seed: int) -> torch.Tensor:
-        rng = torch.Generator().manual_seed(seed)
-        picked = torch.randint(len(images), (count,), generator=rng)
-        batch = augment(images[picked].float().div(255), size, settings, rng)
-        return batch.contiguous(memory_format=torch.channels_last)
-
-    return draw
+    train = load_emoji().train
+    return lambda seed: random_images(train, count, size, settings, torch.device("cpu"), seed)
 
 
 if __name__ == "__main__":

@@ -15,12 +15,15 @@ from eas_sdk.space.architecture import Architecture
 from eas_sdk.space.tables import madds_table
 from eas_train.bundle import to_supernet
 from eas_train.data.fixed_views import fixed_views
-from eas_train.data.imageset import ImageSet, Splits, superclass_of_class
+from eas_train.data.imageset import superclass_of_class
+from eas_train.data.splits import Images, Splits
 from eas_train.recipe import BundleRecipe
 from eas_train.supernet.evaluate import logits_of, within_superclass
 
 
-def accuracy_table(bundle: Bundle, data: Splits, settings: BundleRecipe, device: torch.device) -> list[dict[str, Any]]:
+def accuracy_table(
+    bundle: Bundle, data: Splits[Images], settings: BundleRecipe, device: torch.device
+) -> list[dict[str, Any]]:
     """Top-1 within the known superclass at evenly spaced budgets, on validation and test drawings."""
     space, count, selector = bundle.space, len(bundle.superclasses), load_selector(bundle)
     requests, fractions = [], np.linspace(0, 1, settings.budgets).tolist()
@@ -49,7 +52,7 @@ def accuracy_table(bundle: Bundle, data: Splits, settings: BundleRecipe, device:
 
 
 def _accuracies(
-    bundle: Bundle, picked: list[Architecture], data: ImageSet, count: int, device: torch.device
+    bundle: Bundle, picked: list[Architecture], data: Images, count: int, device: torch.device
 ) -> npt.NDArray[np.float64]:
     """Top-1 of each architecture, with the bundle's own weights, on its own superclass's drawings.
 

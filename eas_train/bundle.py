@@ -13,6 +13,7 @@ import torch
 
 from eas_sdk.bank.bundle import CALIBRATION, Bundle, tensor_shapes
 from eas_sdk.bank.container_writer import write
+from eas_sdk.errors import TrainingError
 from eas_sdk.graph.nodes import Conv2d, DepthwiseConv2d, Node
 from eas_sdk.images import to_square
 from eas_sdk.selector.menu import MenuSelector
@@ -21,13 +22,15 @@ from eas_sdk.selector.registry import load_selector
 from eas_sdk.space.protocol import Space, size_of
 from eas_sdk.space.tables import madds_range
 from eas_sdk.task import Superclass
-from eas_train.data.augment import as_tensor, augment
-from eas_train.data.imageset import ImageSet, superclass_of_class
+from eas_train.data.feed import Asked, augmented
+from eas_train.data.imageset import superclass_of_class
+from eas_train.data.splits import Images
 from eas_train.recipe import SupernetRecipe
 from eas_train.router.calibrate import TrainedRouter
 from eas_train.selection import Selection
 from eas_train.statistics.model import StatisticsModel, arrays, from_arrays
 from eas_train.supernet.model import Supernet
+from eas_train.supernet.teacher import Teacher
 
 
 def assemble(
@@ -81,7 +84,7 @@ def assemble(
     )
 
 
-def calibration_images(train: ImageSet, each: int, supernet: SupernetRecipe) -> npt.NDArray[np.uint8] | None:
+def calibration_images(train: Images, each: int, supernet: SupernetRecipe) -> npt.NDArray[np.uint8] | None:
     """Augmented training images for integer exports, as many of every superclass, superclass-major.
 
     Args:
@@ -96,9 +99,8 @@ def calibration_images(train: ImageSet, each: int, supernet: SupernetRecipe) -> 
     owner = superclass_of_class(train.superclasses)[train.targets]
     rng = np.random.default_rng(0)
     picked = [rng.permutation(np.flatnonzero(owner == t))[:each] for t in range(len(train.superclasses))]
-    drawings = as_tensor(train.images[np.concatenate(picked)], torch.device("cpu"))
-    noise = torch.Generator().manual_seed(0)
-    made = augment(drawings, supernet.space().input_sizes[-1], supernet.augmentation, noise)
+    asked = Asked(np.concatenate(picked), 0, supernet.space().input_sizes[-1])
+    made = augmented(train, asked, supernet.augmentation, torch.device("cpu")).images
     images: npt.NDArray[np.uint8] = made.permute(0, 2, 3, 1).mul(255).round().byte().numpy()
     return np.ascontiguousarray(images)
 
@@ -184,3 +186,21 @@ def to_supernet(bundle: Bundle, device: torch.device | str = "cpu") -> tuple[Sup
     target = torch.device(device)
     net = net.to(target, memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stubs lack it
     return net.eval(), from_arrays(net.space, bundle.group("statistics")).to(target)
+
+
+def teacher_of(bundle: Bundle, classes: tuple[str, ...], device: torch.device | str = "cpu") -> Teacher:
+    """The largest network of a bundle, to learn from.
+
+    Raises:
+        TrainingError: it knows other classes than those that are trained.
+    """
+    known = tuple(bundle.labels)
+    if known != classes:
+        raise TrainingError(
+            f"a teacher knows the classes that are trained, in their order; {bundle.name!r} knows {len(known)}, "
+            f"of which {len(set(known) & set(classes))} are among the {len(classes)} of the data"
+        )
+    net, model = to_supernet(bundle, device)
+    norm = model.norm(bundle.space.largest)
+    names = [node.name for node in net.nodes(bundle.space.largest) if net.has(f"{node.name}.gamma")]
+    return Teacher(net.requires_grad_(False), {bundle.input_size: {name: norm.lookup(name) for name in names}})

@@ -30,8 +30,9 @@ from eas_sdk.task import Superclass
 from eas_train import bundle as bundles
 from eas_train import checkpoint
 from eas_train.accuracy import accuracy_table
-from eas_train.data.augment import random_images
-from eas_train.data.imageset import Splits, superclass_of_class
+from eas_train.data.feed import random_images
+from eas_train.data.imageset import superclass_of_class
+from eas_train.data.splits import Images, Splits
 from eas_train.generator.measure import measure, shown_images
 from eas_train.nse.history import read_history
 from eas_train.nse.rounds import evolve_space
@@ -71,11 +72,11 @@ class Training:
     """
 
     recipe: Recipe
-    data: Splits
+    data: Splits[Images]
     folder: Path
     device: torch.device
     attributions: tuple[str, ...] = ()
-    others: Splits | None = None
+    others: Splits[Images] | None = None
     shared: bool = False
 
     def __post_init__(self) -> None:
@@ -188,7 +189,7 @@ class Training:
 
     def training_images(self, count: int) -> Callable[[int], Tensor]:
         """A function from a seed to `count` augmented training images, N x 3 x S x S on the device."""
-        images = self.data.train.images
+        images = self.data.train
         size, settings = self.net.space.input_sizes[-1], self.recipe.supernet.augmentation
 
         return lambda seed: random_images(images, count, size, settings, self.device, seed)

@@ -7,21 +7,34 @@ import itertools
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, Protocol, TypeVar
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 
 from eas_sdk.space.cells.space import CellSpace
 from eas_sdk.space.elastic.space import ElasticSpace
 from eas_sdk.space.presets import PRESETS
 from eas_sdk.space.protocol import Space
 from eas_sdk.space.widths import MAX_INPUT_SIZE
-from eas_train.data.augment import Augmentation
-from eas_train.data.imageset import ImageSet
+from eas_train.data.drawing_augment import DrawingAugmentation
+from eas_train.data.photo_augment import PhotoAugmentation
+from eas_train.data.splits import Images
 from eas_train.settings import Settings, read_toml
 from eas_train.strategy.recipe import DRY_STRATEGIES, CreamRecipe, GreedyRecipe, NseRecipe, UniformRecipe
 
 T = TypeVar("T", int, float)
+
+TaggedAugmentation = Annotated[
+    Annotated[DrawingAugmentation, Tag("drawing")] | Annotated[PhotoAugmentation, Tag("photo")],
+    Discriminator(lambda given: given.get("kind", "drawing") if isinstance(given, dict) else given.kind),
+]
+
+
+class Identified(Protocol):
+    """Something with a digest."""
+
+    @property
+    def digest(self) -> str: ...
 
 
 class Phase(Settings):
@@ -44,8 +57,15 @@ class Phase(Settings):
     """Sub-networks a step."""
     sandwich: bool = False
     """Whether every step trains the largest and the smallest network (the rest are random)."""
-    distillation: float = Field(default=0.0, ge=0, le=1)
-    """Share of the largest network's output, of the same step, in the targets of the others; labels are the rest."""
+    distillation: float = Field(default=0.0, ge=0)
+    """Weight of the teacher's answer in the loss of the networks that are taught; 0: none is."""
+    label_weight: float = Field(default=1.0, ge=0)
+    """Of the labels, beside it. Networks that nobody teaches learn from labels alone."""
+    teacher: Literal["largest", "frozen"] = "largest"
+    """Who teaches: the largest network of the same step, which learns from labels itself and drifts; or a frozen one,
+    the largest as it was when the first such phase began (or another bundle's), which teaches the largest as well."""
+    images: Literal["labelled", "unlabelled"] = "labelled"
+    """Which images are trained on. Unlabelled ones take a frozen teacher and no labels."""
     superclass_dropout: float = Field(default=0.0, ge=0, le=1)
     """q of EAS, Eq. 2."""
     largest_only: bool = False
@@ -62,6 +82,16 @@ class Phase(Settings):
         if self.sandwich and self.networks < 2:
             raise ValueError(
                 f"a sandwich phase trains at least 2 networks a step, the largest and the smallest; got {self.networks}"
+            )
+        if self.teacher == "frozen" and not self.distillation:
+            raise ValueError(f"a frozen teacher takes a distillation above 0; phase {self.name!r} has none")
+        if self.images == "unlabelled" and (
+            self.teacher != "frozen" or self.label_weight or self.superclass_dropout or self.largest_only
+        ):
+            raise ValueError(
+                'unlabelled images take teacher = "frozen", label_weight = 0 and no superclass_dropout, and are not '
+                f"for a teacher phase; phase {self.name!r} has teacher {self.teacher!r}, label_weight "
+                f"{self.label_weight} and superclass_dropout {self.superclass_dropout}"
             )
         return self
 
@@ -95,7 +125,10 @@ class SupernetRecipe(Settings):
     clip_norm: float = Field(default=5.0, gt=0)
     mixed_precision: bool = True
     checkpoint_every_s: float = Field(default=60.0, ge=0)
-    augmentation: Augmentation = Augmentation()
+    workers: int | None = Field(default=None, ge=0, le=128)
+    """Processes that decode photos; what is trained does not depend on it."""
+    augmentation: TaggedAugmentation = DrawingAugmentation()
+    """Its `kind` is that of the images: "drawing", or "photo"."""
     phases: tuple[Phase, ...] = Field(min_length=1)
 
     @field_validator("preset")
@@ -157,14 +190,24 @@ class SupernetRecipe(Settings):
             step -= phase.steps
         raise IndexError(step)
 
-    def fingerprint(self, data: ImageSet, validation: ImageSet | None = None) -> str:
+    def fingerprint(
+        self,
+        data: Images,
+        validation: Images | None = None,
+        unlabelled: Images | None = None,
+        teacher: Identified | None = None,
+    ) -> str:
         """Identifies recipe and data: a checkpoint goes on only with the same of both."""
         facts = {
-            "recipe": self.model_dump(mode="json", exclude={"checkpoint_every_s", "mixed_precision"}),
+            "recipe": self.model_dump(mode="json", exclude={"checkpoint_every_s", "mixed_precision", "workers"}),
             "space": self.space().to_json(),
             "classes": list(data.classes),
-            "drawings": data.digest,
+            "images": data.digest,
         }
+        if unlabelled is not None and any(phase.images == "unlabelled" for phase in self.phases):
+            facts["unlabelled"] = unlabelled.digest
+        if teacher is not None and any(phase.teacher == "frozen" for phase in self.phases):
+            facts["teacher"] = teacher.digest
         if self.tries_on_validation and validation is not None:
             facts["validation"] = validation.digest
         return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
@@ -214,7 +257,6 @@ class GeneratorRecipe(Settings):
     hidden: int = Field(default=64, gt=0)
     cost_weight: float = Field(default=0.01, ge=0)
     temperature: float = Field(default=1.0, gt=0)
-    augmentation: Augmentation = Augmentation()
 
 
 class PredictorRecipe(Settings):

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from eas_sdk.space.architecture import Architecture
 from eas_sdk.space.protocol import IntArray
-from eas_train.data.imageset import ImageSet
+from eas_train.data.splits import Images
 from eas_train.recipe import Recipe
 from eas_train.statistics.model import StatisticsModel
 from eas_train.supernet.model import Supernet
@@ -81,7 +81,7 @@ class Given:
     net: Supernet
     statistics: StatisticsModel
     measured: Callable[[], Measured]
-    validation: ImageSet
+    validation: Images
     trained: Trained
     folder: Path
     fingerprint: str

@@ -277,7 +277,7 @@ def test_the_training_guide_lists_every_field_of_a_recipe_with_its_default() -> 
     from eas_train.recipe import Recipe
 
     text = (ROOT / "docs" / "training.md").read_text(encoding="utf-8")
-    section = text.split("## Recipes")[1].split("### Augmentation")[0]
+    section = text.split("## Recipes")[1].split("### DrawingAugmentation")[0]
     rows = re.findall(r"^\| `([\w.]+)` \| (?:`(.+?)`)? ?\|", section, re.MULTILINE)
     told = {name: json.loads(default) if default else None for name, default in rows}
     assert told == dict(recipe_fields(Recipe))

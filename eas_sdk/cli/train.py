@@ -188,7 +188,7 @@ def train(
     chosen = torch_device(device)
     side = plan.supernet.space().input_sizes[-1] + MARGIN
     with training_packages():
-        from eas_train.data.imageset import first_of_each
+        from eas_train.data.splits import first_of_each
 
         splits, strange, attributions = source.load(side)
     if dry_run:

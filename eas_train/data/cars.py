@@ -18,7 +18,8 @@ import numpy.typing as npt
 from eas_sdk.errors import DataError, MissingDependency
 from eas_train.data.class_lists import ClassList, ListedClass, listed
 from eas_train.data.folder import Found, read_splits, validated
-from eas_train.data.imageset import Splits
+from eas_train.data.imageset import ImageSet
+from eas_train.data.splits import Splits
 
 VALIDATION_SHARE = 0.2  # 500 of the 2,494 training images of Car-20 in the paper, Section 4
 TEST_FILES = (
@@ -36,7 +37,7 @@ def load_cars(
     *,
     validation_share: float = VALIDATION_SHARE,
     seed: int = 0,
-) -> Splits:
+) -> Splits[ImageSet]:
     """Read the listed classes of Stanford Cars; images of other classes are passed over.
 
     Validation is a seeded share of each class's training images. Images are cropped to their central square, not to

@@ -15,7 +15,8 @@ import numpy.typing as npt
 from eas_sdk.errors import DataError, InputError, MissingDependency
 from eas_train.data.class_lists import ClassList, listed
 from eas_train.data.folder import hold_out, reading
-from eas_train.data.imageset import ImageSet, Splits
+from eas_train.data.imageset import ImageSet
+from eas_train.data.splits import Splits
 
 FOLDER = "cifar-100-binary"
 FILES = ("train.bin", "test.bin", "fine_label_names.txt")
@@ -26,7 +27,7 @@ FINE, COARSE = 100, 20  # labels
 
 def load_cifar(
     root: str | os.PathLike[str], classes: ClassList, size: int = SIDE, *, validation_share: float = 0.1, seed: int = 0
-) -> Splits:
+) -> Splits[ImageSet]:
     """Read the listed classes of CIFAR-100; images of other classes are passed over.
 
     Validation is a seeded share of each class's training images. The coarse labels are not used: the list says which

@@ -10,8 +10,9 @@ import numpy as np
 
 from eas_sdk.errors import MissingDependency
 from eas_train.data.emoji import OTHERS, Failure, build_style, cache_folder, load_emoji, make_plans
-from eas_train.data.imageset import Splits, superclass_of_class
+from eas_train.data.imageset import ImageSet, superclass_of_class
 from eas_train.data.packages import fetch
+from eas_train.data.splits import Splits
 from eas_train.data.styles import EMOJIBASE, STYLES, Package, Style
 
 
@@ -67,7 +68,7 @@ def prepare(
     return report
 
 
-def summary(splits: Splits, failures: Sequence[Failure], styles: Sequence[Style] = STYLES) -> dict[str, Any]:
+def summary(splits: Splits[ImageSet], failures: Sequence[Failure], styles: Sequence[Style] = STYLES) -> dict[str, Any]:
     """What the splits hold, as JSON-able data: counts by style, split and superclass; what was left out."""
     parts = {"train": splits.train, "validation": splits.validation, "test": splits.test}
     return {
@@ -87,7 +88,7 @@ def summary(splits: Splits, failures: Sequence[Failure], styles: Sequence[Style]
     }
 
 
-def counts(splits: Splits) -> dict[str, dict[str, int]]:
+def counts(splits: Splits[ImageSet]) -> dict[str, dict[str, int]]:
     """Classes and drawings of each superclass."""
     parts = {"train": splits.train, "validation": splits.validation, "test": splits.test}
     of_class = superclass_of_class(splits.superclasses)

@@ -21,10 +21,11 @@ import numpy as np
 
 from eas_sdk.errors import DataError, MissingDependency
 from eas_train.data import imageset
-from eas_train.data.imageset import ImageSet, Splits
+from eas_train.data.imageset import ImageSet
 from eas_train.data.labels import Plan, choose, icon_names, others, read_labels
 from eas_train.data.packages import fetch, read_json
 from eas_train.data.raster import rasterise, renderer_version, svg_document
+from eas_train.data.splits import Splits
 from eas_train.data.styles import EMOJIBASE, STYLES, Package, Style
 
 CLASSES, OTHERS = "styles", "others"
@@ -127,7 +128,7 @@ def build_style(
 
 def load_emoji(
     cache: str | os.PathLike[str] | None = None, *, styles: Sequence[Style] = STYLES, kind: str = CLASSES
-) -> Splits:
+) -> Splits[ImageSet]:
     """The three splits from a cache that `command.prepare` has built.
 
     Args:

@@ -22,10 +22,11 @@ from eas_train.data.folder import (
     images_of,
     read_splits,
 )
-from eas_train.data.imageset import Splits
+from eas_train.data.imageset import ImageSet
+from eas_train.data.splits import Splits
 
 
-def load_flat(root: str | os.PathLike[str], classes: ClassList, size: int, seed: int = 0) -> Splits:
+def load_flat(root: str | os.PathLike[str], classes: ClassList, size: int, seed: int = 0) -> Splits[ImageSet]:
     """Read a folder of class folders as three splits, with classes and superclasses in the order of the list.
 
     Args:

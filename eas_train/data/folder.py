@@ -19,9 +19,10 @@ import numpy.typing as npt
 
 from eas_sdk.errors import DataError, InputError, MissingDependency
 from eas_train.data.class_lists import listed
-from eas_train.data.imageset import ImageSet, Splits, Superclass
+from eas_train.data.imageset import ImageSet, Superclass
 from eas_train.data.labels import NONE
 from eas_train.data.photo import read_square
+from eas_train.data.splits import Splits
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
 SPLITS = ("train", "validation", "test")
@@ -38,7 +39,7 @@ class Found:
     path: Path
 
 
-def load_folder(root: str | os.PathLike[str], size: int = 96, seed: int = 0) -> Splits:
+def load_folder(root: str | os.PathLike[str], size: int = 96, seed: int = 0) -> Splits[ImageSet]:
     """Read a folder of images as three splits over the same classes, in sorted order.
 
     Files with other suffixes and names that begin with a dot are passed over. How an image becomes square
@@ -73,7 +74,7 @@ def load_folder(root: str | os.PathLike[str], size: int = 96, seed: int = 0) -> 
 
 def load_others(
     root: str | os.PathLike[str], superclasses: Sequence[Superclass], size: int = 96, seed: int = 0
-) -> Splits:
+) -> Splits[ImageSet]:
     """Read a folder of images of other classes, for a router; see `load_folder`.
 
     Args:
@@ -104,7 +105,7 @@ def load_others(
 
 def read_splits(
     found: Mapping[str, Sequence[Found]], superclasses: tuple[Superclass, ...], top: Path, size: int
-) -> Splits:
+) -> Splits[ImageSet]:
     """Read the files of each split, {split: files below `top`}, with a progress bar where there are many.
 
     Raises:

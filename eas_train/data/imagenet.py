@@ -8,7 +8,8 @@ from pathlib import Path
 from eas_sdk.errors import DataError
 from eas_train.data.class_lists import ClassList, listed
 from eas_train.data.folder import HELD_OUT, Found, class_images, entries, images_of, read_splits, validated
-from eas_train.data.imageset import Splits
+from eas_train.data.imageset import ImageSet
+from eas_train.data.splits import Splits
 
 VALIDATION_IMAGES = 10_000  # of ImageNet-10 and of ImageNet-12 in the paper, Section 4
 
@@ -20,7 +21,7 @@ def load_imagenet(
     *,
     validation_share: float | None = None,
     seed: int = 0,
-) -> Splits:
+) -> Splits[ImageSet]:
     """Read the listed classes of ImageNet; folders of other classes are passed over.
 
     `val`, whose labels are public, is the test split. Validation is a seeded share of each class's training images.

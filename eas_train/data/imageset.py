@@ -84,6 +84,17 @@ class ImageSet:
         """Side of the images in pixels."""
         return int(self.images.shape[1])
 
+    def take(self, index: npt.NDArray[np.int64]) -> ImageSet:
+        """Some of the images, over the same classes."""
+        return ImageSet(
+            self.images[index],
+            self.targets[index],
+            self.classes,
+            self.superclasses,
+            tuple(self.sources[i] for i in index),
+            tuple(self.names[i] for i in index),
+        )
+
     @cached_property
     def digest(self) -> str:
         """SHA-256 of pixels and labels, in hex."""
@@ -94,67 +105,10 @@ class ImageSet:
         return total.hexdigest()
 
 
-@dataclass(frozen=True)
-class Splits:
-    """Training, validation and test images over the same classes.
-
-    Raises:
-        DataError: where the three do not share classes and superclasses.
-    """
-
-    train: ImageSet
-    validation: ImageSet
-    test: ImageSet
-
-    def __post_init__(self) -> None:
-        for name, part in (("validation", self.validation), ("test", self.test)):
-            if part.superclasses != self.train.superclasses:
-                raise DataError(f"the {name} split has other classes or superclasses than the training split")
-
-    @property
-    def classes(self) -> tuple[str, ...]:
-        return self.train.classes
-
-    @property
-    def superclasses(self) -> tuple[Superclass, ...]:
-        return self.train.superclasses
-
-
 def superclass_of_class(superclasses: Sequence[Superclass]) -> npt.NDArray[np.int64]:
     """int64 [classes]: for each class index the index of its superclass."""
     sizes = [len(s.class_names) for s in superclasses]
     return np.repeat(np.arange(len(sizes), dtype=np.int64), sizes)
-
-
-def subset(images: ImageSet, mask: npt.NDArray[np.bool_]) -> ImageSet:
-    """The images where `mask` (bool [N]) is true, over the same classes.
-
-    Raises:
-        DataError: where the mask is not bool [N].
-    """
-    if mask.dtype != np.bool_ or mask.shape != (len(images),):
-        got = f"{mask.dtype} {list(mask.shape)}"
-        raise DataError(f"a mask must be bool [{len(images)}], one for each image, got {got}")
-    chosen = np.flatnonzero(mask)
-    return ImageSet(
-        images.images[chosen],
-        images.targets[chosen],
-        images.classes,
-        images.superclasses,
-        tuple(images.sources[i] for i in chosen),
-        tuple(images.names[i] for i in chosen),
-    )
-
-
-def first_of_each(splits: Splits, count: int) -> Splits:
-    """At most `count` images of each class in each split: enough to see that a training runs."""
-    parts = []
-    for part in (splits.train, splits.validation, splits.test):
-        kept = np.zeros(len(part), np.bool_)
-        for target in range(len(part.classes)):
-            kept[np.flatnonzero(part.targets == target)[:count]] = True
-        parts.append(subset(part, kept))
-    return Splits(*parts)
 
 
 def concatenate(parts: Sequence[ImageSet]) -> ImageSet:

@@ -11,7 +11,7 @@ from eas_sdk.errors import InputError
 from eas_train.data.class_lists import ClassList, read_list
 
 if TYPE_CHECKING:
-    from eas_train.data.imageset import Splits
+    from eas_train.data.splits import Images, Splits
 
 LAYOUTS = ("tree", "flat", "imagenet", "cars", "cifar")
 """superclass/class/image; class/image with a class list; and three public data sets as they are unpacked."""
@@ -55,7 +55,7 @@ class Source:
         if self.layout == "tree" and self.classes is not None:
             raise InputError("--layout tree takes its classes from the folders; leave out --classes")
 
-    def load(self, side: int) -> tuple[Splits, Splits | None, tuple[str, ...]]:
+    def load(self, side: int) -> tuple[Splits[Images], Splits[Images] | None, tuple[str, ...]]:
         """The images with sides of so many pixels, those of other things, and whose work they are.
 
         Raises:
@@ -68,6 +68,7 @@ class Source:
 
         if self.folder is None:
             return load_emoji(self.cache), load_emoji(self.cache, kind=OTHERS), tuple(s.attribution for s in STYLES)
+        splits: Splits[Images]
         if self.classes is None:
             splits = load_folder(self.folder, side)
         else:
@@ -76,13 +77,13 @@ class Source:
         return splits, None if self.others is None else load_others(self.others, splits.superclasses, side), ()
 
 
-def _loader(layout: str) -> Callable[[Path, ClassList, int], Splits]:
+def _loader(layout: str) -> Callable[[Path, ClassList, int], Splits[Images]]:
     from eas_train.data.cars import load_cars
     from eas_train.data.cifar import load_cifar
     from eas_train.data.flat import load_flat
     from eas_train.data.imagenet import load_imagenet
 
-    loaders: dict[str, Callable[[Path, ClassList, int], Splits]] = {
+    loaders: dict[str, Callable[[Path, ClassList, int], Splits[Images]]] = {
         "flat": load_flat,
         "imagenet": load_imagenet,
         "cars": load_cars,

@@ -16,14 +16,17 @@ from eas_sdk.bank.atomic import write_atomically
 from eas_sdk.errors import TrainingError
 from eas_sdk.space.architecture import Architecture
 from eas_train.clock import clock
-from eas_train.data.augment import Augmentation, as_tensor, augment
+from eas_train.data.feed import AnyAugmentation, Asked, Epochs, feed
 from eas_train.data.fixed_views import fixed_views
-from eas_train.data.imageset import ImageSet
+from eas_train.data.splits import Images
 from eas_train.progress import progress
 from eas_train.recipe import PredictorRecipe
 from eas_train.statistics.model import StatisticsModel
 from eas_train.supernet.evaluate import logits_of, within_superclass
 from eas_train.supernet.model import Supernet
+
+PART = 256
+"""Training images that are augmented at a time."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,7 +34,7 @@ class Shown:
     """Images that networks are measured on.
 
     Attributes:
-        images: N x 3 x S x S; targets: [N], class indices.
+        images: uint8 N x 3 x S x S; targets: [N], class indices.
         drawing: [N], which drawing each image shows, in 0..D-1, each at least once.
     """
 
@@ -41,11 +44,11 @@ class Shown:
 
 
 def shown_images(
-    validation: ImageSet,
-    train: ImageSet,
+    validation: Images,
+    train: Images,
     settings: PredictorRecipe,
     size: int,
-    augmentation: Augmentation,
+    augmentation: AnyAugmentation,
     device: torch.device,
 ) -> tuple[Shown, npt.NDArray[np.bool_]]:
     """What networks are scored on, and whether each drawing was trained on: views of all validation drawings, then
@@ -58,14 +61,13 @@ def shown_images(
     drawing = torch.arange(len(targets), device=device) // settings.views
     more = settings.training_images
     if more:
-        rng = torch.Generator(device).manual_seed(0)
-        # Every drawing before any twice.
-        order = torch.cat(
-            [torch.randperm(len(train), generator=rng, device=device) for _ in range(-(-more // len(train)))]
-        )[:more]
-        made = augment(as_tensor(train.images[order.cpu().numpy()], device), size, augmentation, rng)
-        images = torch.cat([images, made]).contiguous(memory_format=torch.channels_last)
-        targets = torch.cat([targets, torch.from_numpy(train.targets).to(device)[order]])
+        order = Epochs(len(train), 0).batch(0, more)  # every image before any twice
+        parts = [Asked(order[i : i + PART], i, size) for i in range(0, more, PART)]
+        made = [
+            (batch.images.mul(255).round().byte(), batch.targets) for batch in feed(train, parts, augmentation, device)
+        ]
+        images = torch.cat([images, *(part for part, _ in made)]).contiguous(memory_format=torch.channels_last)
+        targets = torch.cat([targets, *(part for _, part in made)])
         drawing = torch.cat([drawing, len(validation) + torch.arange(more, device=device)])
     return Shown(images, targets, drawing), np.arange(len(validation) + more) >= len(validation)
 

@@ -24,7 +24,14 @@ def select(given: Given) -> Selection:
     )
     fitting = time.process_time() - began
     generator, seconds = train_generator(
-        recipe, given.net, given.statistics, worth, given.validation, given.folder, fingerprint=given.fingerprint
+        recipe,
+        given.net,
+        given.statistics,
+        worth,
+        given.validation,
+        given.recipe.supernet.augmentation,
+        given.folder,
+        fingerprint=given.fingerprint,
     )
     tensors = {name: weight.numpy() for name, weight in generator.export(len(sizes)).items()}
     tensors["predictor"] = worth.astype(np.float32)

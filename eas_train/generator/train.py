@@ -20,8 +20,9 @@ from eas_sdk.latency.table import read as read_latency_table
 from eas_sdk.space.tables import SumTable, madds_table
 from eas_train import checkpoint
 from eas_train.clock import clock
-from eas_train.data.augment import augment
-from eas_train.data.imageset import ImageSet, superclass_of_class
+from eas_train.data.feed import AnyAugmentation, Asked, augmented
+from eas_train.data.imageset import superclass_of_class
+from eas_train.data.splits import Images
 from eas_train.generator.cost import cost_table
 from eas_train.generator.gates import Shells, expected_cost, gated_forward, sample_gates
 from eas_train.generator.model import ArchitectureGenerator
@@ -54,7 +55,8 @@ def train_generator(
     net: Supernet,
     statistics: StatisticsModel,
     worth: npt.NDArray[np.float64],
-    data: ImageSet,
+    data: Images,
+    augmentation: AnyAugmentation,
     folder: Path,
     *,
     fingerprint: str,
@@ -67,6 +69,7 @@ def train_generator(
     along a cosine.
 
     Args:
+        augmentation: of the images; pairs are never mixed.
         worth: [T, gates], what each gate adds to the score of a superclass, where that is the objective.
 
     Returns:
@@ -91,10 +94,9 @@ def train_generator(
         step, before = state["step"], state["seconds"]
     now = clock(device)
     began = now() - before
-    images = torch.from_numpy(data.images.copy()).permute(0, 3, 1, 2).to(device)
-    targets = torch.from_numpy(data.targets).to(device)
-    superclass_of = torch.from_numpy(superclass_of_class(data.superclasses)).to(device)
-    members = [torch.nonzero(superclass_of[targets] == t).flatten() for t in range(len(sizes))]
+    owner = superclass_of_class(data.superclasses)
+    superclass_of = torch.from_numpy(owner).to(device)
+    members = [np.flatnonzero(owner[data.targets] == t) for t in range(len(sizes))]
     scores = torch.from_numpy(worth.astype(np.float32)).to(device)
 
     def request_loss(rng: torch.Generator) -> tuple[Tensor, Tensor]:
@@ -103,12 +105,13 @@ def train_generator(
         shells, miss = _draw(recipe, generator, net, t, costs[t], sizes[t], rng)
         if recipe.objective == "predictor":
             return -recipe.score_weight * (scores[t] @ shells.effective_gates()), miss
-        picked = members[t][torch.randint(len(members[t]), (recipe.batch_size,), generator=rng, device=device)]
+        picked = torch.randint(len(members[t]), (recipe.batch_size,), generator=rng, device=device).cpu().numpy()
+        seed = int(torch.randint(2**62, (), generator=rng, device=device))
         size = recipe.image_size or net.space.input_sizes[-1]
-        batch = augment(images[picked].float().div_(255), size, recipe.augmentation, rng)
+        batch = augmented(data, Asked(members[t][picked], seed, size), augmentation, device)
         forward = gated_forward if recipe.encoding == "single-path" else mixed_forward
-        out = forward(net, batch.contiguous(memory_format=torch.channels_last), shells, statistics)
-        return cross_entropy(out, targets[picked], (superclass_of == t).expand(len(picked), -1)), miss
+        out = forward(net, batch.images, shells, statistics)
+        return cross_entropy(out, batch.targets, (superclass_of == t).expand(len(picked), -1)), miss
 
     start = step
     with progress("generator", recipe.steps, step) as update:

@@ -16,8 +16,8 @@ from eas_sdk.space.architecture import Block
 from eas_sdk.space.cells.space import CellSpace
 from eas_train import checkpoint
 from eas_train.clock import clock
-from eas_train.data.augment import random_images
-from eas_train.data.imageset import ImageSet
+from eas_train.data.feed import random_images
+from eas_train.data.splits import Images
 from eas_train.nse.fitness import Fitness, mean_space
 from eas_train.nse.history import Blocks, Round, read_history, write_history
 from eas_train.nse.retrieval import Judged, retrieve
@@ -29,7 +29,7 @@ from eas_train.supernet.train import CHECKPOINT, new_supernet, train_over
 
 
 def evolve_space(
-    recipe: SupernetRecipe, data: ImageSet, validation: ImageSet, folder: Path, device: torch.device
+    recipe: SupernetRecipe, data: Images, validation: Images, folder: Path, device: torch.device
 ) -> list[Round]:
     """All rounds. `folder` then holds the last supernet, cut to the operations of its front, and the history.
 
@@ -71,7 +71,7 @@ def evolve_space(
         began = now()
         net.eval()
         count, size = settings.recalibration_images, space.input_size
-        images = random_images(data.images, count, size, recipe.augmentation, device, recipe.seed)
+        images = random_images(data, count, size, recipe.augmentation, device, recipe.seed)
         found, judged = retrieve(
             fitness, settings, [j.architecture for j in front], images, place / "judged.json", chain
         )
@@ -140,7 +140,7 @@ def aggregated(front: Sequence[Judged], cells: int) -> tuple[Blocks, ...]:
 
 
 def round_supernets(
-    recipe: SupernetRecipe, data: ImageSet, validation: ImageSet, folder: Path, device: torch.device
+    recipe: SupernetRecipe, data: Images, validation: Images, folder: Path, device: torch.device
 ) -> list[Supernet]:
     """The supernet of every round, as its front was judged.
 
@@ -173,8 +173,8 @@ def _leave(
     net: Supernet,
     front: Sequence[Judged],
     recipe: SupernetRecipe,
-    data: ImageSet,
-    validation: ImageSet,
+    data: Images,
+    validation: Images,
     folder: Path,
     seconds: float,
     counts: dict[str, int],

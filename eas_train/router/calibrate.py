@@ -13,13 +13,14 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from eas_sdk.space.elastic.space import ElasticSpace
-from eas_train.data.augment import Augmentation
-from eas_train.data.imageset import ImageSet, superclass_of_class
-from eas_train.data.views import views
+from eas_train.data.feed import AnyAugmentation
+from eas_train.data.fixed_views import fixed_views
+from eas_train.data.imageset import superclass_of_class
+from eas_train.data.splits import Images
 from eas_train.recipe import RouterRecipe
 from eas_train.router.data import RouterData
 from eas_train.router.network import fold
-from eas_train.router.train import draw
+from eas_train.router.train import batches
 from eas_train.supernet.evaluate import calibrate, logits_of
 from eas_train.supernet.model import Supernet
 from eas_train.supernet.norm import FixedStatistics
@@ -49,10 +50,10 @@ class TrainedRouter:
 def finish(
     net: Supernet,
     data: RouterData,
-    validation: ImageSet,
-    others: ImageSet | None,
+    validation: Images,
+    others: Images | None,
     recipe: RouterRecipe,
-    augmentation: Augmentation,
+    augmentation: AnyAugmentation,
     outputs: int,
 ) -> TrainedRouter:
     """Fold a trained router, with temperature and threshold from validation drawings.
@@ -61,24 +62,23 @@ def finish(
         data: the training drawings, for the batch-norm statistics.
     """
     size, architecture = net.space.input_sizes[0], net.space.largest
-    generator = torch.Generator(data.images.device).manual_seed(recipe.seed)
-    batches = [draw(data, recipe, 256, size, augmentation, generator)[0] for _ in range(recipe.statistics_batches)]
-    statistics = calibrate(net, architecture, torch.cat(batches))
+    device = data.class_of.device
+    seeds = [2**40 + i for i in range(recipe.statistics_batches)]  # beyond those of the training
+    fed = batches(data, recipe, augmentation, device, size, 256, seeds, workers=0)
+    statistics = calibrate(net, architecture, torch.cat([batch.images for batch in fed]))
 
-    def logits(drawings: npt.NDArray[np.uint8]) -> Tensor:
-        made = views(drawings, 1, size, seed=0)[:, 0]
-        images = torch.from_numpy(made).permute(0, 3, 1, 2).float().div_(255).to(data.images.device)
-        return logits_of(net, architecture, images, FixedStatistics(statistics.__getitem__, net.space.epsilon))[
-            :, :outputs
-        ].cpu()
+    def logits(shown: Images) -> Tensor:
+        images, _ = fixed_views(shown, 1, size, device)
+        norm = FixedStatistics(statistics.__getitem__, net.space.epsilon)
+        return logits_of(net, architecture, images, norm)[:, :outputs].cpu()
 
     superclasses = len(validation.superclasses)
-    found = logits(validation.images)
+    found = logits(validation)
     targets = torch.from_numpy(superclass_of_class(validation.superclasses)[validation.targets])
     strange = torch.zeros(0, outputs)
     if others is not None:
         owner = superclass_of_class(others.superclasses)[others.targets]
-        strange = logits(others.images[owner == superclasses])
+        strange = logits(others.take(np.flatnonzero(owner == superclasses)))
     temperature = _temperature(found, targets)
     sure, unsure = (_confidence(of / temperature, superclasses) for of in (found, strange))
     threshold = float(np.quantile(sure, 1 - recipe.accepted))

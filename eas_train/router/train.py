@@ -5,20 +5,23 @@ from __future__ import annotations
 import json
 import math
 import time
+from collections.abc import Generator, Iterable
+from contextlib import closing
 from pathlib import Path
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from eas_sdk.errors import TrainingError
 from eas_train import checkpoint
-from eas_train.data.augment import Augmentation, augment, blend_partners
+from eas_train.data.feed import AnyAugmentation, Asked, Batch, feed
 from eas_train.progress import progress
 from eas_train.recipe import Phase, RouterRecipe
 from eas_train.router.data import NO_CLASS, RouterData
 from eas_train.supernet.model import Supernet
-from eas_train.supernet.train import learning_rate, same_kind, sgd
+from eas_train.supernet.train import learning_rate, sgd
 
 CHECKPOINT = "router.pt"
 LOG = "router.jsonl"
@@ -28,7 +31,7 @@ def train_router(
     recipe: RouterRecipe,
     net: Supernet,
     data: RouterData,
-    augmentation: Augmentation,
+    augmentation: AnyAugmentation,
     folder: Path,
     *,
     outputs: int,
@@ -54,11 +57,14 @@ def train_router(
     )
     saved = time.monotonic()
     net.train()
-    with progress("router", recipe.steps, step) as update:
-        while step < recipe.steps:
+    device, side = data.class_of.device, net.space.input_sizes[0]
+    seeds = (_seed(recipe, later) for later in range(step, recipe.steps))
+    fed = batches(data, recipe, augmentation, device, side, recipe.batch_size, seeds)
+    with progress("router", recipe.steps, step) as update, closing(fed):
+        for batch in fed:
             for group in optimizer.param_groups:
                 group["lr"] = learning_rate(schedule, step)
-            loss = _step(net, optimizer, data, recipe, augmentation, outputs, step)
+            loss = _step(net, optimizer, data, batch, recipe, outputs, step)
             step += 1
             if step % 20 == 0:
                 folder.mkdir(parents=True, exist_ok=True)
@@ -72,41 +78,42 @@ def train_router(
     return net.eval()
 
 
-def draw(
+def batches(
     data: RouterData,
     recipe: RouterRecipe,
+    augmentation: AnyAugmentation,
+    device: torch.device,
+    side: int,
     count: int,
-    size: int,
-    augmentation: Augmentation,
-    generator: torch.Generator,
-) -> tuple[Tensor, Tensor, Tensor]:
-    """A batch of augmented images N x 3 x size x size, their superclasses and classes; groups by the recipe's shares.
-
-    All randomness comes from `generator`, on the drawings' device.
-    """
-    device = data.images.device
+    seeds: Iterable[int],
+    *,
+    workers: int | None = None,
+) -> Generator[Batch, None, None]:
+    """A batch of `count` augmented images for each seed, n x 3 x side x side; groups by the recipe's shares."""
     weights = [share if have else 0.0 for share, have in zip(recipe.shares, data.groups, strict=True)]
     counts = [round(count * weight / sum(weights)) for weight in weights]
     counts[0] += count - sum(counts)
-    picked, first = [], 0
-    for have, wanted in zip(data.groups, counts, strict=True):
-        if wanted:
-            picked.append(first + torch.randint(have, (wanted,), generator=generator, device=device))
-        first += have
-    index = torch.cat(picked)
-    drawings = data.images[index].float().div_(255)
-    partners = data.images[same_kind(data.kinds, data.kinds[index], generator)].float().div_(255)
-    drawings = blend_partners(drawings, partners, augmentation.p_blend, generator)
-    images = augment(drawings, size, augmentation, generator).contiguous(memory_format=torch.channels_last)
-    return images, data.superclasses[index], data.classes[index]
+
+    def asked(seed: int) -> Asked:
+        rng, picked, first = np.random.default_rng(seed), [], 0
+        for have, wanted in zip(data.groups, counts, strict=True):
+            picked.append(first + rng.integers(max(have, 1), size=wanted))
+            first += have
+        return Asked(np.concatenate(picked), seed, side)
+
+    yield from feed(data.images, map(asked, seeds), augmentation, device, workers=workers)
+
+
+def _seed(recipe: RouterRecipe, step: int) -> int:
+    return recipe.seed * 1_000_003 + step
 
 
 def _step(
     net: Supernet,
     optimizer: torch.optim.Optimizer,
     data: RouterData,
+    batch: Batch,
     recipe: RouterRecipe,
-    augmentation: Augmentation,
     outputs: int,
     step: int,
 ) -> float:
@@ -115,13 +122,9 @@ def _step(
     Raises:
         TrainingError: loss or gradient is not finite; the weights are left as they were.
     """
-    seed = recipe.seed * 1_000_003 + step
-    torch.manual_seed(seed)  # of the dropout
-    generator = torch.Generator(data.images.device).manual_seed(seed)
-    images, superclasses, classes = draw(
-        data, recipe, recipe.batch_size, net.space.input_sizes[0], augmentation, generator
-    )
-    logits: Tensor = net(images, net.space.largest)
+    torch.manual_seed(_seed(recipe, step))  # of the dropout
+    superclasses, classes = data.superclass_of[batch.targets], data.class_of[batch.targets]
+    logits: Tensor = net(batch.images, net.space.largest)
     known = classes != NO_CLASS
     loss = F.cross_entropy(logits[:, :outputs], superclasses, label_smoothing=recipe.label_smoothing)
     of_classes = F.cross_entropy(logits[known, outputs:], classes[known], label_smoothing=recipe.label_smoothing)

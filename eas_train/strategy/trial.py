@@ -1,4 +1,4 @@
-"""Sub-networks on trial: how they do on validation drawings while the supernet is in training."""
+"""Sub-networks on trial: how they do on validation images while the supernet is in training."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from torch import Tensor
 
 from eas_sdk.space.architecture import Architecture
 from eas_train.data.fixed_views import fixed_views
-from eas_train.data.imageset import ImageSet, superclass_of_class
+from eas_train.data.imageset import superclass_of_class
+from eas_train.data.splits import Images
 from eas_train.supernet.evaluate import within_superclass
 from eas_train.supernet.loss import cross_entropy
 from eas_train.supernet.model import Supernet
@@ -21,7 +22,7 @@ class Batch:
     """Validation images.
 
     Attributes:
-        images: n x 3 x S x S; targets: [n], class indices.
+        images: n x 3 x S x S, in [0, 1] or uint8; targets: [n], class indices.
         mask: [n, C] bool, the classes of each target's superclass, among which networks are judged.
         side: of the images that all networks take; None: each its own.
     """
@@ -33,13 +34,13 @@ class Batch:
 
 
 class Trial:
-    """Validation drawings as they are, on white, and what sub-networks make of them.
+    """Validation images, one view of each, and what sub-networks make of them.
 
     Batch-norm uses the statistics of the batch: those of a training are averages over networks, and mean nothing for
     one of them.
     """
 
-    def __init__(self, net: Supernet, validation: ImageSet, device: torch.device) -> None:
+    def __init__(self, net: Supernet, validation: Images, device: torch.device) -> None:
         self.net = net
         self.images, self.targets = fixed_views(validation, 1, net.space.input_sizes[-1], device)
         self.superclass_of = torch.from_numpy(superclass_of_class(validation.superclasses)).to(device)

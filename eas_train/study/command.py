@@ -10,8 +10,9 @@ import numpy as np
 import torch
 
 from eas_sdk.bank.atomic import write_atomically
-from eas_train.data.imageset import Splits, superclass_of_class
+from eas_train.data.imageset import superclass_of_class
 from eas_train.data.source import Source
+from eas_train.data.splits import Images, Splits
 from eas_train.pipeline import Training
 from eas_train.study.compare import figures
 from eas_train.study.config import Quality, Study
@@ -42,7 +43,9 @@ def study(config: str, source: Source, folder: Path, device: str, *, jobs: int, 
     return made
 
 
-def supernet_quality(plan: Study, quality: Quality, data: Splits, folder: Path, device: str) -> list[dict[str, Any]]:
+def supernet_quality(
+    plan: Study, quality: Quality, data: Splits[Images], folder: Path, device: str
+) -> list[dict[str, Any]]:
     """Rank correlations of every supernet of a study with networks that are trained alone, one row a supernet."""
     trainings: dict[str, list[Training]] = {}
     names: dict[str, list[str]] = {}

@@ -21,9 +21,10 @@ from eas_sdk.space.architecture import Architecture
 from eas_sdk.space.protocol import Space
 from eas_sdk.space.sample import random_architecture
 from eas_train import checkpoint
-from eas_train.data.augment import random_images
+from eas_train.data.feed import random_images
 from eas_train.data.fixed_views import fixed_views
-from eas_train.data.imageset import ImageSet, Splits, superclass_of_class
+from eas_train.data.imageset import superclass_of_class
+from eas_train.data.splits import Images, Splits
 from eas_train.pipeline import Training
 from eas_train.progress import progress
 from eas_train.recipe import Phase, SupernetRecipe
@@ -141,16 +142,14 @@ def shown_to(training: Training, quality: Quality, views: int, space: Space, sid
     """
     strengths, data = training.recipe.supernet.augmentation, training.data
     size = side or space.input_sizes[-1]
-    images = random_images(
-        data.train.images, quality.recalibration_images, size, strengths, training.device, quality.seed
-    )
+    images = random_images(data.train, quality.recalibration_images, size, strengths, training.device, quality.seed)
     return Shown(data.test, views, images, side)
 
 
 class Shown:
     """Test drawings that networks are judged on, and training images of their size to recalibrate batch-norm on."""
 
-    def __init__(self, data: ImageSet, views: int, calibration: torch.Tensor, side: int | None = None) -> None:
+    def __init__(self, data: Images, views: int, calibration: torch.Tensor, side: int | None = None) -> None:
         device, size = calibration.device, calibration.shape[-1]
         self.images, self.targets = fixed_views(data, views, size, device)
         self.calibration, self.side = calibration, side
@@ -171,7 +170,7 @@ def train_alone(
     supernet: SupernetRecipe,
     quality: Quality,
     seed: int,
-    data: Splits,
+    data: Splits[Images],
     shown: Shown,
     folder: Path,
 ) -> Alone:

@@ -15,7 +15,8 @@ from eas_train.supernet.resize import images_for
 def calibrate(
     net: Supernet, architecture: Architecture, images: Tensor, batch_size: int = 256, *, side: int | None = None
 ) -> dict[str, Tensor]:
-    """Batch-norm statistics of one sub-network over images N x 3 x S x S, which are brought to its size.
+    """Batch-norm statistics of one sub-network over images N x 3 x S x S (in [0, 1], or uint8), which are brought to
+    its size.
 
     Args:
         side: of the images that the network takes, where not its own.
@@ -39,7 +40,10 @@ def logits_of(
     *,
     side: int | None = None,
 ) -> Tensor:
-    """N x classes logits of images N x 3 x S x S, which are brought to the network's size or to `side`, in batches."""
+    """N x classes logits of images N x 3 x S x S (in [0, 1], or uint8), in batches.
+
+    They are brought to the network's size, or to `side`.
+    """
     batches = (images_for(net.space, architecture, batch, side) for batch in images.split(batch_size))
     return torch.cat([net(batch, architecture, norm).float() for batch in batches])
 

@@ -5,7 +5,7 @@ The function of the largest network does not change; only which channels a narro
 
 from __future__ import annotations
 
-from collections.abc import MutableMapping
+from collections.abc import MutableMapping, Sequence
 from itertools import pairwise
 
 import torch
@@ -17,7 +17,11 @@ from eas_train.supernet.model import Supernet
 
 @torch.no_grad()
 def sort_channels(
-    net: Supernet, *, tiers: tuple[float, ...] = (), statistics: MutableMapping[str, Tensor] | None = None
+    net: Supernet,
+    *,
+    tiers: tuple[float, ...] = (),
+    statistics: MutableMapping[str, Tensor] | None = None,
+    along: Sequence[Supernet] = (),
 ) -> None:
     """Sort the hidden channels of every block that expands, in place.
 
@@ -29,8 +33,15 @@ def sort_channels(
             because networks of these ratios have been trained already.
         statistics: node -> [2, C] mean and variance of its batch-norm in the largest network, sorted as well. A channel
             of variance 0 behind the depthwise convolution, which puts out one number whatever the image, comes last.
+        along: other supernets of the space, whose channels take the order of this one's.
     """
     space = net.elastic
+
+    def permute(name: str, order: Tensor, axis: int) -> None:
+        for each in (net, *along):
+            tensor = each.tensor(name)
+            tensor.copy_(tensor.index_select(axis, order))
+
     for u, unit in enumerate(space.largest.units):
         for b, block in enumerate(unit):
             name = f"unit{u}.block{b}"
@@ -43,33 +54,28 @@ def sort_channels(
             if statistics is not None:
                 importance = importance * (statistics[f"{name}.depthwise"][1] > 0)
             order = _order(importance, edges)
-            _permute(net, f"{name}.project.weight", order, 1)
+            permute(f"{name}.project.weight", order, 1)
             for suffix in ("expand.weight", "expand.gamma", "expand.beta"):
-                _permute(net, f"{name}.{suffix}", order, 0)
+                permute(f"{name}.{suffix}", order, 0)
             for suffix in ("depthwise.weight", "depthwise.gamma", "depthwise.beta"):
-                _permute(net, f"{name}.{suffix}", order, 0)
+                permute(f"{name}.{suffix}", order, 0)
             if statistics is not None:
                 for layer in ("expand", "depthwise"):
                     statistics[f"{name}.{layer}"] = statistics[f"{name}.{layer}"][:, order]
             if space.units[u].squeeze_excite:
-                _permute(net, f"{name}.excite.weight", order, 0)
-                _permute(net, f"{name}.excite.bias", order, 0)
-                _permute(net, f"{name}.squeeze.weight", order, 1)
+                permute(f"{name}.excite.weight", order, 0)
+                permute(f"{name}.excite.bias", order, 0)
+                permute(f"{name}.squeeze.weight", order, 1)
                 inner = _order(
                     net.tensor(f"{name}.excite.weight").abs().sum((0, 2, 3)),
                     [squeeze_width(edge) if edge else 0 for edge in edges],
                 )
-                _permute(net, f"{name}.excite.weight", inner, 1)
-                _permute(net, f"{name}.squeeze.weight", inner, 0)
-                _permute(net, f"{name}.squeeze.bias", inner, 0)
+                permute(f"{name}.excite.weight", inner, 1)
+                permute(f"{name}.squeeze.weight", inner, 0)
+                permute(f"{name}.squeeze.bias", inner, 0)
 
 
 def _order(importance: Tensor, edges: list[int]) -> Tensor:
     """Indices by descending importance, within each range between consecutive edges."""
     parts = [importance[a:b].argsort(descending=True, stable=True) + a for a, b in pairwise(edges)]
     return torch.cat(parts)
-
-
-def _permute(net: Supernet, name: str, order: Tensor, axis: int) -> None:
-    tensor = net.tensor(name)
-    tensor.copy_(tensor.index_select(axis, order))

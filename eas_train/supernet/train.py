@@ -7,18 +7,16 @@ sandwich rule (Yu et al. 2020): they differ in what a phase samples. All randomn
 
 from __future__ import annotations
 
+import copy
 import json
 import math
 import random
 import time
-from collections.abc import Callable, Mapping
-from contextlib import nullcontext
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, closing, nullcontext
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 from torch.nn.parallel import DistributedDataParallel
@@ -29,56 +27,38 @@ from eas_sdk.space.architecture import Architecture
 from eas_sdk.space.protocol import Space, size_of
 from eas_train import checkpoint
 from eas_train.clock import clock
-from eas_train.data.augment import as_tensor, augment, blend_partners
-from eas_train.data.imageset import ImageSet, superclass_of_class
+from eas_train.data.feed import Asked, Batch, Epochs, feed, random_images
+from eas_train.data.imageset import superclass_of_class
+from eas_train.data.splits import Images
 from eas_train.distributed import Share, WholeBatchStatistics, share
 from eas_train.progress import progress
 from eas_train.recipe import Phase, SupernetRecipe
 from eas_train.strategy.registry import strategy
 from eas_train.strategy.trial import Trial
-from eas_train.strategy.uniform import Moment, Uniform
-from eas_train.supernet.loss import cross_entropy, distillation, superclass_mask
+from eas_train.strategy.uniform import Lesson, Moment, Uniform
+from eas_train.supernet.loss import cross_entropy, distillation, mixed_targets, superclass_mask, with_neighbours
 from eas_train.supernet.model import Supernet
 from eas_train.supernet.resize import images_for
 from eas_train.supernet.sort import sort_channels
 from eas_train.supernet.spread import spread_weights
+from eas_train.supernet.teacher import Teacher
 
 CHECKPOINT = "supernet.pt"
 LOG = "supernet.jsonl"
-
-
-@dataclass(frozen=True)
-class TrainingData:
-    """The training drawings, which stay where they are, and the class structure on the training device."""
-
-    images: npt.NDArray[np.uint8]
-    """N x S x S x 4; may be a memmap."""
-    targets: Tensor
-    """N, class indices."""
-    superclass_of: Tensor
-    """C, superclass index of each class."""
-
-    @classmethod
-    def from_set(cls, data: ImageSet, device: torch.device) -> TrainingData:
-        return cls(
-            data.images,
-            torch.from_numpy(data.targets).to(device),
-            torch.from_numpy(superclass_of_class(data.superclasses)).to(device),
-        )
-
-    def drawings(self, index: Tensor) -> Tensor:
-        """n x 4 x S x S in [0, 1] on the device."""
-        return as_tensor(self.images[index.cpu().numpy()], self.targets.device)
+TEACHER_IMAGES = 2048
+"""Augmented training images that a frozen teacher's statistics are recorded on."""
 
 
 def train_supernet(
     recipe: SupernetRecipe,
-    data: ImageSet,
+    data: Images,
     folder: Path,
     device: torch.device,
     *,
-    validation: ImageSet | None = None,
+    validation: Images | None = None,
+    unlabelled: Images | None = None,
     teacher: Path | None = None,
+    frozen: Teacher | None = None,
 ) -> Supernet:
     """Train, or go on training, the supernet of `recipe`; checkpoints and a log are kept in `folder`.
 
@@ -86,22 +66,28 @@ def train_supernet(
 
     Args:
         validation: what a strategy tries sub-networks on; the even one tries none.
+        unlabelled: what phases of `images = "unlabelled"` train on.
         teacher: the folder of a finished training of `recipe.teacher()`, whose result this one begins with.
+        frozen: what phases of `teacher = "frozen"` learn from; by default the largest network as it is when the first
+            of them begins.
 
     Raises:
         TrainingError: the checkpoint belongs to another recipe or data set, the loss is no longer finite, or a batch
-            cannot be shared evenly, or a strategy needs validation drawings, or one process.
+            cannot be shared evenly, or a strategy needs validation images, or one process, or a phase needs
+            unlabelled images.
     """
     part = share()
     if recipe.tries_on_validation and (validation is None or part.size > 1):
         raise TrainingError(
-            f"the strategy {recipe.strategy.kind!r} tries sub-networks on validation drawings, in one process; got "
+            f"the strategy {recipe.strategy.kind!r} tries sub-networks on validation images, in one process; got "
             f"{'none' if validation is None else f'{part.size} processes'}"
         )
     if recipe.batch_size % part.size:
         raise TrainingError(
             f"batch_size must be a multiple of the {part.size} processes that share it; got {recipe.batch_size}"
         )
+    if unlabelled is None and (lacking := [p.name for p in recipe.phases if p.images == "unlabelled"]):
+        raise TrainingError(f"phase {lacking[0]!r} trains on unlabelled images, and none are given (--unlabelled)")
     start, first = None, recipe.teacher()
     if teacher is not None and first is not None:
         start = checkpoint.load(teacher / CHECKPOINT, recipe=first.fingerprint(data))
@@ -110,20 +96,25 @@ def train_supernet(
         trial = Trial(net, validation, device) if recipe.tries_on_validation and validation is not None else None
         return strategy(recipe, net, trial)
 
-    fingerprint = recipe.fingerprint(data, validation)
-    return train_over(recipe.space(), recipe, data, folder, device, make, fingerprint, start)[0]
+    fingerprint = recipe.fingerprint(data, validation, unlabelled, frozen)
+    return train_over(
+        recipe.space(), recipe, data, folder, device, make, fingerprint, start, unlabelled=unlabelled, frozen=frozen
+    )[0]
 
 
 def train_over(
     space: Space,
     recipe: SupernetRecipe,
-    data: ImageSet,
+    data: Images,
     folder: Path,
     device: torch.device,
     make: Callable[[Supernet], Uniform],
     fingerprint: str,
     start: dict[str, Any] | None = None,
     weights: Mapping[str, Tensor] | None = None,
+    *,
+    unlabelled: Images | None = None,
+    frozen: Teacher | None = None,
 ) -> tuple[Supernet, Uniform]:
     """The training itself, over any space: the supernet, and its strategy at the end.
 
@@ -132,6 +123,7 @@ def train_over(
         fingerprint: what the checkpoint must carry.
         start: state of another training's checkpoint, which this one goes on from.
         weights: state of another supernet, whose weights this one begins with as far as it has them.
+        unlabelled, frozen: see `train_supernet`.
     """
     part = share()
     torch.manual_seed(recipe.seed)
@@ -139,6 +131,7 @@ def train_over(
     if weights is not None:
         own_names = net.state_dict().keys()
         net.load_state_dict({name: value for name, value in weights.items() if name in own_names}, strict=False)
+    began = copy.deepcopy(net)
     optimizer = sgd(net, momentum=recipe.momentum, weight_decay=recipe.weight_decay)
     chosen = make(net)
     own = checkpoint.load(folder / CHECKPOINT, recipe=fingerprint)
@@ -148,14 +141,18 @@ def train_over(
         net.load_state_dict(state["net"])
         optimizer.load_state_dict(state["optimizer"])
         step, before = state["step"], state["seconds"]
+        began.load_state_dict(state["began"])
+        if frozen is None and "teacher" in state:
+            frozen = Teacher.restored(state["teacher"], net)
+    own_teacher = frozen is None or (state is not None and "teacher" in state)
     if own is not None and "strategy" in own:
         chosen.restore(own["strategy"])
     elif own is None and start is not None:
         chosen.counted(start.get("strategy", {}).get("optimised_images", 0))
-    training = TrainingData.from_set(data, device)
+    superclass_of = torch.from_numpy(superclass_of_class(data.superclasses)).to(device)
     total = recipe.total_steps
     now = clock(device)
-    began, saved = now(), time.monotonic()
+    started, saved = now() - before, time.monotonic()
     net.train()
     # Sub-networks leave weights unused; what several of them accumulate is reduced with the last one's gradients.
     model: Supernet | DistributedDataParallel = net
@@ -172,11 +169,13 @@ def train_over(
                 "net": net.state_dict(),
                 "optimizer": optimizer.state_dict(),
                 "step": step,
-                "seconds": before + now() - began,
+                "began": began.state_dict(),
+                "seconds": now() - started,
                 "finished": step == total or chosen.finished,
                 "strategy": chosen.state(),
                 "left": [(str(architecture), score) for architecture, score in chosen.left()],
                 "space": space.to_json(),
+                **({"teacher": frozen.state()} if own_teacher and frozen is not None else {}),
             },
         )
 
@@ -185,25 +184,56 @@ def train_over(
             phase, at = recipe.phase_at(step)
             if at == 0 and (phase.sort_channels or phase.spread_weights):
                 if phase.sort_channels:
-                    sort_channels(net, tiers=phase.sort_tiers)
+                    sort_channels(net, tiers=phase.sort_tiers, along=(began,))
                 else:
                     spread_weights(net)
+                    began = copy.deepcopy(net)
                 optimizer.state.clear()
-            for group in optimizer.param_groups:
-                group["lr"] = learning_rate(phase, at)
-            losses = _step(model, net.space, optimizer, phase, training, recipe, step, part, chosen)
-            step += 1
-            if step % 20 == 0 and part.rank == 0:
-                _log(folder / LOG, step, phase.name, losses)
-            if time.monotonic() - saved >= recipe.checkpoint_every_s or step == total or chosen.finished:
-                save()
-                saved = time.monotonic()
-            update(step, f"{phase.name} loss {losses[0]:.3f}")
+            if phase.teacher == "frozen" and frozen is None:
+                frozen = Teacher.of(net, _teacher_images(recipe, data, device), _teacher_sides(space, recipe))
+            images = unlabelled if phase.images == "unlabelled" and unlabelled is not None else data
+            wanted = _asked(recipe, len(images), phase, step, step - at + phase.steps, size_of(space, space.largest))
+            taught_by = frozen if phase.teacher == "frozen" else None
+            with closing(feed(images, wanted, recipe.augmentation, device, part, workers=recipe.workers)) as batches:
+                for batch in batches:
+                    for group in optimizer.param_groups:
+                        group["lr"] = learning_rate(phase, recipe.phase_at(step)[1])
+                    losses = _step(
+                        model, space, optimizer, phase, batch, superclass_of, recipe, step, part, chosen, taught_by
+                    )
+                    step += 1
+                    if step % 20 == 0 and part.rank == 0:
+                        _log(folder / LOG, step, phase.name, losses)
+                    done = step == total or chosen.finished
+                    if time.monotonic() - saved >= recipe.checkpoint_every_s or done:
+                        save()
+                        saved = time.monotonic()
+                    update(step, f"{phase.name} loss {losses[0]:.3f}")
+                    if done:
+                        break
     return net, chosen
 
 
+def _asked(recipe: SupernetRecipe, count: int, phase: Phase, first: int, end: int, side: int) -> Iterator[Asked]:
+    """The batches of a phase's steps from `first` on."""
+    epochs = Epochs(count, recipe.seed)
+    for step in range(first, end):
+        index = epochs.batch(step, recipe.batch_size)
+        yield Asked(index, recipe.seed * 1_000_003 + step, phase.image_size or side)
+
+
+def _teacher_sides(space: Space, recipe: SupernetRecipe) -> tuple[int, ...]:
+    """The sides of the images that a frozen teacher will see."""
+    own = size_of(space, space.largest)
+    return tuple(sorted({phase.image_size or own for phase in recipe.phases if phase.teacher == "frozen"}))
+
+
+def _teacher_images(recipe: SupernetRecipe, data: Images, device: torch.device) -> Callable[[int], Tensor]:
+    return lambda side: random_images(data, TEACHER_IMAGES, side, recipe.augmentation, device, recipe.seed)
+
+
 def load_supernet(
-    recipe: SupernetRecipe, data: ImageSet, folder: Path, device: torch.device, validation: ImageSet | None = None
+    recipe: SupernetRecipe, data: Images, folder: Path, device: torch.device, validation: Images | None = None
 ) -> Supernet:
     """The trained supernet of `folder`.
 
@@ -222,7 +252,7 @@ def load_supernet(
     return net.eval()
 
 
-def new_supernet(space: Space, recipe: SupernetRecipe, data: ImageSet, device: torch.device) -> Supernet:
+def new_supernet(space: Space, recipe: SupernetRecipe, data: Images, device: torch.device) -> Supernet:
     """A supernet with new weights."""
     net = Supernet(space, len(data.classes), dropout=recipe.dropout)
     # torch documents this overload but does not annotate it.
@@ -253,45 +283,45 @@ def _step(
     space: Space,
     optimizer: torch.optim.Optimizer,
     phase: Phase,
-    data: TrainingData,
+    batch: Batch,
+    superclass_of: Tensor,
     recipe: SupernetRecipe,
     step: int,
     part: Share,
     chosen: Uniform,
+    frozen: Teacher | None,
 ) -> list[float]:
     """One optimiser step; the losses of its sub-networks, in order.
 
     Raises:
         TrainingError: a loss or the gradient is not finite; the weights are left as they were.
     """
-    device = data.targets.device
+    device = superclass_of.device
     seed = recipe.seed * 1_000_003 + step
     rng = random.Random(seed)
     torch.manual_seed(seed + part.rank * 2**40)  # of the dropout before the classifier alone
-    generator = torch.Generator(device).manual_seed(seed)
-    index = _batch(len(data.targets), recipe.batch_size, recipe.seed, step).to(device)
-    targets = data.targets[index]
-    drawings = data.drawings(part.of(index))
-    if recipe.augmentation.p_blend:
-        partners = data.drawings(part.of(same_kind(data.targets, targets, generator)))
-        drawings = blend_partners(drawings, partners, recipe.augmentation.p_blend, generator, part)
-    size = phase.image_size or size_of(space, space.largest)
-    images = augment(drawings, size, recipe.augmentation, generator, part)
-    images = images.contiguous(memory_format=torch.channels_last)
-    mask = part.of(superclass_mask(targets, data.superclass_of, phase.superclass_dropout, generator))
-    targets = part.of(targets)
+    images, labels = batch.images, batch.targets
+    if phase.images == "unlabelled":
+        targets, mask = labels, labels.new_ones(len(labels), len(superclass_of), dtype=torch.bool)
+    else:
+        noise = torch.Generator(device).manual_seed(seed)
+        both = labels if batch.own is None else with_neighbours(labels)
+        mask = superclass_mask(both, superclass_of, phase.superclass_dropout, noise, part)
+        targets = labels if batch.own is None else mixed_targets(labels, batch.own, len(superclass_of))
     norm = None if part.size == 1 else WholeBatchStatistics(space.epsilon)
 
     def forward(architecture: Architecture) -> Tensor:
         seen = images_for(space, architecture, images, phase.image_size)
-        mixed = recipe.mixed_precision and device.type == "cuda"
-        with torch.autocast(device.type, torch.bfloat16, enabled=mixed):
+        with autocast(recipe, device):
             logits: Tensor = model(seen, architecture, norm)
         return logits
 
     architectures = phase_architectures(space, phase, rng, chosen, step)
     teacher: Tensor | None = None
-    if phase.distillation and architectures[0] != space.largest:
+    if frozen is not None:
+        with autocast(recipe, device):
+            teacher = frozen(images, phase.image_size)
+    elif phase.distillation and architectures[0] != space.largest:
         with torch.no_grad():
             teacher = forward(space.largest)
     losses = []
@@ -299,15 +329,19 @@ def _step(
         last = i == len(architectures) - 1
         with model.no_sync() if isinstance(model, DistributedDataParallel) and not last else nullcontext():
             logits = forward(architecture)
-            loss = cross_entropy(logits, targets, mask, smoothing=recipe.label_smoothing)
             rate = optimizer.param_groups[0]["lr"]
             moment = Moment(step, rate, architecture, images, mask, logits, phase.image_size)
-            if architecture != space.largest and (lesson := chosen.lesson(moment)):
-                loss = loss + lesson.weight * distillation(logits, lesson.logits, mask)
-            elif architecture == space.largest:
+            largest = architecture == space.largest
+            lesson = None if largest else chosen.lesson(moment)
+            if lesson is None and phase.distillation and not (largest and frozen is None):
+                assert teacher is not None
+                lesson = Lesson(teacher, phase.distillation)
+            if largest and frozen is None:
                 teacher = logits.detach()
-            elif phase.distillation and teacher is not None:
-                loss = torch.lerp(loss, distillation(logits, teacher, mask), phase.distillation)
+            weight = 1.0 if lesson is None else phase.label_weight
+            loss = lesson.weight * distillation(logits, lesson.logits, mask) if lesson else logits.new_zeros(())
+            if weight:
+                loss = loss + weight * cross_entropy(logits, targets, mask, smoothing=recipe.label_smoothing)
             loss.backward()
         losses.append(part.mean(float(loss.detach())))
     gradient = float(torch.nn.utils.clip_grad_norm_(model.parameters(), recipe.clip_norm))
@@ -318,24 +352,19 @@ def _step(
         )
     optimizer.step()
     optimizer.zero_grad(set_to_none=True)
-    chosen.counted(len(architectures) * len(index))
+    chosen.counted(len(architectures) * len(images) * part.size)
     if not phase.largest_only:
         chosen.after(moment)
     return losses
 
 
-def _batch(count: int, batch_size: int, seed: int, step: int) -> Tensor:
-    """Indices of one batch: consecutive epochs, each a permutation that depends on (seed, epoch) alone."""
-    start = step * batch_size
-    epochs = range(start // count, (start + batch_size - 1) // count + 1)
-    orders = [torch.randperm(count, generator=torch.Generator().manual_seed(seed * 7919 + e)) for e in epochs]
-    return torch.cat(orders)[start - epochs[0] * count :][:batch_size]
-
-
-def same_kind(all_targets: Tensor, targets: Tensor, generator: torch.Generator) -> Tensor:
-    """For every target, the index of a random drawing of the same class."""
-    noise = torch.rand(len(targets), len(all_targets), generator=generator, device=targets.device)
-    return noise.masked_fill(all_targets.unsqueeze(0) != targets.unsqueeze(1), -1).argmax(1)
+def autocast(recipe: SupernetRecipe, device: torch.device) -> AbstractContextManager[None]:
+    """bfloat16 where the recipe allows it and the device computes in it."""
+    able = device.type == "cuda" or bool(torch.cpu.get_capabilities().get("avx512_bf16"))
+    enabled: AbstractContextManager[None] = torch.autocast(
+        device.type, torch.bfloat16, enabled=recipe.mixed_precision and able
+    )
+    return enabled
 
 
 def sgd(net: Supernet, *, momentum: float, weight_decay: float) -> torch.optim.Optimizer:

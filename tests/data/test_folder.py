@@ -11,8 +11,9 @@ from PIL import Image
 
 from eas_sdk.errors import DataError, InputError
 from eas_train.data.folder import load_folder, load_others
-from eas_train.data.imageset import ImageSet, Splits, Superclass
+from eas_train.data.imageset import ImageSet, Superclass
 from eas_train.data.photo import read_square
+from eas_train.data.splits import Splits
 
 TREE = {"pets": {"cat": 3, "dog": 10}, "sky": {"sun": 20}}
 

@@ -16,16 +16,15 @@ from eas_sdk.errors import DataError
 from eas_train.data.files import write_atomic
 from eas_train.data.imageset import (
     ImageSet,
-    Splits,
     Superclass,
     concatenate,
-    first_of_each,
     load,
     read_manifest,
     save,
     subset,
     superclass_of_class,
 )
+from eas_train.data.splits import Splits, first_of_each
 
 SUPERCLASSES = (
     Superclass("pets", ("cat", "dog")),

@@ -17,7 +17,7 @@ if not torch.distributed.is_available():
 from train.tiny import CPU, drawings, sandwich, tiny_recipe  # noqa: E402
 
 from eas_sdk.errors import TrainingError  # noqa: E402
-from eas_train.data.augment import Augmentation, augment, blend_partners  # noqa: E402
+from eas_train.data.drawing_augment import DrawingAugmentation, augment, blend_partners  # noqa: E402
 from eas_train.distributed import Share, is_first, joined, share  # noqa: E402
 from eas_train.supernet.train import train_supernet  # noqa: E402
 
@@ -28,7 +28,7 @@ RECIPE = tiny_recipe(
     dropout=0.0,  # its masks differ between the processes
     batch_size=8,
     checkpoint_every_s=1000,
-    augmentation=Augmentation(),
+    augmentation=DrawingAugmentation(),
     phases=(sandwich(steps=STEPS, sort_channels=True, learning_rate=0.02),),
 )
 PROGRAM = """
@@ -74,7 +74,7 @@ def test_two_processes_have_the_losses_and_the_weights_of_one(two_processes: Pat
 
 def test_a_part_of_a_batch_gets_what_it_would_get_in_the_whole() -> None:
     images, partners = torch.rand(6, 4, 16, 16), torch.rand(6, 4, 16, 16)
-    settings = Augmentation()
+    settings = DrawingAugmentation()
 
     def made(part: Share) -> torch.Tensor:
         rng = torch.Generator().manual_seed(3)

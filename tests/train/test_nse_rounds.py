@@ -22,8 +22,8 @@ from eas_sdk.space.architecture import Architecture  # noqa: E402
 from eas_sdk.space.cells.space import CellSpace  # noqa: E402
 from eas_sdk.space.protocol import Space  # noqa: E402
 from eas_train import checkpoint  # noqa: E402
-from eas_train.data.augment import random_images  # noqa: E402
-from eas_train.data.imageset import Splits  # noqa: E402
+from eas_train.data.drawing_augment import random_images  # noqa: E402
+from eas_train.data.splits import Splits  # noqa: E402
 from eas_train.nse.fitness import mean_space  # noqa: E402
 from eas_train.nse.history import HISTORY, Round, read_history, write_history  # noqa: E402
 from eas_train.nse.retrieval import Judged  # noqa: E402

@@ -38,7 +38,7 @@ from eas_sdk.space.architecture import Architecture  # noqa: E402
 from eas_sdk.space.protocol import BoolArray, IntArray, Space  # noqa: E402
 from eas_sdk.space.sample import random_architecture  # noqa: E402
 from eas_sdk.space.tables import madds_range, madds_table  # noqa: E402
-from eas_train.data.imageset import Splits  # noqa: E402
+from eas_train.data.splits import Splits  # noqa: E402
 from eas_train.pipeline import BUNDLE, REPORT, Training  # noqa: E402
 from eas_train.recipe import BoardRecipe, BundleRecipe, Nsga2Recipe, Phase, Recipe, StatisticsRecipe, SupernetRecipe  # noqa: E402
 from eas_train.search import board, nsga2  # noqa: E402

@@ -36,7 +36,7 @@ from eas_sdk.router.network import NONE  # noqa: E402
 from eas_sdk.space.architecture import Architecture  # noqa: E402
 from eas_train.accuracy import accuracy_table  # noqa: E402
 from eas_train.bundle import save  # noqa: E402
-from eas_train.data.imageset import Splits, subset  # noqa: E402
+from eas_train.data.splits import Splits  # noqa: E402
 from eas_train.data.views import views  # noqa: E402
 from eas_train.pipeline import BUNDLE, REPORT, STAGES, Training  # noqa: E402
 from eas_train.recipe import (  # noqa: E402
@@ -264,7 +264,7 @@ def test_a_stage_before_its_turn_and_an_unknown_one_are_refused(tmp_path: Path) 
 @pytest.mark.parametrize("split", ["validation", "test"])
 def test_a_superclass_without_drawings_to_measure_on_is_refused(tmp_path: Path, split: str) -> None:
     part = getattr(DATA, split)
-    lacking = dataclasses.replace(DATA, **{split: subset(part, part.targets < 3)})
+    lacking = dataclasses.replace(DATA, **{split: part.take(np.flatnonzero(part.targets < 3))})
     with pytest.raises(DataError, match=f"{split} drawings.*lines"):
         training(tmp_path, lacking)
 

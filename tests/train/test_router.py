@@ -32,13 +32,14 @@ from eas_sdk.graph.nodes import Graph  # noqa: E402
 from eas_sdk.space.architecture import Architecture  # noqa: E402
 from eas_sdk.space.elastic.space import ElasticSpace  # noqa: E402
 from eas_sdk.space.elastic.units import Unit  # noqa: E402
-from eas_train.data.imageset import Splits, Superclass  # noqa: E402
+from eas_train.data.imageset import Superclass  # noqa: E402
+from eas_train.data.splits import Splits  # noqa: E402
 from eas_train.recipe import RouterRecipe  # noqa: E402
 from eas_train.router import train as module  # noqa: E402
 from eas_train.router.calibrate import finish  # noqa: E402
 from eas_train.router.data import NO_CLASS, RouterData, check_others  # noqa: E402
 from eas_train.router.network import fold, new_router, router_space  # noqa: E402
-from eas_train.router.train import draw, train_router  # noqa: E402
+from eas_train.router.train import batches, train_router  # noqa: E402
 from eas_train.supernet.evaluate import calibrate, logits_of  # noqa: E402
 from eas_train.supernet.model import Supernet  # noqa: E402
 from eas_train.supernet.norm import FixedStatistics  # noqa: E402
@@ -111,25 +112,27 @@ def test_an_expansion_below_the_banks_smallest_takes_the_first_channels() -> Non
 def test_the_data_are_in_three_groups() -> None:
     known, odd = drawings(6, 0), others(6, 0)
     assert DATA.groups == (36, 12, 12)
-    assert DATA.superclasses.tolist() == [0] * 18 + [1] * 18 + [0] * 6 + [1] * 6 + [2] * 12
-    assert DATA.classes[:36].tolist() == known.targets.tolist()
-    assert set(DATA.classes[36:].tolist()) == {NO_CLASS}
-    assert len(set(DATA.kinds.tolist())) == 9
-    np.testing.assert_array_equal(DATA.images[36:].permute(0, 2, 3, 1).numpy(), odd.images)
+    kinds = torch.from_numpy(DATA.images.targets)
+    assert DATA.superclass_of[kinds].tolist() == [0] * 18 + [1] * 18 + [0] * 6 + [1] * 6 + [2] * 12
+    assert DATA.class_of[kinds][:36].tolist() == known.targets.tolist()
+    assert set(DATA.class_of[kinds][36:].tolist()) == {NO_CLASS}
+    assert len(set(kinds.tolist())) == 9
+    np.testing.assert_array_equal(DATA.images.images[36:], odd.images)
     assert RouterData.of(known, None).groups == (36, 0, 0)
 
 
 def test_a_batch_has_its_shares_of_the_groups() -> None:
     recipe = RECIPE.model_copy(update={"shares": (2.0, 1.0, 1.0)})
-    images, superclasses, classes = draw(DATA, recipe, 64, 24, GENTLE, torch.Generator().manual_seed(0))
-    assert images.shape == (64, 3, 24, 24)
-    assert int((classes != NO_CLASS).sum()) == 32
-    assert int((superclasses == 2).sum()) == 16
-    alone = dataclasses.replace(RouterData.of(drawings(6, 0), None))
-    _, superclasses, classes = draw(alone, recipe, 10, 24, GENTLE, torch.Generator().manual_seed(0))
+    batch = next(batches(DATA, recipe, GENTLE, CPU, 24, 64, [0]))
+    assert batch.images.shape == (64, 3, 24, 24)
+    assert int((DATA.class_of[batch.targets] != NO_CLASS).sum()) == 32
+    assert int((DATA.superclass_of[batch.targets] == 2).sum()) == 16
+    alone = RouterData.of(drawings(6, 0), None)
+    batch = next(batches(alone, recipe, GENTLE, CPU, 24, 10, [0]))
+    classes = alone.class_of[batch.targets]
     assert len(classes) == 10
     assert NO_CLASS not in classes.tolist()
-    assert superclasses.tolist() == [OWNER[c] for c in classes]
+    assert alone.superclass_of[batch.targets].tolist() == [OWNER[c] for c in classes]
 
 
 def trained(folder: Path, net: Supernet, recipe: RouterRecipe = RECIPE) -> Supernet:

@@ -20,8 +20,9 @@ from eas_sdk.space.protocol import Space
 from eas_sdk.space.sample import random_architecture
 from eas_sdk.task import Superclass as Task
 from eas_train.bundle import assemble
-from eas_train.data.augment import Augmentation
-from eas_train.data.imageset import ImageSet, Splits, Superclass
+from eas_train.data.drawing_augment import DrawingAugmentation
+from eas_train.data.imageset import ImageSet, Superclass
+from eas_train.data.splits import Splits
 from eas_train.generator.model import ArchitectureGenerator
 from eas_train.recipe import Phase, SupernetRecipe
 from eas_train.selection import Selection
@@ -64,7 +65,7 @@ SIZES = ElasticSpace(
 
 SPACES = {"tiny": TINY, "sizes": SIZES, "small": SMALL}
 
-GENTLE = Augmentation(
+GENTLE = DrawingAugmentation(
     rotation_degrees=10,
     log_scale=0.1,
     shear=0.05,

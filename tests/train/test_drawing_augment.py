@@ -1,4 +1,4 @@
-"""Augmentation: images stay images, equal seeds give equal views, and no strength at all changes nothing."""
+"""DrawingAugmentation: images stay images, equal seeds give equal views, and no strength at all changes nothing."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ torch = pytest.importorskip("torch")
 from torch import Tensor  # noqa: E402
 from train.tiny import drawings  # noqa: E402
 
-from eas_train.data.augment import Augmentation, augment, blend_partners  # noqa: E402
+from eas_train.data.drawing_augment import DrawingAugmentation, augment, blend_partners  # noqa: E402
 
-NONE = Augmentation(**{f.name: 0.0 for f in dataclasses.fields(Augmentation)})
+NONE = DrawingAugmentation(**{f.name: 0.0 for f in dataclasses.fields(DrawingAugmentation)})
 
 
 def rgba(each: int = 4) -> Tensor:
@@ -26,7 +26,7 @@ def rng(seed: int = 0) -> torch.Generator:
 
 @pytest.mark.parametrize("size", [16, 24, 40])
 def test_views_are_images(size: int) -> None:
-    views = augment(rgba(), size, Augmentation(), rng())
+    views = augment(rgba(), size, DrawingAugmentation(), rng())
     assert views.shape == (24, 3, size, size)
     assert torch.isfinite(views).all()
     assert views.min() >= 0
@@ -35,7 +35,7 @@ def test_views_are_images(size: int) -> None:
 
 
 def test_equal_seeds_give_equal_views_and_others_do_not() -> None:
-    one, same, other = (augment(rgba(), 24, Augmentation(), rng(seed)) for seed in (5, 5, 6))
+    one, same, other = (augment(rgba(), 24, DrawingAugmentation(), rng(seed)) for seed in (5, 5, 6))
     assert torch.equal(one, same)
     assert not torch.equal(one, other)
 
@@ -52,7 +52,7 @@ def test_transparent_pixels_lend_no_colour() -> None:
     x = rgba()
     hidden = torch.where(x[:, 3:] > 0, x, torch.tensor([0.1, 0.9, 0.3, 0.0]).view(1, 4, 1, 1))
     for seed in range(3):
-        one, other = (augment(d, 24, Augmentation(), rng(seed)) for d in (x, hidden))
+        one, other = (augment(d, 24, DrawingAugmentation(), rng(seed)) for d in (x, hidden))
         torch.testing.assert_close(one, other, rtol=0, atol=1e-4)
         one, other = (blend_partners(d, d.flip(0), 0.5, rng(seed)) for d in (x, hidden))
         torch.testing.assert_close(one * one[:, 3:], other * other[:, 3:], rtol=0, atol=1e-4)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -22,9 +23,10 @@ WHOLE = Share()
 
 
 @dataclass(frozen=True)
-class Augmentation:
+class DrawingAugmentation:
     """Strengths; a probability is written p_..., all else is the greatest magnitude of a uniform draw."""
 
+    kind: Literal["drawing"] = "drawing"
     rotation_degrees: float = 25.0
     log_scale: float = 0.3
     log_aspect: float = 0.2
@@ -48,6 +50,8 @@ class Augmentation:
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
+            if field.name == "kind":
+                continue
             value = getattr(self, field.name)
             most = 1.0 if field.name.startswith("p_") or field.name == "erase_area" else math.inf
             if not 0 <= value <= most:
@@ -60,7 +64,7 @@ def as_tensor(images: npt.NDArray[np.uint8], device: torch.device) -> Tensor:
 
 
 def augment(
-    drawings: Tensor, size: int, settings: Augmentation, generator: torch.Generator, share: Share = WHOLE
+    drawings: Tensor, size: int, settings: DrawingAugmentation, generator: torch.Generator, share: Share = WHOLE
 ) -> Tensor:
     """Random views of drawings, each composed on a random background.
 
@@ -123,7 +127,7 @@ class _Rng:
         return (self.uniform(n, 1, 1, 1) < probability).float()
 
 
-def _geometry(x: Tensor, size: int, s: Augmentation, rng: _Rng) -> Tensor:
+def _geometry(x: Tensor, size: int, s: DrawingAugmentation, rng: _Rng) -> Tensor:
     n = len(x)
     angle = rng.around_zero(math.radians(s.rotation_degrees), n)
     scale = torch.exp(rng.around_zero(s.log_scale, n))
@@ -143,7 +147,7 @@ def _geometry(x: Tensor, size: int, s: Augmentation, rng: _Rng) -> Tensor:
     return F.grid_sample(x, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
 
 
-def _style(x: Tensor, s: Augmentation, rng: _Rng) -> Tensor:
+def _style(x: Tensor, s: DrawingAugmentation, rng: _Rng) -> Tensor:
     """Black or white outlines, and a slight blur: what separates one artist from another."""
     n = len(x)
     grown = F.max_pool2d(x[:, 3:], 3, 1, 1)
@@ -159,7 +163,7 @@ def _straight(x: Tensor) -> tuple[Tensor, Tensor]:
     return x[:, :3] / alpha.clamp(min=1e-3), alpha
 
 
-def _colour(rgb: Tensor, s: Augmentation, rng: _Rng) -> Tensor:
+def _colour(rgb: Tensor, s: DrawingAugmentation, rng: _Rng) -> Tensor:
     n = len(rgb)
     turns = rng.around_zero(s.hue_turns, n)
     turns = torch.where(rng.uniform(n) < s.p_any_hue, rng.around_zero(0.5, n), turns)
@@ -181,7 +185,7 @@ def _hue_matrix(turns: Tensor, saturation: Tensor) -> Tensor:
     return third + saturation.view(-1, 1, 1) * rotated
 
 
-def _background(n: int, size: int, s: Augmentation, rng: _Rng) -> Tensor:
+def _background(n: int, size: int, s: DrawingAugmentation, rng: _Rng) -> Tensor:
     """White, or a smooth field between four random corner colours (equal corners make it plain)."""
     corners = rng.uniform(n, 3, 2, 2)
     plain = corners[:, :, :1, :1].expand_as(corners)
@@ -190,7 +194,7 @@ def _background(n: int, size: int, s: Augmentation, rng: _Rng) -> Tensor:
     return torch.lerp(field, torch.ones_like(field), rng.chance(s.p_white_background, n))
 
 
-def _damage(image: Tensor, s: Augmentation, rng: _Rng) -> Tensor:
+def _damage(image: Tensor, s: DrawingAugmentation, rng: _Rng) -> Tensor:
     """Pixel noise, and one rectangle of random colour."""
     n, _, size, _ = image.shape
     noise = rng.around_zero(0.12, *image.shape)
@@ -201,13 +205,3 @@ def _damage(image: Tensor, s: Augmentation, rng: _Rng) -> Tensor:
     inside = (at >= start.unsqueeze(-1)) & (at < (start + side).unsqueeze(-1))
     box = (inside[:, 0].unsqueeze(2) & inside[:, 1].unsqueeze(1)).unsqueeze(1).float()
     return torch.lerp(image, rng.uniform(n, 3, 1, 1).expand_as(image), box * rng.chance(s.p_erase, n))
-
-
-def random_images(
-    images: npt.NDArray[np.uint8], count: int, size: int, settings: Augmentation, device: torch.device, seed: int
-) -> Tensor:
-    """`count` augmented images of a set, N x 3 x size x size on a device; equal seeds give equal images."""
-    rng = torch.Generator(device).manual_seed(seed)
-    picked = torch.randint(len(images), (count,), generator=rng, device=device)
-    batch = augment(as_tensor(images[picked.cpu().numpy()], device), size, settings, rng)
-    return batch.contiguous(memory_format=torch.channels_last)

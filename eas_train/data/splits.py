@@ -1,0 +1,81 @@
+"""The images of a training: what trains, what validates, what tests."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+import numpy as np
+
+from eas_sdk.errors import DataError
+from eas_train.data.imageset import ImageSet, Superclass
+from eas_train.data.photoset import PhotoSet, PhotosJoined
+
+Images = ImageSet | PhotoSet
+"""Labelled images, drawings or photos. Both have `targets` (int64 [N], indices into `classes`), `superclasses`, a
+`digest` that identifies images and labels, and `take`."""
+
+
+SomeImages = TypeVar("SomeImages", bound=Images, covariant=True)
+
+
+@dataclass(frozen=True)
+class Splits(Generic[SomeImages]):
+    """Training, validation and test images over the same classes.
+
+    Raises:
+        DataError: where the three do not share classes and superclasses.
+    """
+
+    train: SomeImages
+    validation: SomeImages
+    test: SomeImages
+
+    def __post_init__(self) -> None:
+        for name, part in (("validation", self.validation), ("test", self.test)):
+            if part.superclasses != self.train.superclasses:
+                raise DataError(f"the {name} split has other classes or superclasses than the training split")
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        return self.train.classes
+
+    @property
+    def superclasses(self) -> tuple[Superclass, ...]:
+        return self.train.superclasses
+
+
+def first_of_each(splits: Splits[Images], count: int) -> Splits[Images]:
+    """At most `count` images of each class in each split: enough to see that a training runs."""
+    return Splits(*(_first_of_each(part, count) for part in (splits.train, splits.validation, splits.test)))
+
+
+def _first_of_each(images: Images, count: int) -> Images:
+    kept = [np.flatnonzero(images.targets == target)[:count] for target in range(len(images.classes))]
+    return images.take(np.sort(np.concatenate(kept)))
+
+
+def joined(first: Images, second: Images) -> Images:
+    """Both, with the classes of both: those of the second follow, and are others than those of the first.
+
+    Raises:
+        DataError: one has drawings and the other photos.
+    """
+    superclasses = first.superclasses + tuple(
+        Superclass(f"other {s.name}", tuple(f"other {c}" for c in s.class_names)) for s in second.superclasses
+    )
+    targets = np.concatenate([first.targets, len(first.classes) + second.targets])
+    match first, second:
+        case ImageSet(), ImageSet():
+            return ImageSet(
+                np.concatenate([first.images, second.images]),
+                targets,
+                tuple(c for s in superclasses for c in s.class_names),
+                superclasses,
+                first.sources + second.sources,
+                first.names + second.names,
+            )
+        case PhotoSet(), PhotoSet():
+            return PhotoSet(PhotosJoined((first.store, second.store)), targets, superclasses)
+        case _:
+            raise DataError("drawings and photos cannot be joined")
