@@ -54,7 +54,7 @@ def main() -> None:
     for seed in plan.supernet_seeds:
         training = training_of(plan, "NSE", seed, options.folder)
         recipe, data = training.recipe, training.data
-        size = recipe.supernet.space().input_sizes[-1]
+        size = recipe.supernet.search_space().input_sizes[-1]
         place = training.place("supernet")
         unit, history = read_history(place)
         if options.picture and seed == plan.supernet_seeds[0]:
@@ -65,7 +65,7 @@ def main() -> None:
         settings = recipe.supernet.strategy
         assert isinstance(settings, NseRecipe)
         calibration = training.training_images(settings.recalibration_images)(0)
-        shown = shown_to(training, quality, plan.views, recipe.supernet.space(), quality.image_size)
+        shown = shown_to(training, quality, plan.views, recipe.supernet.search_space(), quality.image_size)
         rows = []
         nets = round_supernets(recipe.supernet, data.train, data.validation, place, device)
         for number, (one, net) in enumerate(zip(history, nets, strict=True)):

@@ -54,7 +54,7 @@ def main() -> None:
     torch.set_num_threads(1)
     plan = Study.read("emoji")
     recipe = plan.training_recipe(plan.methods[0], plan.supernet_seeds[0], plan.seeds[0])
-    space = recipe.supernet.space()
+    space = recipe.supernet.search_space()
     data, _, _ = Source().load(space.input_sizes[-1] + 32)
     training = Training(recipe, data, options.folder / STAGES, torch.device("cpu"), shared=True)
     requests = [

@@ -19,5 +19,5 @@ def training_of(plan: Study, name: str, supernet_seed: int, folder: Path) -> Tra
     """The training of a method, by name, with the first seed of what comes after the supernet."""
     (method,) = [method for method in plan.methods if method.name == name]
     recipe = plan.training_recipe(method, supernet_seed, plan.seeds[0])
-    data, _, attributions = Source().load(recipe.supernet.space().input_sizes[-1] + MARGIN)
+    data, _, attributions = Source().load(recipe.supernet.search_space().input_sizes[-1] + MARGIN)
     return Training(recipe, data, folder / STAGES, torch.device("cpu"), attributions, shared=True)

@@ -99,7 +99,7 @@ def calibration_images(train: Images, each: int, supernet: SupernetRecipe) -> np
     owner = superclass_of_class(train.superclasses)[train.targets]
     rng = np.random.default_rng(0)
     picked = [rng.permutation(np.flatnonzero(owner == t))[:each] for t in range(len(train.superclasses))]
-    asked = Asked(np.concatenate(picked), 0, supernet.space().input_sizes[-1])
+    asked = Asked(np.concatenate(picked), 0, supernet.search_space().input_sizes[-1])
     made = augmented(train, asked, supernet.augmentation, torch.device("cpu")).images
     images: npt.NDArray[np.uint8] = made.permute(0, 2, 3, 1).mul(255).round().byte().numpy()
     return np.ascontiguousarray(images)

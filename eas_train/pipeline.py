@@ -33,6 +33,9 @@ from eas_train.accuracy import accuracy_table
 from eas_train.data.feed import random_images
 from eas_train.data.imageset import superclass_of_class
 from eas_train.data.splits import Images, Splits
+from eas_train.diagnosis.measure import Diagnosis, diagnose
+from eas_train.diagnosis.report import kept
+from eas_train.distributed import is_first
 from eas_train.generator.measure import measure, shown_images
 from eas_train.nse.history import read_history
 from eas_train.nse.rounds import evolve_space
@@ -45,6 +48,7 @@ from eas_train.selection import Given, Measured, Selection, Trained, select
 from eas_train.statistics.model import StatisticsModel, arrays, fit, from_arrays, observe
 from eas_train.strategy.recipe import NseRecipe
 from eas_train.supernet.model import Supernet
+from eas_train.supernet.teacher import Teacher
 from eas_train.supernet.train import CHECKPOINT as SUPERNET
 from eas_train.supernet.train import load_supernet, train_supernet
 
@@ -64,6 +68,8 @@ class Training:
         attributions: whose drawings these are, for the bundle.
         others: drawings of other classes, for the router: of the same superclasses, and of one more for what belongs
             to none. Without them it is trained on the bank's classes alone.
+        unlabelled: images that phases of `images = "unlabelled"` train on.
+        teacher: what phases of `teacher = "frozen"` learn from; by default the largest network when the first begins.
         shared: whether the folder serves other trainings too. Each stage then has a folder of its own in it, named
             after all that it depends on, so that trainings which agree up to a stage do it once.
 
@@ -77,6 +83,8 @@ class Training:
     device: torch.device
     attributions: tuple[str, ...] = ()
     others: Splits[Images] | None = None
+    unlabelled: Images | None = None
+    teacher: Teacher | None = None
     shared: bool = False
 
     def __post_init__(self) -> None:
@@ -115,7 +123,7 @@ class Training:
     @cached_property
     def fingerprints(self) -> dict[str, str]:
         """What each stage depends on: its settings, the data that it uses first, all stages before."""
-        chain = self.recipe.supernet.fingerprint(self.data.train, self.data.validation)
+        chain = self.recipe.supernet.fingerprint(self.data.train, self.data.validation, self.unlabelled, self.teacher)
         made = {"supernet": chain}
         data = {
             "predictor": self.data.validation.digest,
@@ -163,8 +171,35 @@ class Training:
             start = self.folder / f"teacher-{teacher.fingerprint(self.data.train)[:16]}"
             train_supernet(teacher, self.data.train, start, self.device)
         place, validation = self.place("supernet"), self.data.validation
-        train_supernet(recipe, self.data.train, place, self.device, validation=validation, teacher=start)
-        return {"stage": "supernet", "steps": recipe.total_steps}
+        train_supernet(
+            recipe,
+            self.data.train,
+            place,
+            self.device,
+            validation=validation,
+            unlabelled=self.unlabelled,
+            teacher=start,
+            frozen=self.teacher,
+        )
+        report = {"stage": "supernet", "steps": recipe.total_steps}
+        if self.shared:  # studies train supernets by the dozen, and compare them in their own way
+            return report
+        return report | {"diagnosis": self.diagnose()} if is_first() else report
+
+    def diagnose(self, *, most_images: int = 2000) -> dict[str, Any]:
+        """Whether the supernet's capacity is used (see `diagnosis.measure`); kept beside it, with a picture.
+
+        Raises:
+            TrainingError: its training is not finished.
+        """
+        place, validation = self.place("supernet"), self.data.validation
+
+        def find() -> Diagnosis:
+            strengths = self.recipe.supernet.augmentation
+            began = self._supernet(as_it_began=True)
+            return diagnose(self.net, began, self.data.train, validation, strengths, most_images=most_images)
+
+        return kept(place, f"{self.fingerprints['supernet']} {validation.digest} {most_images}", find)
 
     def _evolve_space(self, place: Path) -> dict[str, Any]:
         recipe = self.recipe.supernet
@@ -175,8 +210,17 @@ class Training:
 
     @cached_property
     def net(self) -> Supernet:
-        place = self.place("supernet")
-        return load_supernet(self.recipe.supernet, self.data.train, place, self.device, self.data.validation)
+        return self._supernet()
+
+    def _supernet(self, *, as_it_began: bool = False) -> Supernet:
+        return load_supernet(
+            self.recipe.supernet,
+            self.data.train,
+            self.place("supernet"),
+            self.device,
+            fingerprint=self.fingerprints["supernet"],
+            as_it_began=as_it_began,
+        )
 
     @cached_property
     def trained(self) -> Trained:
@@ -314,7 +358,7 @@ class Training:
     @property
     def has_router(self) -> bool:
         """Whether the bundle gets one: it starts from an elastic bank's weights."""
-        return isinstance(self.recipe.supernet.space(), ElasticSpace)
+        return isinstance(self.recipe.supernet.search_space(), ElasticSpace)
 
     def train_router(self) -> dict[str, Any]:
         if not self.has_router:

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal, Protocol, TypeVar
 
 from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 
+from eas_sdk.errors import EasError
 from eas_sdk.space.cells.space import CellSpace
 from eas_sdk.space.elastic.space import ElasticSpace
 from eas_sdk.space.presets import PRESETS
@@ -20,6 +21,7 @@ from eas_train.data.drawing_augment import DrawingAugmentation
 from eas_train.data.photo_augment import PhotoAugmentation
 from eas_train.data.splits import Images
 from eas_train.settings import Settings, read_toml
+from eas_train.space import changed
 from eas_train.strategy.recipe import DRY_STRATEGIES, CreamRecipe, GreedyRecipe, NseRecipe, UniformRecipe
 
 T = TypeVar("T", int, float)
@@ -112,6 +114,10 @@ class SupernetRecipe(Settings):
     """How the supernet is trained."""
 
     preset: str = "small"
+    """Name of the search space."""
+    space: dict[str, Any] = Field(default_factory=dict)
+    """What is other than in the preset, by the names of an elastic space's fields; and `depths`, `kernels` and
+    `expansions` of every unit that has a choice. With `kind`, a whole space of any form."""
     strategy: UniformRecipe | GreedyRecipe | CreamRecipe | NseRecipe = Field(
         default=UniformRecipe(), discriminator="kind"
     )
@@ -140,7 +146,10 @@ class SupernetRecipe(Settings):
 
     @model_validator(mode="after")
     def _check_choices(self) -> SupernetRecipe:
-        space = self.space()
+        try:
+            space = self.search_space()
+        except EasError as error:
+            raise ValueError(str(error)) from None
         for phase in self.phases:
             if phase.spread_weights and not (isinstance(space, CellSpace) and space.single):
                 raise ValueError(
@@ -164,9 +173,9 @@ class SupernetRecipe(Settings):
                     )
         return self
 
-    def space(self) -> Space:
-        """The search space that the preset names."""
-        return PRESETS[self.preset]
+    def search_space(self) -> Space:
+        """The search space: the preset, with what is other."""
+        return changed(PRESETS[self.preset], self.space)
 
     @property
     def total_steps(self) -> int:
@@ -200,7 +209,7 @@ class SupernetRecipe(Settings):
         """Identifies recipe and data: a checkpoint goes on only with the same of both."""
         facts = {
             "recipe": self.model_dump(mode="json", exclude={"checkpoint_every_s", "mixed_precision", "workers"}),
-            "space": self.space().to_json(),
+            "space": self.search_space().to_json(),
             "classes": list(data.classes),
             "images": data.digest,
         }

@@ -11,6 +11,7 @@ from eas_sdk._version import __version__
 from eas_sdk.cli.bench import bench
 from eas_sdk.cli.demo import demo
 from eas_sdk.cli.device import device
+from eas_sdk.cli.diagnose import diagnose
 from eas_sdk.cli.evaluate import evaluate
 from eas_sdk.cli.export import export
 from eas_sdk.cli.imports import import_
@@ -95,6 +96,7 @@ for _command in (
     data,
     import_,
     train,
+    diagnose,
     study,
     rounds,
 ):

@@ -59,7 +59,7 @@ def data_options(command: Command) -> Command:
         ),
         click.option(
             "--layout",
-            type=click.Choice(["tree", "flat", "imagenet", "cars", "cifar"]),
+            type=click.Choice(["tree", "flat", "imagenet", "cars", "cifar", "tiny-imagenet"]),
             help="How --data lies in its folder: superclass/class/, class/, or a public data set as it is unpacked.  "
             "[default: what goes with --classes]",
         ),
@@ -133,6 +133,19 @@ def data(cache: Path | None, as_json: bool) -> None:
     help="Only this stage; may be repeated.  [default: all]",
 )
 @click.option(
+    "--unlabelled",
+    type=click.Path(path_type=Path, file_okay=False, exists=True),
+    metavar="DIR",
+    help="Photos at any depth, for phases of the recipe that train on images without labels.",
+)
+@click.option(
+    "--teacher",
+    type=click.Path(path_type=Path, dir_okay=False, exists=True),
+    metavar="BUNDLE",
+    help="A bundle of the same classes whose largest network teaches, in phases of the recipe with a frozen teacher.  "
+    "[default: the end of the teacher phase]",
+)
+@click.option(
     "--dry-run",
     is_flag=True,
     help="Two steps of everything on two images of each class, at the full image size, into a folder of its own.",
@@ -150,6 +163,8 @@ def train(
     credits: tuple[str, ...],
     out: Path | None,
     stages: tuple[str, ...],
+    unlabelled: Path | None,
+    teacher: Path | None,
     dry_run: bool,
     device: str,
     as_json: bool,
@@ -168,6 +183,7 @@ def train(
       eas train --recipe imagenet-10 --data ILSVRC2012 --classes imagenet-10 --device cuda
       torchrun --nproc-per-node 8 -m eas_sdk.cli train ...     the supernet on eight GPUs
       eas train --stage bundle                             only the last stage again
+      eas diagnose runs/mine                               is the capacity of the supernet used?
       eas train --recipe mine.toml --dry-run               two steps of everything, to see that it works
     """
     source = read_source(folder, others, cache, classes, layout)
@@ -175,8 +191,8 @@ def train(
         raise InputError("--attribution is for images of --data; the emoji carry their own")
     with training_packages():
         from eas_train.distributed import is_first, joined
-        from eas_train.pipeline import Training
         from eas_train.recipe import Recipe
+        from eas_train.run_folder import Run
     plan = Recipe.read(recipe)
     if name is None and folder is not None and recipe == "emoji":
         name = folder.resolve().name
@@ -186,18 +202,14 @@ def train(
         plan = plan.dry()
     target = out or Path("runs") / plan.name
     chosen = torch_device(device)
-    side = plan.supernet.space().input_sizes[-1] + MARGIN
     with training_packages():
-        from eas_train.data.splits import first_of_each
-
-        splits, strange, attributions = source.load(side)
-    if dry_run:
-        splits, strange = first_of_each(splits, 2), None
+        run = Run(plan, source, unlabelled, teacher, credits, dry_run)
+        training = run.training(target, chosen)
     target.mkdir(parents=True, exist_ok=True)  # where that is not allowed, it is told before the training
-    training = Training(plan, splits, target, chosen, credits or attributions, strange)
     wanted = [stage for stage in STAGES if not stages or stage in stages]
     if is_first():
-        facts = f"{len(splits.train)} images of {len(splits.classes)} classes"
+        run.write(target)
+        facts = f"{len(training.data.train)} images of {len(training.data.classes)} classes"
         click.echo(f"training {plan.name!r} on {facts}, on {chosen}, into {target}", err=True)
     if "supernet" in wanted:  # the one stage that several processes share
         with joined(chosen) as own:
@@ -259,11 +271,13 @@ def _print(reports: Sequence[dict[str, Any]]) -> None:
     print_facts({report["stage"]: "\n".join(_lines(report)) for report in reports})
     for report in reports:
         print_accuracy(report.get("accuracy", []))
+        for sentence in report.get("diagnosis", {}).get("findings", []):
+            click.echo(sentence)
 
 
 def _lines(report: dict[str, Any]) -> Iterator[str]:
     for name, value in report.items():
-        if name in ("stage", "fingerprint", "accuracy", "router", "selector"):
+        if name in ("stage", "fingerprint", "accuracy", "router", "selector", "diagnosis"):
             continue
         if name.startswith("bytes_"):
             value = size(value)

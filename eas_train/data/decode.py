@@ -1,4 +1,4 @@
-"""One image file as pixels: by torchvision, which is the faster, or by Pillow, which reads all formats."""
+"""One image file as pixels, by Pillow, which reads all formats (torchvision's own decoders are to go)."""
 
 from __future__ import annotations
 
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 DRAFT = 2
 """A JPEG is decoded at a half, a quarter or an eighth of its size where that is at least so many times what is asked
 for."""
-BY_TORCHVISION = ("JPEG", "PNG", "WEBP")
 
 
 def read_photo(path: Path, at_least: int = 0) -> Tensor:
@@ -40,19 +39,13 @@ def read_photo(path: Path, at_least: int = 0) -> Tensor:
 def decode(content: bytes, at_least: int = 0) -> Tensor:
     """The content of an image file, as `read_photo` gives it; raises what the decoder raises."""
     from PIL import Image, ImageOps
-    from torchvision.io import ImageReadMode, decode_image
 
-    with Image.open(io.BytesIO(content)) as image:  # reads the header only
-        large = at_least and min(image.size) >= 2 * DRAFT * at_least and image.format == "JPEG"
-        if image.format in BY_TORCHVISION and image.mode in ("RGB", "L") and not large:
-            data = torch.frombuffer(bytearray(content), dtype=torch.uint8)
-            pixels: Tensor = decode_image(data, ImageReadMode.RGB, apply_exif_orientation=True)
-            return pixels
-        if large:
+    with Image.open(io.BytesIO(content)) as image:
+        if at_least:
             image.draft("RGB", (DRAFT * at_least, DRAFT * at_least))
         image.load()
         rgb = _on_white(ImageOps.exif_transpose(image))
-    return torch.from_numpy(np.asarray(rgb).copy()).permute(2, 0, 1)
+    return torch.from_numpy(np.array(rgb)).permute(2, 0, 1)
 
 
 def _on_white(image: Image) -> Image:

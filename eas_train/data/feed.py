@@ -117,6 +117,7 @@ def feed(
             num_workers=workers,
             prefetch_factor=AHEAD if workers else None,
             pin_memory=device.type == "cuda",
+            generator=torch.Generator(),  # lest a loader draws from torch's own
         )
         for made in loader:
             if isinstance(made, EasError):

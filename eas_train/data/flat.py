@@ -1,7 +1,7 @@
 """Images in class folders whose superclasses a class list gives: `root/<class or id>/image.png`.
 
 With `root/train`, `root/validation` and `root/test` all present, each holds such folders and is used as that split;
-without them each class is divided as `folder.load_folder` does.
+without them each class is divided as `folder.list_folder` does.
 """
 
 from __future__ import annotations
@@ -11,36 +11,23 @@ from pathlib import Path
 
 from eas_sdk.errors import DataError
 from eas_train.data.class_lists import ClassList, listed
-from eas_train.data.folder import (
-    SPLITS,
-    SUFFIXES,
-    Found,
-    class_images,
-    divide,
-    entries,
-    has_splits,
-    images_of,
-    read_splits,
-)
-from eas_train.data.imageset import ImageSet
-from eas_train.data.splits import Splits
+from eas_train.data.division import divide
+from eas_train.data.folder import SUFFIXES, class_images, entries, has_splits, images_of
+from eas_train.data.listing import SPLITS, Found, Listing
 
 
-def load_flat(root: str | os.PathLike[str], classes: ClassList, size: int, seed: int = 0) -> Splits[ImageSet]:
-    """Read a folder of class folders as three splits, with classes and superclasses in the order of the list.
+def list_flat(root: str | os.PathLike[str], classes: ClassList, seed: int = 0) -> Listing:
+    """The images of a folder of class folders as three splits, with classes in the order of the list.
 
     Args:
         root: the folder; the folders in it bear the name or the id of a class.
         classes: the list, see `class_lists.read_list`.
-        size: side of the images in pixels.
         seed: of the division into splits, where the tree has none.
 
     Raises:
         DataError: naming the path or class: a folder that is not on the list, a class without a folder (validation
             and test may lack some), two folders of one class, an image outside of a class folder, an empty folder,
-            an unreadable image, or fewer than three images of a class where they must be divided.
-        InputError: where the size is not positive.
-        MissingDependency: where Pillow or rich is not installed.
+            or fewer than three images of a class where they must be divided.
     """
     top = Path(root)
     if not top.is_dir():
@@ -49,7 +36,7 @@ def load_flat(root: str | os.PathLike[str], classes: ClassList, size: int, seed:
         found = {split: _scan(top / split, classes, complete=split == "train") for split in SPLITS}
     else:
         found = divide(_scan(top, classes, complete=True), seed)
-    return read_splits(found, classes.superclasses, top, size)
+    return Listing(found, classes.superclasses, top)
 
 
 def _scan(top: Path, classes: ClassList, *, complete: bool) -> list[Found]:

@@ -1,4 +1,4 @@
-"""Images from a folder tree: `root/superclass/class/image.png`, with or without the splits above.
+"""Images in a folder tree: `root/superclass/class/image.png`, with or without the splits above.
 
 With `root/train`, `root/validation` and `root/test` all present, each holds `superclass/class/image` and is
 used as that split. Without them the images of each class are divided by a seeded draw: 70% training, 15%
@@ -8,54 +8,32 @@ validation, 15% test.
 from __future__ import annotations
 
 import os
-import zlib
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-import numpy.typing as npt
-
-from eas_sdk.errors import DataError, InputError, MissingDependency
-from eas_train.data.class_lists import listed
-from eas_train.data.imageset import ImageSet, Superclass
+from eas_sdk.errors import DataError
+from eas_train.data.division import divide
+from eas_train.data.imageset import Superclass
 from eas_train.data.labels import NONE
-from eas_train.data.photo import read_square
-from eas_train.data.splits import Splits
+from eas_train.data.listing import SPLITS, Found, Listing
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
-SPLITS = ("train", "validation", "test")
-HELD_OUT = 0.15  # of a class, for validation and again for test
-BAR_FROM = 400  # images; fewer are read within about two seconds
 
 
-@dataclass(frozen=True)
-class Found:
-    """An image file, its class and its superclass."""
+def list_folder(root: str | os.PathLike[str], seed: int = 0) -> Listing:
+    """The images of a folder as three splits over the same classes, in sorted order.
 
-    superclass: str
-    class_name: str
-    path: Path
-
-
-def load_folder(root: str | os.PathLike[str], size: int = 96, seed: int = 0) -> Splits[ImageSet]:
-    """Read a folder of images as three splits over the same classes, in sorted order.
-
-    Files with other suffixes and names that begin with a dot are passed over. How an image becomes square
-    is told in `photo.read_square`.
+    Files with other suffixes and names that begin with a dot are passed over.
 
     Args:
         root: the folder.
-        size: side of the images in pixels.
         seed: of the division into splits, where the tree has none; a class's images are divided the same way
             whatever other classes there are.
 
     Raises:
-        DataError: naming the path or class: no images, an image at the wrong depth, an unreadable image, an
-            empty class, a class in two superclasses, fewer than three images of a class where they must be
-            divided, or a class of validation or test that training lacks.
-        MissingDependency: where Pillow or rich is not installed.
+        DataError: naming the path or class: no images, an image at the wrong depth, an empty class, a class in two
+            superclasses, fewer than three images of a class where they must be divided, or a class of validation or
+            test that training lacks.
     """
     top = Path(root)
     if not top.is_dir():
@@ -69,58 +47,28 @@ def load_folder(root: str | os.PathLike[str], size: int = 96, seed: int = 0) -> 
     untrained = sorted({f.class_name for split in SPLITS for f in found[split]} - trained)
     if untrained:
         raise DataError(f"every class must have training images; {top / 'train'} lacks {', '.join(untrained)}")
-    return read_splits(found, superclasses, top, size)
+    return Listing(found, superclasses, top)
 
 
-def load_others(
-    root: str | os.PathLike[str], superclasses: Sequence[Superclass], size: int = 96, seed: int = 0
-) -> Splits[ImageSet]:
-    """Read a folder of images of other classes, for a router; see `load_folder`.
+def list_others(root: str | os.PathLike[str], superclasses: Sequence[Superclass], seed: int = 0) -> Listing:
+    """The images of a folder of other classes, for a router; see `list_folder`.
 
     Args:
         superclasses: those of the bank. Folders have their names, or `NONE` for what belongs to none of them.
 
     Raises:
-        DataError: as `load_folder` does, or a folder has another name.
-        MissingDependency: where Pillow or rich is not installed.
+        DataError: as `list_folder` does, or a folder has another name.
     """
-    found = load_folder(root, size, seed)
+    listing = list_folder(root, seed)
     known = [s.name for s in superclasses]
-    given = {s.name: s.class_names for s in found.superclasses}
+    given = {s.name: s.class_names for s in listing.superclasses}
     if odd := sorted(set(given) - {*known, NONE}):
         raise DataError(
             f"folders of other classes are named after a superclass ({', '.join(known)}), or {NONE!r}; {root} has "
             f"{', '.join(odd)}"
         )
     ordered = tuple(Superclass(name, given.get(name, ())) for name in (*known, NONE))
-    classes = tuple(c for s in ordered for c in s.class_names)
-    place = np.array([classes.index(c) for c in found.classes], np.int64)
-    return Splits(
-        *(
-            ImageSet(part.images, place[part.targets], classes, ordered, part.sources, part.names)
-            for part in (found.train, found.validation, found.test)
-        )
-    )
-
-
-def read_splits(
-    found: Mapping[str, Sequence[Found]], superclasses: tuple[Superclass, ...], top: Path, size: int
-) -> Splits[ImageSet]:
-    """Read the files of each split, {split: files below `top`}, with a progress bar where there are many.
-
-    Raises:
-        DataError: naming the first image that cannot be read.
-        InputError: where size is not positive.
-        MissingDependency: where Pillow or rich is not installed.
-    """
-    if size < 1:
-        raise InputError(f"size must be at least 1 pixel, got {size}")
-    with reading(sum(len(files) for files in found.values())) as update:
-        done, parts = 0, []
-        for split in SPLITS:
-            parts.append(_read(found[split], superclasses, top, size, done, update))
-            done += len(found[split])
-    return Splits(*parts)
+    return Listing(listing.found, ordered, listing.top)
 
 
 def has_splits(top: Path) -> bool:
@@ -135,14 +83,26 @@ def has_splits(top: Path) -> bool:
     return True
 
 
+def named(root: str | os.PathLike[str], name: str) -> Path:
+    """The folder of that name: `root` itself where it bears it, else the one in `root`. It need not be there."""
+    top = Path(os.path.abspath(root))
+    return top if top.name == name else top / name
+
+
 def entries(folder: Path) -> list[Path]:
     """What a folder holds, sorted, without names that begin with a dot."""
     return sorted(f for f in folder.iterdir() if not f.name.startswith("."))
 
 
+def names_image(path: str | Path) -> bool:
+    """Whether a file's name is that of an image, and does not begin with a dot."""
+    name = os.path.basename(path)
+    return name.lower().endswith(SUFFIXES) and not name.startswith(".")
+
+
 def images_of(folder: Path) -> list[Path]:
     """The image files of a folder itself, sorted."""
-    return [f for f in entries(folder) if f.suffix.lower() in SUFFIXES and f.is_file()]
+    return [f for f in entries(folder) if names_image(f) and f.is_file()]
 
 
 def class_images(folder: Path) -> list[Path]:
@@ -183,101 +143,3 @@ def _superclasses(found: Sequence[Found]) -> tuple[Superclass, ...]:
             )
     names = sorted({f.superclass for f in found})
     return tuple(Superclass(n, tuple(sorted(c for c, f in first.items() if f.superclass == n))) for n in names)
-
-
-def divide(found: Sequence[Found], seed: int) -> dict[str, list[Found]]:
-    """Divide the images of each class by a draw that depends on (seed, class name) alone."""
-    by_class: dict[tuple[str, str], list[Found]] = {}
-    for file in found:
-        by_class.setdefault((file.superclass, file.class_name), []).append(file)
-    few = [f"{c} ({len(files)})" for (_, c), files in by_class.items() if len(files) < 3]
-    if few:
-        raise DataError(f"a class must have at least 3 images, one for each split; too few: {', '.join(few)}")
-    parts: dict[str, list[Found]] = {split: [] for split in SPLITS}
-    for (_, name), files in by_class.items():
-        order = _draw(name, len(files), seed)
-        held_out = max(1, round(HELD_OUT * len(files)))
-        for split, chosen in zip(
-            SPLITS, (order[2 * held_out :], order[:held_out], order[held_out : 2 * held_out]), strict=True
-        ):
-            parts[split] += [files[i] for i in sorted(chosen)]
-    return parts
-
-
-def hold_out(class_names: Sequence[str], share: float, seed: int) -> npt.NDArray[np.bool_]:
-    """bool [N]: which of N images validate, a seeded share of each class; all others train.
-
-    Of each class at least one image validates and at least one trains. A class is divided the same way whatever
-    other classes there are.
-
-    Args:
-        class_names: [N], the class of each image.
-        share: between 0 and 1.
-
-    Raises:
-        InputError: where the share is not between 0 and 1.
-        DataError: naming the classes that have one image only.
-    """
-    if not 0 < share < 1:
-        raise InputError(f"the share of validation must lie between 0 and 1, got {share}")
-    members: dict[str, list[int]] = {}
-    for i, name in enumerate(class_names):
-        members.setdefault(name, []).append(i)
-    if few := [name for name, places in members.items() if len(places) < 2]:
-        raise DataError(f"a class must have at least 2 images, to train and to validate; too few: {listed(few)}")
-    held_out = np.zeros(len(class_names), np.bool_)
-    for name, places in members.items():
-        count = min(max(1, round(share * len(places))), len(places) - 1)
-        held_out[np.asarray(places)[_draw(name, len(places), seed)[:count]]] = True
-    return held_out
-
-
-def validated(training: Sequence[Found], share: float, seed: int) -> dict[str, list[Found]]:
-    """{"train": ..., "validation": ...} of the training images; see `hold_out`."""
-    held_out = hold_out([f.class_name for f in training], share, seed)
-    return {
-        "train": [f for f, held in zip(training, held_out, strict=True) if not held],
-        "validation": [f for f, held in zip(training, held_out, strict=True) if held],
-    }
-
-
-def _draw(class_name: str, count: int, seed: int) -> npt.NDArray[np.int64]:
-    """A permutation of `count` images that depends on (seed, class name) alone."""
-    return np.random.default_rng([seed, zlib.crc32(class_name.encode())]).permutation(count)
-
-
-def reading(total: int) -> AbstractContextManager[Callable[[int, str], None]]:
-    """A context of `update(done, note)`, which shows progress where `total` images take more than two seconds."""
-    if total < BAR_FROM:
-        return nullcontext(lambda done, note: None)
-    try:
-        from eas_train.progress import progress
-    except ImportError as error:
-        raise MissingDependency(
-            f"progress needs rich ({error}); install the extra `train`: pip install 'eas-sdk[train]'"
-        ) from None
-    return progress("read images", total)
-
-
-def _read(
-    found: Sequence[Found],
-    superclasses: tuple[Superclass, ...],
-    top: Path,
-    size: int,
-    done: int,
-    update: Callable[[int, str], None],
-) -> ImageSet:
-    classes = tuple(c for s in superclasses for c in s.class_names)
-    index = {name: i for i, name in enumerate(classes)}
-    images: npt.NDArray[np.uint8] = np.empty((len(found), size, size, 4), np.uint8)
-    for i, file in enumerate(found):
-        images[i] = read_square(file.path, size)
-        update(done + i + 1, file.class_name)
-    return ImageSet(
-        images,
-        np.asarray([index[f.class_name] for f in found], np.int64),
-        classes,
-        superclasses,
-        (top.resolve().name,) * len(found),
-        tuple(f.path.relative_to(top).as_posix() for f in found),
-    )

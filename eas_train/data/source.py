@@ -5,18 +5,28 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from eas_sdk.errors import InputError
 from eas_train.data.class_lists import ClassList, read_list
 
 if TYPE_CHECKING:
+    from eas_train.data.listing import Listing
     from eas_train.data.splits import Images, Splits
 
-LAYOUTS = ("tree", "flat", "imagenet", "cars", "cifar")
-"""superclass/class/image; class/image with a class list; and three public data sets as they are unpacked."""
+Kind = Literal["drawing", "photo"]
+"""Drawings are decoded once, to squares in memory; photos stay files."""
 
-LAYOUT_OF = {"imagenet-10": "imagenet", "imagenet-12": "imagenet", "car-20": "cars", "cifar-100": "cifar"}
+LAYOUTS = ("tree", "flat", "imagenet", "cars", "cifar", "tiny-imagenet")
+"""superclass/class/image; class/image with a class list; and four public data sets as they are unpacked."""
+
+LAYOUT_OF = {
+    "imagenet-10": "imagenet",
+    "imagenet-12": "imagenet",
+    "car-20": "cars",
+    "cifar-100": "cifar",
+    "photos": "tiny-imagenet",
+}
 """The layout that goes with a shipped class list; any other list is for class folders."""
 
 
@@ -26,7 +36,8 @@ class Source:
 
     Attributes:
         folder: the images; None means the emoji.
-        others: images of other classes, for the router; with a folder in the layout "tree" or "flat".
+        others: images of other classes, for the router, in folders as `folder.list_others` has them; by default what
+            the class list leaves out of the layout "tiny-imagenet", and none in any other.
         cache: where the emoji are.
         classes: a class list, by name or file; every layout but "tree" needs one.
         layout: one of `LAYOUTS`; by default that which goes with the class list.
@@ -55,38 +66,77 @@ class Source:
         if self.layout == "tree" and self.classes is not None:
             raise InputError("--layout tree takes its classes from the folders; leave out --classes")
 
-    def load(self, side: int) -> tuple[Splits[Images], Splits[Images] | None, tuple[str, ...]]:
-        """The images with sides of so many pixels, those of other things, and whose work they are.
+    def load(self, side: int, kind: Kind = "drawing") -> tuple[Splits[Images], Splits[Images] | None, tuple[str, ...]]:
+        """The images, those of other things, and whose work they are.
+
+        Args:
+            side: of drawings, in pixels; photos keep their own.
+            kind: what images are taken as, which is what the augmentation is for. A photo that cannot be read is
+                found only when it is asked for.
 
         Raises:
             DataError: naming what is missing or wrong.
+            InputError: the images are of the other kind only: the emoji are drawings, and CIFAR-100 is photos.
             MissingDependency: a package that reads them is not installed.
         """
-        from eas_train.data.emoji import OTHERS, load_emoji
-        from eas_train.data.folder import load_folder, load_others
-        from eas_train.data.styles import STYLES
+        from eas_train.data.folder import list_others
+        from eas_train.data.listing import as_drawings, as_photos
 
         if self.folder is None:
-            return load_emoji(self.cache), load_emoji(self.cache, kind=OTHERS), tuple(s.attribution for s in STYLES)
+            return self._emoji(kind)
+
+        def made(listing: Listing) -> Splits[Images]:
+            return as_drawings(listing, side) if kind == "drawing" else as_photos(listing)
+
         splits: Splits[Images]
-        if self.classes is None:
-            splits = load_folder(self.folder, side)
+        if self._layout == "cifar":
+            splits, rest = self._cifar(self.folder, kind), None
         else:
-            load = _loader(self.layout or LAYOUT_OF.get(self.classes, "flat"))
-            splits = load(self.folder, read_list(self.classes), side)
-        return splits, None if self.others is None else load_others(self.others, splits.superclasses, side), ()
+            listing, rest = self._listing(self.folder)
+            splits = made(listing)
+        if self.others is not None:
+            rest = list_others(self.others, splits.superclasses)
+        return splits, None if rest is None else made(rest), ()
 
+    @property
+    def _layout(self) -> str:
+        if self.layout is not None:
+            return self.layout
+        return "tree" if self.classes is None else LAYOUT_OF.get(self.classes, "flat")
 
-def _loader(layout: str) -> Callable[[Path, ClassList, int], Splits[Images]]:
-    from eas_train.data.cars import load_cars
-    from eas_train.data.cifar import load_cifar
-    from eas_train.data.flat import load_flat
-    from eas_train.data.imagenet import load_imagenet
+    def _emoji(self, kind: Kind) -> tuple[Splits[Images], Splits[Images], tuple[str, ...]]:
+        from eas_train.data.emoji import OTHERS, load_emoji
+        from eas_train.data.styles import STYLES
 
-    loaders: dict[str, Callable[[Path, ClassList, int], Splits[Images]]] = {
-        "flat": load_flat,
-        "imagenet": load_imagenet,
-        "cars": load_cars,
-        "cifar": load_cifar,
-    }
-    return loaders[layout]
+        if kind == "photo":
+            raise InputError(
+                "an augmentation of kind 'photo' is for photos of --data; the emoji are drawings, of kind 'drawing'"
+            )
+        return load_emoji(self.cache), load_emoji(self.cache, kind=OTHERS), tuple(s.attribution for s in STYLES)
+
+    def _cifar(self, folder: Path, kind: Kind) -> Splits[Images]:
+        from eas_train.data.cifar import load_cifar
+
+        if kind == "drawing":
+            raise InputError("an augmentation of kind 'drawing' is for drawings; CIFAR-100 is photos, of kind 'photo'")
+        return load_cifar(folder, read_list(str(self.classes)))
+
+    def _listing(self, folder: Path) -> tuple[Listing, Listing | None]:
+        """The images, and what the class list leaves out where that serves as `others`."""
+        from eas_train.data.cars import list_cars
+        from eas_train.data.flat import list_flat
+        from eas_train.data.folder import list_folder
+        from eas_train.data.imagenet import list_imagenet
+        from eas_train.data.tiny_imagenet import list_tiny_imagenet
+
+        if self._layout == "tree":
+            return list_folder(folder), None
+        classes = read_list(str(self.classes))
+        if self._layout == "tiny-imagenet":
+            return list_tiny_imagenet(folder, classes)
+        listers: dict[str, Callable[[Path, ClassList], Listing]] = {
+            "flat": list_flat,
+            "imagenet": list_imagenet,
+            "cars": list_cars,
+        }
+        return listers[self._layout](folder, classes), None

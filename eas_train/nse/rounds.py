@@ -41,7 +41,7 @@ def evolve_space(
     """
     settings = recipe.strategy
     assert isinstance(settings, NseRecipe)
-    whole = mean_space(recipe.space())
+    whole = mean_space(recipe.search_space())
     chain = recipe.fingerprint(data, validation)
     pending = shuffled(whole, recipe.seed)
     inherited: tuple[Blocks, ...] = ((),) * len(whole.cells)
@@ -147,7 +147,7 @@ def round_supernets(
     Raises:
         TrainingError: the folder holds no such rounds.
     """
-    whole, chain, nets = mean_space(recipe.space()), recipe.fingerprint(data, validation), []
+    whole, chain, nets = mean_space(recipe.search_space()), recipe.fingerprint(data, validation), []
     for number, one in enumerate(read_history(folder)[1]):
         space = _of_blocks(whole, one.searched)
         chain = _chained(chain, number, space)

@@ -22,7 +22,7 @@ class Batch:
     """Validation images.
 
     Attributes:
-        images: n x 3 x S x S, in [0, 1] or uint8; targets: [n], class indices.
+        images: n x 3 x S x S in [0, 1]; targets: [n], class indices.
         mask: [n, C] bool, the classes of each target's superclass, among which networks are judged.
         side: of the images that all networks take; None: each its own.
     """
@@ -53,7 +53,7 @@ class Trial:
         targets = self.targets[index]
         mask = self.superclass_of.unsqueeze(0) == self.superclass_of[targets].unsqueeze(1)
         images = self.images[index]
-        return Batch(images if side is None else resized(images, side), targets, mask, side)
+        return Batch(resized(images, side or images.shape[-1]), targets, mask, side)
 
     def loss(self, architecture: Architecture, batch: Batch) -> Tensor:
         """Cross-entropy among the classes of the targets' superclasses; differentiable in the supernet's weights."""

@@ -32,8 +32,10 @@ def study(config: str, source: Source, folder: Path, device: str, *, jobs: int, 
     """
     plan = Study.read(config)
     runs = run_study(plan, source, folder, device, jobs=jobs, margin=margin)
-    spaces = {method.name: plan.training_recipe(method, 0, 0).supernet.space() for method in plan.methods}
-    data, _, _ = source.load(next(iter(spaces.values())).input_sizes[-1] + margin)
+    supernets = {method.name: plan.training_recipe(method, 0, 0).supernet for method in plan.methods}
+    spaces = {name: supernet.search_space() for name, supernet in supernets.items()}
+    first = supernets[plan.methods[0].name]  # of one size and kind with the others: `run_study` refuses what is not
+    data, _, _ = source.load(first.search_space().input_sizes[-1] + margin, first.augmentation.kind)
     owner = superclass_of_class(data.superclasses)[data.test.targets]
     made = figures(plan, runs, [s.name for s in data.superclasses], owner, spaces)
     if plan.quality is not None:

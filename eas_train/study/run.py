@@ -105,10 +105,14 @@ def _logged(study: Study, source: Source, folder: Path, device: str, margin: int
 def _runs_of_seed(
     study: Study, source: Source, folder: Path, device: str, margin: int, supernet_seed: int
 ) -> list[Run]:
-    sizes = {study.training_recipe(method, 0, 0).supernet.space().input_sizes[-1] for method in study.methods}
+    supernets = [study.training_recipe(method, 0, 0).supernet for method in study.methods]
+    sizes = {supernet.search_space().input_sizes[-1] for supernet in supernets}
+    kinds = {supernet.augmentation.kind for supernet in supernets}
     if len(sizes) > 1:
         raise TrainingError(f"the methods of a study take images of one size; got {sorted(sizes)} px")
-    data, _, _ = source.load(sizes.pop() + margin)
+    if len(kinds) > 1:
+        raise TrainingError(f"the methods of a study all take drawings, or all photos; got {sorted(kinds)}")
+    data, _, _ = source.load(sizes.pop() + margin, kinds.pop())
     runs = []
     for seed in study.seeds:
         for method in study.methods:

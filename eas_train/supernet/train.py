@@ -98,7 +98,16 @@ def train_supernet(
 
     fingerprint = recipe.fingerprint(data, validation, unlabelled, frozen)
     return train_over(
-        recipe.space(), recipe, data, folder, device, make, fingerprint, start, unlabelled=unlabelled, frozen=frozen
+        recipe.search_space(),
+        recipe,
+        data,
+        folder,
+        device,
+        make,
+        fingerprint,
+        start,
+        unlabelled=unlabelled,
+        frozen=frozen,
     )[0]
 
 
@@ -233,22 +242,33 @@ def _teacher_images(recipe: SupernetRecipe, data: Images, device: torch.device) 
 
 
 def load_supernet(
-    recipe: SupernetRecipe, data: Images, folder: Path, device: torch.device, validation: Images | None = None
+    recipe: SupernetRecipe,
+    data: Images,
+    folder: Path,
+    device: torch.device,
+    validation: Images | None = None,
+    *,
+    fingerprint: str | None = None,
+    as_it_began: bool = False,
 ) -> Supernet:
     """The trained supernet of `folder`.
+
+    Args:
+        fingerprint: what its checkpoint carries, where more than recipe and data made it.
+        as_it_began: with the weights that it began with, its channels in the order that they have now.
 
     Raises:
         TrainingError: there is none, it is of another recipe, or its training is not finished.
     """
-    state = checkpoint.load(folder / CHECKPOINT, recipe=recipe.fingerprint(data, validation))
+    state = checkpoint.load(folder / CHECKPOINT, recipe=fingerprint or recipe.fingerprint(data, validation))
     if state is None or not state.get("finished", state["step"] == recipe.total_steps):
         done = 0 if state is None else state["step"]
         raise TrainingError(
             f"{folder} holds no finished supernet ({done} of {recipe.total_steps} steps); run the supernet stage"
         )
-    space = spaces.from_json(state["space"]) if "space" in state else recipe.space()
+    space = spaces.from_json(state["space"]) if "space" in state else recipe.search_space()
     net = new_supernet(space, recipe, data, device)
-    net.load_state_dict(state["net"])
+    net.load_state_dict(state["began" if as_it_began else "net"])
     return net.eval()
 
 

@@ -10,9 +10,10 @@ import pytest
 from PIL import Image
 
 from eas_sdk.errors import DataError
-from eas_train.data.cars import load_cars
+from eas_train.data.cars import list_cars
 from eas_train.data.class_lists import ClassList, ListedClass, read_list
 from eas_train.data.imageset import Superclass
+from eas_train.data.listing import Listing, as_drawings, as_photos
 
 sio = pytest.importorskip("scipy.io")
 
@@ -43,22 +44,29 @@ def meta(path: Path, names: list[Any]) -> None:
     sio.savemat(path, {"class_names": cells})
 
 
+def names(listing: Listing, split: str) -> list[str]:
+    return [file.path.relative_to(listing.top).as_posix() for file in listing.found[split]]
+
+
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    annotate(tmp_path / "devkit" / "cars_train_annos.mat", TRAIN, len(TRAIN))
-    annotate(tmp_path / "devkit" / "cars_test_annos.mat", None, len(TEST))
-    annotate(tmp_path / "cars_test_annos_withlabels.mat", TEST, len(TEST))
-    meta(tmp_path / "devkit" / "cars_meta.mat", NAMES)
+    top = tmp_path / "stanford_cars"
+    annotate(top / "devkit" / "cars_train_annos.mat", TRAIN, len(TRAIN))
+    annotate(top / "devkit" / "cars_test_annos.mat", None, len(TEST))
+    annotate(top / "cars_test_annos_withlabels.mat", TEST, len(TEST))
+    meta(top / "devkit" / "cars_meta.mat", NAMES)
     for folder, labels in (("cars_train", TRAIN), ("cars_test", TEST)):
-        (tmp_path / folder).mkdir()
+        (top / folder).mkdir()
         for i, label in enumerate(labels):
-            Image.new("RGB", (12, 8), (40 * label, 0, 0)).save(tmp_path / folder / f"{i + 1:05}.jpg")
-    return tmp_path
+            Image.new("RGB", (12, 8), (40 * label, 0, 0)).save(top / folder / f"{i + 1:05}.jpg")
+    return top
 
 
-def test_images_come_with_the_classes_of_the_annotations(root: Path) -> None:
-    splits = load_cars(root, CLASSES, 8)
-    assert splits.superclasses == (Superclass("Audi", ("R8 Coupe 2012",)), Superclass("Acura", ("RL Sedan 2012",)))
+@pytest.mark.parametrize("above", [True, False])
+def test_images_come_with_the_classes_of_the_annotations(root: Path, above: bool) -> None:
+    listing = list_cars(root.parent if above else root, CLASSES)
+    assert listing.superclasses == (Superclass("Audi", ("R8 Coupe 2012",)), Superclass("Acura", ("RL Sedan 2012",)))
+    splits = as_drawings(listing, 8)
     parts = (splits.train, splits.validation, splits.test)
     assert [np.bincount(p.targets).tolist() for p in parts] == [[2, 4], [1, 1], [2, 1]]
     assert sorted(splits.train.names + splits.validation.names) == [
@@ -66,84 +74,74 @@ def test_images_come_with_the_classes_of_the_annotations(root: Path) -> None:
     ]
     assert splits.test.names == ("cars_test/00001.jpg", "cars_test/00002.jpg", "cars_test/00004.jpg")
     for part in parts:
-        assert part.images.shape[1:] == (8, 8, 4)
-        assert (part.images[..., 3] == 255).all()
         assert np.abs(part.images[:, 0, 0, 0].astype(int) - np.array([120, 80])[part.targets]).max() <= 3
+    photos = as_photos(listing).test
+    assert photos.targets.tolist() == splits.test.targets.tolist()
+    assert tuple(photos.store.name(i) for i in range(3)) == splits.test.names
+
+
+def test_the_folder_may_be_the_working_directory(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(root)
+    assert len(list_cars(".", CLASSES).found["test"]) == 3
+    monkeypatch.chdir(root.parent)
+    assert len(list_cars("", CLASSES).found["test"]) == 3
 
 
 def test_the_choice_of_validation_follows_the_seed_and_the_share(root: Path) -> None:
-    chosen = {load_cars(root, CLASSES, 4, seed=seed).validation.names for seed in range(8)}
-    assert len(chosen) > 1
-    assert load_cars(root, CLASSES, 4, seed=3).validation.names in chosen
-    assert len(load_cars(root, CLASSES, 4, validation_share=0.6).validation) == 2 + 3
+    chosen = [names(list_cars(root, CLASSES, seed=seed), "validation") for seed in range(8)]
+    assert len({tuple(part) for part in chosen}) > 1
+    assert names(list_cars(root, CLASSES, seed=3), "validation") == chosen[3]
+    assert len(list_cars(root, CLASSES, validation_share=0.6).found["validation"]) == 2 + 3
 
 
-def test_test_labels_may_lie_in_the_devkit(root: Path) -> None:
-    before = load_cars(root, CLASSES, 4).test
-    (root / "cars_test_annos_withlabels.mat").rename(root / "devkit" / "cars_test_annos_withlabels.mat")
-    assert load_cars(root, CLASSES, 4).test.names == before.names
-    (root / "devkit" / "cars_test_annos_withlabels.mat").rename(root / "devkit" / "cars_test_annos.mat")
-    assert load_cars(root, CLASSES, 4).test.names == before.names
-
-
-def test_test_annotations_without_classes_are_explained(root: Path) -> None:
+def test_what_is_missing_is_told_with_what_must_be_there(root: Path, tmp_path: Path) -> None:
     (root / "cars_test_annos_withlabels.mat").unlink()
-    with pytest.raises(DataError, match=r"cars_test_annos\.mat has bbox_x1, .*fname: get cars_test_annos_withlabels"):
-        load_cars(root, CLASSES, 4)
-    (root / "devkit" / "cars_test_annos.mat").unlink()
-    with pytest.raises(DataError, match=r"devkit/cars_test_annos_withlabels\.mat is missing"):
-        load_cars(root, CLASSES, 4)
+    with pytest.raises(DataError, match=r"stanford_cars must hold .*withlabels\.mat.* wrong for the test split:"):
+        list_cars(root, CLASSES)
+    with pytest.raises(DataError, match=r"nowhere/stanford_cars must hold cars_train/, .* wrong for the train split:"):
+        list_cars(tmp_path / "nowhere", CLASSES)
 
 
 def test_classes_that_the_data_set_lacks_are_named(root: Path) -> None:
     with pytest.raises(DataError, match=r"'car-20' must be .* its 4: Acura Integra Type R 2001, .* and 49 more"):
-        load_cars(root, read_list("car-20"), 4)
+        list_cars(root, read_list("car-20"))
     hummer = ClassList("one", "made up", (ListedClass("Hummer", NAMES[0], "AM General"),))
-    with pytest.raises(DataError, match=rf"withlabels\.mat must name images of every class; .* {NAMES[0]}$"):
-        load_cars(root, hummer, 4)
+    with pytest.raises(DataError, match=rf"cars_test must name images of every class; .* {NAMES[0]}$"):
+        list_cars(root, hummer)
 
 
-def test_missing_and_unreadable_images_are_named(root: Path) -> None:
-    (root / "cars_train" / "00003.jpg").write_bytes(b"no image")
-    with pytest.raises(DataError, match=r"cars_train/00003\.jpg cannot be read as an image"):
-        load_cars(root, CLASSES, 4)
+def test_missing_images_are_named(root: Path) -> None:
     for name in ("00003.jpg", "00002.jpg", "00001.jpg"):  # the first is of a class that is not read
         (root / "cars_train" / name).unlink()
     with pytest.raises(DataError, match=r"cars_train must hold .*; it lacks 00002\.jpg, 00003\.jpg$"):
-        load_cars(root, CLASSES, 4)
+        list_cars(root, CLASSES)
 
 
-def test_wrong_annotations_are_named(root: Path) -> None:
+@pytest.mark.parametrize("fname", ["../cars_test/{:05}.jpg", "/etc/{:05}.jpg", "x/../{:05}.jpg", "..", ".", "x/{}"])
+def test_a_file_outside_of_its_folder_is_refused(root: Path, fname: str) -> None:
+    annotate(root / "devkit" / "cars_train_annos.mat", TRAIN, len(TRAIN), fname)
+    with pytest.raises(DataError, match=r"must give file names in .*cars_train and classes 1\.\.4; got '/.*' and 1$"):
+        list_cars(root, CLASSES)
+
+
+def test_wrong_annotations_are_refused(root: Path) -> None:
     path = root / "devkit" / "cars_train_annos.mat"
-    annotate(path, [0, *TRAIN[1:]], len(TRAIN))
-    with pytest.raises(DataError, match=r"must give classes 1\.\.4 and file names; got 0 and '00001\.jpg'"):
-        load_cars(root, CLASSES, 4)
     annotate(path, [5, *TRAIN[1:]], len(TRAIN))
-    with pytest.raises(DataError, match="got 5 and"):
-        load_cars(root, CLASSES, 4)
-    annotate(path, TRAIN, len(TRAIN), fname="../{:05}.jpg")
-    with pytest.raises(DataError, match=r"got 1 and '\.\./00001\.jpg'"):
-        load_cars(root, CLASSES, 4)
-    sio.savemat(path, {"annotations": np.arange(3)})
-    with pytest.raises(DataError, match=r"cars_train_annos\.mat has no fields"):
-        load_cars(root, CLASSES, 4)
-    sio.savemat(path, {"other": np.arange(3)})
-    with pytest.raises(DataError, match="must hold the variable 'annotations', and does not"):
-        load_cars(root, CLASSES, 4)
-    meta(root / "devkit" / "cars_meta.mat", [np.arange(2), "x"])
-    with pytest.raises(DataError, match=r"cars_meta\.mat must hold class names"):
-        load_cars(root, CLASSES, 4)
+    with pytest.raises(DataError, match=r"classes 1\.\.4; got '.*cars_train/00001\.jpg' and 5$"):
+        list_cars(root, CLASSES)
+    annotate(path, None, len(TRAIN))
+    with pytest.raises(DataError, match=r"wrong for the train split: .*class"):
+        list_cars(root, CLASSES)
+    for wrong in ({"annotations": np.arange(3)}, {"other": np.arange(3)}):
+        sio.savemat(path, wrong)
+        with pytest.raises(DataError, match="wrong for the train split:"):
+            list_cars(root, CLASSES)
 
 
-def test_a_cut_file_is_named_at_every_length(root: Path) -> None:
+def test_a_cut_file_is_refused_at_every_length(root: Path) -> None:
     path = root / "devkit" / "cars_meta.mat"
     whole = path.read_bytes()
     for length in range(0, len(whole) - 8, max(1, len(whole) // 40)):
         path.write_bytes(whole[:length])
-        with pytest.raises(DataError, match=r"cars_meta\.mat (cannot be read|must hold)"):
-            load_cars(root, CLASSES, 4)
-
-
-def test_a_folder_of_other_things_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"cars_meta\.mat is missing; Stanford Cars has cars_train/"):
-        load_cars(tmp_path, CLASSES, 4)
+        with pytest.raises(DataError, match=r"devkit/ with cars_meta\.mat .* wrong for the train split:"):
+            list_cars(root, CLASSES)

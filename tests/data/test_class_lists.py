@@ -53,6 +53,17 @@ def test_shipped_lists_keep_the_order_of_the_paper() -> None:
     assert ten.superclasses[5].class_names == ("Leopard", "Snow leopard", "Jaguar", "Lion", "Cougar", "Lynx")
 
 
+def test_the_list_of_photos_groups_181_classes_of_tiny_imagenet() -> None:
+    photos = read_list("photos")
+    assert photos.name == "photos"
+    assert len(photos.classes) == 181
+    assert len(photos.superclasses) == 15
+    assert min(len(s.class_names) for s in photos.superclasses) >= 8
+    assert not [c.id for c in photos.classes if not re.fullmatch(r"n\d{8}", c.id)]
+    known = {"chihuahua": "n02085620", "banana": "n07753592", "goldfish": "n01443537"}
+    assert {c.name: c.id for c in photos.classes if c.name in known} == known
+
+
 def test_lists_that_share_a_class_give_it_one_id() -> None:
     ids: dict[str, set[str]] = {}
     for name in ("imagenet-10", "imagenet-12"):
@@ -85,7 +96,7 @@ def test_a_user_file_is_read(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["imagenet-11", "", "../lists/car-20", "mine.json", "mine.txt", "a\0b"])
 def test_an_unknown_list_names_those_that_ship(name: str) -> None:
-    with pytest.raises(DataError, match="one of car-20, cifar-100, imagenet-10, imagenet-12; got") as refused:
+    with pytest.raises(DataError, match="one of car-20, cifar-100, imagenet-10, imagenet-12, photos; got") as refused:
         read_list(name)
     assert repr(name) in str(refused.value)
 

@@ -10,8 +10,9 @@ import pytest
 from PIL import Image
 
 from eas_sdk.errors import DataError, InputError
-from eas_train.data.folder import load_folder, load_others
+from eas_train.data.folder import list_folder, list_others
 from eas_train.data.imageset import ImageSet, Superclass
+from eas_train.data.listing import as_drawings
 from eas_train.data.photo import read_square
 from eas_train.data.splits import Splits
 
@@ -31,7 +32,11 @@ def grow(root: Path, tree: dict[str, dict[str, int]] = TREE) -> Path:
     return root
 
 
-def parts(splits: Splits) -> list[ImageSet]:
+def load_folder(root: Path, size: int = 8, seed: int = 0) -> Splits[ImageSet]:
+    return as_drawings(list_folder(root, seed), size)
+
+
+def parts(splits: Splits[ImageSet]) -> list[ImageSet]:
     return [splits.train, splits.validation, splits.test]
 
 
@@ -216,12 +221,14 @@ def test_size_must_be_positive(tmp_path: Path) -> None:
     draw(tmp_path / "x.png")
     with pytest.raises(InputError, match="at least 1 pixel, got 0"):
         read_square(tmp_path / "x.png", 0)
+    with pytest.raises(InputError, match="at least 1 pixel, got -1"):
+        load_folder(grow(tmp_path / "data"), -1)
 
 
 def test_other_classes_are_of_the_same_superclasses_or_of_none(tmp_path: Path) -> None:
     known = (Superclass("pets", ("cat", "dog")), Superclass("sky", ("sun",)))
     tree = {"sky": {"moon": 3}, "none": {"fork": 4, "cup": 3}}
-    found = load_others(grow(tmp_path / "others", tree), known, size=8)
+    found = as_drawings(list_others(grow(tmp_path / "others", tree), known), 8)
     assert found.superclasses == (
         Superclass("pets", ()),
         Superclass("sky", ("moon",)),
@@ -233,4 +240,4 @@ def test_other_classes_are_of_the_same_superclasses_or_of_none(tmp_path: Path) -
         for target, name in zip(part.targets, part.names, strict=True):
             assert found.classes[target] == name.split("/")[1]
     with pytest.raises(DataError, match=r"\(pets, sky\), or 'none'.*has cars"):
-        load_others(grow(tmp_path / "odd", {"cars": {"bus": 3}}), known, size=8)
+        list_others(grow(tmp_path / "odd", {"cars": {"bus": 3}}), known)

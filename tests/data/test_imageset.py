@@ -21,7 +21,6 @@ from eas_train.data.imageset import (
     load,
     read_manifest,
     save,
-    subset,
     superclass_of_class,
 )
 from eas_train.data.splits import Splits, first_of_each
@@ -183,23 +182,19 @@ def test_superclass_of_class() -> None:
     assert index.tolist() == [0, 0, 1, 2, 2]
 
 
-def test_subset_keeps_rows_together_and_refuses_other_masks() -> None:
+def test_what_is_taken_keeps_rows_together_in_the_order_asked_for() -> None:
     images = example()
-    mask = np.array([True, False, True, False, False, True])
-    part = subset(images, mask)
-    np.testing.assert_array_equal(part.images, images.images[mask])
-    np.testing.assert_array_equal(part.targets, images.targets[mask])
-    assert part.names == ("name 0", "name 2", "name 5")
-    assert part.sources == ("artist 0", "artist 0", "artist 1")
-    for bad in (mask[:3], mask.astype(np.int64)):
-        with pytest.raises(DataError, match=r"a mask must be bool \[6\]"):
-            subset(images, bad)
+    part = images.take(np.array([5, 0, 2]))
+    np.testing.assert_array_equal(part.images, images.images[[5, 0, 2]])
+    np.testing.assert_array_equal(part.targets, images.targets[[5, 0, 2]])
+    assert part.superclasses == SUPERCLASSES
+    assert part.names == ("name 5", "name 0", "name 2")
+    assert part.sources == ("artist 1", "artist 0", "artist 0")
 
 
-def test_concatenate_undoes_subset_and_refuses_other_classes() -> None:
+def test_concatenate_joins_parts_and_refuses_other_classes() -> None:
     images = example()
-    first = np.arange(6) < 2
-    assert_same(concatenate([subset(images, first), subset(images, ~first)]), images)
+    assert_same(concatenate([images.take(np.arange(2)), images.take(np.arange(2, 6))]), images)
     with pytest.raises(DataError, match="got 4 and 3 px"):
         concatenate([images, example(size=3)])
     with pytest.raises(DataError, match="at least one"):

@@ -22,7 +22,7 @@ from eas_sdk.space.architecture import Architecture  # noqa: E402
 from eas_sdk.space.cells.space import CellSpace  # noqa: E402
 from eas_sdk.space.protocol import Space  # noqa: E402
 from eas_train import checkpoint  # noqa: E402
-from eas_train.data.drawing_augment import random_images  # noqa: E402
+from eas_train.data.feed import random_images  # noqa: E402
 from eas_train.data.splits import Splits  # noqa: E402
 from eas_train.nse.fitness import mean_space  # noqa: E402
 from eas_train.nse.history import HISTORY, Round, read_history, write_history  # noqa: E402
@@ -40,7 +40,7 @@ TRAIN, VALIDATION, TEST = drawings(10, 0), drawings(5, 1), drawings(5, 2)
 class EvolvedRecipe(SupernetRecipe):
     """Evolves the small space instead of a preset."""
 
-    def space(self) -> Space:
+    def search_space(self) -> Space:
         return LONGER
 
 
@@ -88,7 +88,7 @@ def test_every_round_keeps_the_weights_that_its_front_was_judged_with(searched: 
     _, rounds = read_history(searched)
     nets = round_supernets(recipe(), TRAIN, VALIDATION, searched, CPU)
     assert len(nets) == len(rounds)
-    images = random_images(TRAIN.images, 24, 24, GENTLE, CPU, 0)
+    images = random_images(TRAIN, 24, 24, GENTLE, CPU, 0)
     for one, net in zip(rounds, nets, strict=True):
         trial = Trial(net, VALIDATION, CPU)
         for judged in one.front:

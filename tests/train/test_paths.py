@@ -42,9 +42,7 @@ def zeros(space: ElasticSpace) -> torch.Tensor:
     return torch.zeros(len(space.options), max(space.options))
 
 
-RECIPE = GeneratorRecipe(
-    encoding="multi-path", steps=2, requests=1, batch_size=2, budgets=4, embedding=8, hidden=16, augmentation=GENTLE
-)
+RECIPE = GeneratorRecipe(encoding="multi-path", steps=2, requests=1, batch_size=2, budgets=4, embedding=8, hidden=16)
 
 
 @pytest.mark.parametrize(("name", "count"), [("tiny", 8), ("sizes", 12), ("small", 3)])
@@ -158,7 +156,7 @@ def test_it_is_trained_by_both_objectives(name: str, objective: str, tmp_path: P
     net = random_net(space)
     recipe = RECIPE.model_copy(update={"objective": objective, "image_size": 16})
     worth = np.ones((2, GateLayout.of(space).gates))
-    one, _ = train_generator(recipe, net, collected(net), worth, drawings(4, 1), tmp_path, fingerprint="a")
+    one, _ = train_generator(recipe, net, collected(net), worth, drawings(4, 1), GENTLE, tmp_path, fingerprint="a")
     start = new_generator(recipe, net, [3, 3])
     for head, options in (("kernel", max(space.layout.kernels)), ("size", len(space.input_sizes))):
         trained, before = (getattr(made, head).weight for made in (one, start))
@@ -171,7 +169,7 @@ def test_a_generator_that_is_not_told_the_superclass_gives_all_the_same(tmp_path
     net = random_net(TINY)
     recipe = RECIPE.model_copy(update={"encoding": "single-path", "conditioned": False, "objective": "predictor"})
     worth = np.random.default_rng(0).normal(size=(2, GateLayout.of(TINY).gates))
-    made, _ = train_generator(recipe, net, collected(net), worth, drawings(4, 1), tmp_path, fingerprint="a")
+    made, _ = train_generator(recipe, net, collected(net), worth, drawings(4, 1), GENTLE, tmp_path, fingerprint="a")
     with torch.no_grad():
         logits = made(torch.tensor([0, 1]), torch.tensor([1e6, 1e6]))
     assert torch.equal(logits[0], logits[1])

@@ -15,7 +15,6 @@ torch = pytest.importorskip("torch")
 
 from train.tiny import (  # noqa: E402
     CPU,
-    GENTLE,
     SIZES,
     SUPERCLASSES,
     TINY,
@@ -65,7 +64,7 @@ RECIPE = Recipe(
     statistics=StatisticsRecipe(networks=12, images=32),
     predictor=PredictorRecipe(networks=20, views=1),
     generator=GeneratorRecipe(
-        steps=50, requests=2, batch_size=8, budgets=4, embedding=8, hidden=16, learning_rate=0.02, augmentation=GENTLE
+        steps=50, requests=2, batch_size=8, budgets=4, embedding=8, hidden=16, learning_rate=0.02
     ),
     router=RouterRecipe(
         steps=60, warmup_steps=5, batch_size=32, depth=1, expansion=1, statistics_batches=1, checkpoint_every_s=0

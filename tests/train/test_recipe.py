@@ -36,8 +36,8 @@ def test_shipped_recipes_load_by_name_and_by_path(name: str) -> None:
     recipe = Recipe.read(name)
     assert recipe == Recipe.read(Path(eas_train.__file__).parent / "recipes" / f"{name}.toml")
     assert recipe.name == name
-    assert recipe.supernet.space().largest
-    space = recipe.supernet.space()
+    assert recipe.supernet.search_space().largest
+    space = recipe.supernet.search_space()
     small = name.startswith("emoji")
     assert recipe.supernet.phases[0].largest_only == (small or isinstance(space, ElasticSpace))
 

@@ -52,7 +52,7 @@ PHASE = Phase(name="paths", steps=8, learning_rate=0.05)
 class CellRecipe(SupernetRecipe):
     """Trains the small space of residual cells instead of a preset."""
 
-    def space(self) -> Space:
+    def search_space(self) -> Space:
         return RESIDUALS
 
 
@@ -404,14 +404,14 @@ def test_a_stopped_training_goes_on_exactly(
     assert one["left"]
     assert [score for _, score in one["left"]] == sorted((score for _, score in one["left"]), reverse=True)
     for text, _ in one["left"]:
-        made.space().validate(Architecture.parse(text))
+        made.search_space().validate(Architecture.parse(text))
     counts = ("optimised_images", "evaluated_images")
     assert [one["strategy"][name] for name in counts] == [other["strategy"][name] for name in counts]
     assert one["strategy"]["optimised_images"] == 8 * 8
 
 
 def test_validation_drawings_are_needed_and_part_of_what_a_training_is(tmp_path: Path) -> None:
-    with pytest.raises(TrainingError, match="'greedy' tries sub-networks on validation drawings"):
+    with pytest.raises(TrainingError, match="'greedy' tries sub-networks on validation images"):
         train_supernet(recipe(GREEDY), TRAIN, tmp_path, CPU)
     made = recipe(GREEDY)
     assert made.fingerprint(TRAIN, VALIDATION) != made.fingerprint(TRAIN, drawings(5, 2, 32))

@@ -342,12 +342,12 @@ def test_of_a_narrower_space_nothing_larger_is_drawn(sizes: tuple[int, ...]) -> 
 
 def test_the_largest_of_a_narrower_space_is_trained_at_its_size(tmp_path: Path) -> None:
     class Narrow(TinyRecipe):
-        def space(self) -> ElasticSpace:
+        def search_space(self) -> ElasticSpace:
             return dataclasses.replace(SIZES, largest=Architecture.parse("24px k3e1 | k3e3 k3e2 | k5e2 k3e4"))
 
     recipe = tiny_recipe(Narrow, phases=(sandwich(steps=1),))
     net = train(tmp_path, recipe)
     assert net.tensor("unit1.block0.expand.weight").shape[0] == SIZES.hidden(1, 0, 3)
     loaded = load_supernet(recipe, DATA, tmp_path, CPU)
-    assert loaded.space == recipe.space()
+    assert loaded.space == recipe.search_space()
     assert equal_states(loaded, net)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
 
 from eas_sdk.bank.bundle import Bundle
@@ -22,6 +23,8 @@ from eas_sdk.task import Superclass as Task
 from eas_train.bundle import assemble
 from eas_train.data.drawing_augment import DrawingAugmentation
 from eas_train.data.imageset import ImageSet, Superclass
+from eas_train.data.photo_augment import PhotoAugmentation
+from eas_train.data.photoset import PhotoFiles, PhotoSet
 from eas_train.data.splits import Splits
 from eas_train.generator.model import ArchitectureGenerator
 from eas_train.recipe import Phase, SupernetRecipe
@@ -87,14 +90,14 @@ GENTLE = DrawingAugmentation(
 class TinyRecipe(SupernetRecipe):
     """Trains the tiny space instead of a preset."""
 
-    def space(self) -> ElasticSpace:
+    def search_space(self) -> ElasticSpace:
         return TINY
 
 
 class SizesRecipe(TinyRecipe):
     """Trains the space of several image sizes."""
 
-    def space(self) -> ElasticSpace:
+    def search_space(self) -> ElasticSpace:
         return SIZES
 
 
@@ -299,3 +302,21 @@ def equal_states(a: Supernet, b: Supernet) -> bool:
 def means(values: Sequence[Tensor]) -> Tensor:
     """The mean of tensors of one shape."""
     return torch.stack(list(values)).mean(0)
+
+
+PHOTO = PhotoAugmentation(least_area=0.6, p_flip=0.5, jitter=0.1)
+
+
+def photos(folder: Path, each: int, seed: int = 0) -> PhotoSet:
+    """The drawings of `drawings` on grey, as JPEG files of several heights and widths below `folder`."""
+    drawn, rng = drawings(each, seed, 40), np.random.default_rng(seed)
+    files = []
+    for i, (pixels, target) in enumerate(zip(drawn.images, drawn.targets, strict=True)):
+        path = folder / str(target) / f"{i}.jpg"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        image = Image.new("RGBA", (40, 40), "grey")
+        image.alpha_composite(Image.fromarray(pixels))
+        size = (int(rng.integers(30, 60)), int(rng.integers(30, 60)))
+        image.convert("RGB").resize(size).save(path, quality=92)
+        files.append(path)
+    return PhotoSet(PhotoFiles.of(folder, files), drawn.targets, drawn.superclasses)

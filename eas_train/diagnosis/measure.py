@@ -1,0 +1,204 @@
+"""The diagnosis of a supernet: what its members score, what its weights did, and what follows in plain words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from eas_sdk.space.architecture import Architecture
+from eas_sdk.space.elastic.space import ElasticSpace
+from eas_sdk.space.tables import madds_table
+from eas_train.data.feed import AnyAugmentation, random_images
+from eas_train.data.fixed_views import fixed_views
+from eas_train.data.imageset import superclass_of_class
+from eas_train.data.splits import Images
+from eas_train.diagnosis.members import KINDS, NAMES, ends_and_middle, one_choice_at_a_time
+from eas_train.diagnosis.weights import BlockUse, blocks_in_use
+from eas_train.progress import progress
+from eas_train.supernet.evaluate import logits_of, recalibrated, within_superclass
+from eas_train.supernet.model import Supernet
+
+TRAINING_IMAGES = 1024
+"""That batch-norm statistics are recorded on."""
+PASSED_BY = 128
+"""Training images by which the share of a residual branch is taken."""
+IDLE_SHARE = 0.1
+"""A branch below this share of what passes it by hardly changes it."""
+UNMOVED = 0.9
+"""Filters above this cosine with where they began have hardly learned."""
+
+Hits = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Score:
+    """What one member scores on validation images.
+
+    Attributes:
+        architecture: which; madds: of it, with all classes.
+        top1: bool [N], right among all classes; within: among those of the image's superclass.
+    """
+
+    architecture: Architecture
+    madds: int
+    top1: Hits
+    within: Hits
+
+    def to_json(self) -> dict[str, Any]:
+        """JSON-able."""
+        return {
+            "architecture": str(self.architecture),
+            "madds": self.madds,
+            "top1": round(float(self.top1.mean()), 4),
+            "within_superclass": round(float(self.within.mean()), 4),
+        }
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """What a diagnosis finds.
+
+    Attributes:
+        images: validation images that members were judged on.
+        members: "smallest", "middle", "largest" of an elastic space; of another "smallest" and "largest".
+        choices: kind -> label -> the member with that choice everywhere and the most of all else.
+        blocks: of the largest member.
+    """
+
+    images: int
+    members: Mapping[str, Score]
+    choices: Mapping[str, Mapping[str, Score]]
+    blocks: tuple[BlockUse, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """JSON-able: accuracies, differences with their 95% intervals over the images, blocks, sentences."""
+        return {
+            "validation_images": self.images,
+            "members": {name: score.to_json() for name, score in self.members.items()},
+            "slope": {
+                name: _rounded(
+                    difference(getattr(self.members["largest"], name), getattr(self.members["smallest"], name))
+                )
+                for name in ("top1", "within")
+            },
+            "choices": {
+                kind: {
+                    label: score.to_json()
+                    | {"most_minus_this": _rounded(difference(self.members["largest"].top1, score.top1))}
+                    for label, score in by_label.items()
+                }
+                for kind, by_label in self.choices.items()
+            },
+            "blocks": [block.to_json() for block in self.blocks],
+            "findings": self.findings(),
+        }
+
+    def findings(self) -> list[str]:
+        """What has not been learned, a sentence each; one that says so where all has."""
+        found = []
+        largest = self.members["largest"].top1
+        mean, low, high = (100 * v for v in difference(largest, self.members["smallest"].top1))
+        if low <= 0:
+            found.append(
+                f"The largest network is no better than the smallest: {mean:+.1f} points ({low:.1f} to {high:.1f})."
+            )
+        for kind, by_label in self.choices.items():
+            (least, score), most = next(iter(by_label.items())), list(by_label)[-1]
+            mean, low, high = (100 * v for v in difference(largest, score.top1))
+            if low <= 0:
+                found.append(
+                    f"A larger {NAMES[kind]} is not worth its price: {most} is {mean:+.1f} points ({low:.1f} to "
+                    f"{high:.1f}) above {least} with all else at its most."
+                )
+        if idle := [b.block for b in self.blocks if b.residual_share is not None and b.residual_share < IDLE_SHARE]:
+            found.append(
+                f"{_listed(idle)} change what passes them by less than {IDLE_SHARE:.0%}: they have hardly been learned."
+            )
+        if unmoved := [m.layer for b in self.blocks for m in b.moved if m.cosine > UNMOVED]:
+            found.append(f"The filters of {_listed(unmoved)} still point where they began (cosine over {UNMOVED}).")
+        if outer := [m.layer for b in self.blocks for m in b.moved if m.rings and m.rings[-1] > UNMOVED >= m.cosine]:
+            found.append(f"The outermost taps of {_listed(outer)} still are what they began as.")
+        return found or ["Every part of the space that was looked at has been learned."]
+
+
+def diagnose(
+    net: Supernet,
+    began: Supernet,
+    train: Images,
+    validation: Images,
+    augmentation: AnyAugmentation,
+    *,
+    most_images: int = 2000,
+) -> Diagnosis:
+    """Look at a trained supernet.
+
+    Members are recalibrated on training images, so that what is found is about weights alone.
+
+    Args:
+        began: the same supernet with the weights that it began with.
+        most_images: validation images at most, the same share of every class.
+    """
+    device, space = next(net.parameters()).device, net.space
+    size = space.input_sizes[-1]
+    shown = _spread(validation, most_images)
+    images, targets = fixed_views(shown, 1, size, device)
+    superclass_of = torch.from_numpy(superclass_of_class(train.superclasses)).to(device)
+    calibration = random_images(train, TRAINING_IMAGES, size, augmentation, device, 0)
+    was_training = net.training
+    net.eval()
+    table, known = madds_table(space), {}
+
+    def score(architecture: Architecture) -> Score:
+        if architecture not in known:
+            logits = logits_of(net, architecture, images, recalibrated(net, architecture, calibration))
+            top1 = (logits.argmax(1) == targets).cpu().numpy()
+            within = within_superclass(logits, targets, superclass_of).cpu().numpy()
+            madds = int(table.total(space, space.encode([architecture]), net.classes)[0])
+            known[architecture] = Score(architecture, madds, top1, within)
+        return known[architecture]
+
+    if isinstance(space, ElasticSpace):
+        members, by_choice = ends_and_middle(space), one_choice_at_a_time(space)
+    else:
+        members, by_choice = {"smallest": space.smallest, "largest": space.largest}, {}
+    choices: dict[str, dict[str, Score]] = {kind: {} for kind in KINDS if any(k == kind for k, _ in by_choice)}
+    with progress("diagnosis", len(members) + len(by_choice)) as update:
+        scores = {}
+        for name, architecture in members.items():
+            scores[name] = score(architecture)
+            update(len(scores), name)
+        for done, ((kind, label), architecture) in enumerate(by_choice.items(), len(scores) + 1):
+            choices[kind][label] = score(architecture)
+            update(done, label)
+    blocks = blocks_in_use(net, began, calibration[:PASSED_BY])
+    net.train(was_training)
+    return Diagnosis(len(shown), scores, choices, tuple(blocks))
+
+
+def difference(one: Hits, other: Hits) -> tuple[float, float, float]:
+    """Mean of the paired difference of two members over images, with its 95% interval (normal)."""
+    pairs = one.astype(np.float64) - other
+    mean, half = pairs.mean(), 1.96 * pairs.std() / np.sqrt(len(pairs))
+    return float(mean), float(mean - half), float(mean + half)
+
+
+def _spread(images: Images, most: int) -> Images:
+    """At most so many images, the same share of every class."""
+    if len(images) <= most:
+        return images
+    order = np.argsort(images.targets, kind="stable")
+    return images.take(np.sort(order[np.linspace(0, len(order) - 1, most).astype(np.int64)]))
+
+
+def _rounded(values: tuple[float, float, float]) -> list[float]:
+    return [round(value, 4) for value in values]
+
+
+def _listed(names: list[str], most: int = 6) -> str:
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more

@@ -1,0 +1,94 @@
+"""What a training is made of, as its folder keeps it: the recipe, and where its images come from."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from pydantic import ValidationError
+
+from eas_sdk.bank import bundle as bundles
+from eas_sdk.bank.atomic import write_atomically
+from eas_sdk.errors import EasError, TrainingError
+from eas_train.bundle import teacher_of
+from eas_train.data.source import Source
+from eas_train.data.splits import first_of_each
+from eas_train.data.unlabelled import unlabelled_photos
+from eas_train.pipeline import Training
+from eas_train.recipe import Recipe
+
+RUN = "run.json"
+MARGIN_PX = 32
+"""By which drawings are larger than the network's input: augmentation turns and enlarges them."""
+DRY_IMAGES = 2
+"""Of each class, in a dry run."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """One `eas train`.
+
+    Attributes:
+        recipe: all settings; of a dry run those that are left.
+        source: of the labelled images.
+        unlabelled: folder of photos without labels; teacher: a bundle to learn from.
+        credits: whose images they are.
+        dry: whether there are only two images of each class, and no others.
+    """
+
+    recipe: Recipe
+    source: Source
+    unlabelled: Path | None = None
+    teacher: Path | None = None
+    credits: tuple[str, ...] = ()
+    dry: bool = False
+
+    def training(self, folder: Path, device: torch.device) -> Training:
+        """With its images, which are looked for now; raises as `Source.load`, `bundles.read` and `Training` do."""
+        supernet = self.recipe.supernet
+        side = supernet.search_space().input_sizes[-1] + MARGIN_PX
+        splits, others, credits = self.source.load(side, supernet.augmentation.kind)
+        if self.dry:
+            splits, others = first_of_each(splits, DRY_IMAGES), None
+        return Training(
+            self.recipe,
+            splits,
+            folder,
+            device,
+            self.credits or credits,
+            others,
+            None if self.unlabelled is None else unlabelled_photos(self.unlabelled, splits.superclasses),
+            None if self.teacher is None else teacher_of(bundles.read(self.teacher), splits.classes, device),
+        )
+
+    def write(self, folder: Path) -> None:
+        """Keep it in the training's folder."""
+        data = dataclasses.asdict(self) | {"recipe": self.recipe.model_dump(mode="json")}
+        text = json.dumps(data, indent=1, default=lambda path: str(path.resolve()))
+        write_atomically(folder / RUN, [text.encode()])
+
+    @classmethod
+    def read(cls, folder: Path) -> Run:
+        """What `write` kept.
+
+        Raises:
+            TrainingError: the folder is not that of a training, or the file was altered.
+        """
+        path = folder / RUN
+        try:
+            data = json.loads(path.read_bytes())
+            source: dict[str, Any] = {
+                name: Path(value) if value is not None and name in ("folder", "others", "cache") else value
+                for name, value in data["source"].items()
+            }
+            places = {name: None if data[name] is None else Path(data[name]) for name in ("unlabelled", "teacher")}
+            recipe = Recipe.model_validate(data["recipe"])
+            return cls(recipe, Source(**source), **places, credits=tuple(data["credits"]), dry=bool(data["dry"]))
+        except FileNotFoundError:
+            raise TrainingError(f"{folder} is not the folder of an `eas train`: it has no {RUN}") from None
+        except (ValueError, KeyError, TypeError, AttributeError, ValidationError, EasError) as error:
+            raise TrainingError(f"{path} was altered, or is of another version: {error}") from None
