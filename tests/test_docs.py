@@ -261,23 +261,27 @@ def test_a_recipe_for_an_extension_works_as_written(tmp_path: Path, page: str, c
     assert "of the largest logit" in done.stdout
 
 
-def test_the_recipe_in_the_training_guide_is_valid() -> None:
+def test_the_recipes_in_the_training_guide_are_valid() -> None:
+    """The whole one, and it with each of the parts that are shown alone."""
     from eas_train.recipe import Recipe
 
-    whole, augmentation = blocks((ROOT / "docs" / "training.md").read_text(encoding="utf-8"), "toml")
-    recipe = Recipe.model_validate(tomllib.loads(whole))
-    assert recipe.supernet.phases[0].largest_only
-    changed = tomllib.loads(whole)
-    for stage, values in tomllib.loads(augmentation).items():
-        changed.setdefault(stage, {}).update(values)
-    assert Recipe.model_validate(changed).supernet.augmentation.p_flip == 0
+    found = [
+        tomllib.loads(text) for text in blocks((ROOT / "docs" / "training.md").read_text(encoding="utf-8"), "toml")
+    ]
+    (whole,) = (block for block in found if "name" in block)
+    assert Recipe.model_validate(whole).supernet.phases[0].largest_only
+    parts = [block["supernet"] for block in found if "name" not in block]
+    assert {name for part in parts for name in part} == {"preset", "space", "augmentation", "phases"}
+    for part in parts:
+        changed = {**whole, "supernet": {**whole["supernet"], **part}}
+        Recipe.model_validate(changed)
 
 
 def test_the_training_guide_lists_every_field_of_a_recipe_with_its_default() -> None:
     from eas_train.recipe import Recipe
 
     text = (ROOT / "docs" / "training.md").read_text(encoding="utf-8")
-    section = text.split("## Recipes")[1].split("### DrawingAugmentation")[0]
+    section = text.split("## Recipes")[1].split("### A space of your own")[0]
     rows = re.findall(r"^\| `([\w.]+)` \| (?:`(.+?)`)? ?\|", section, re.MULTILINE)
     told = {name: json.loads(default) if default else None for name, default in rows}
     assert told == dict(recipe_fields(Recipe))

@@ -14,7 +14,7 @@ from eas_sdk.cli.train import device_option, torch_device, training_packages
 
 
 @click.command()
-@click.argument("run", type=click.Path(path_type=Path, file_okay=False, exists=True), metavar="RUN")
+@click.argument("run", type=click.Path(path_type=Path, file_okay=False), metavar="RUN")
 @click.option("--images", type=click.IntRange(1), default=2000, show_default=True, help="Validation images, at most.")
 @click.option(
     "--picture",

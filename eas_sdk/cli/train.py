@@ -134,13 +134,13 @@ def data(cache: Path | None, as_json: bool) -> None:
 )
 @click.option(
     "--unlabelled",
-    type=click.Path(path_type=Path, file_okay=False, exists=True),
+    type=click.Path(path_type=Path, file_okay=False),
     metavar="DIR",
     help="Photos at any depth, for phases of the recipe that train on images without labels.",
 )
 @click.option(
     "--teacher",
-    type=click.Path(path_type=Path, dir_okay=False, exists=True),
+    type=click.Path(path_type=Path, dir_okay=False),
     metavar="BUNDLE",
     help="A bundle of the same classes whose largest network teaches, in phases of the recipe with a frozen teacher.  "
     "[default: the end of the teacher phase]",

@@ -6,7 +6,6 @@ any number of workers, and several processes get the parts of what one would get
 
 from __future__ import annotations
 
-import functools
 import os
 from collections.abc import Generator, Iterable
 from dataclasses import dataclass
@@ -62,23 +61,6 @@ class Batch:
     images: Tensor
     targets: Tensor
     own: Tensor | None = None
-
-
-class Epochs:
-    """The order of a training: epoch after epoch, each a permutation that depends on seed and epoch alone."""
-
-    def __init__(self, count: int, seed: int) -> None:
-        self.count = count
-        self._permutation = functools.lru_cache(maxsize=2)(
-            lambda epoch: np.random.default_rng([seed, epoch]).permutation(count)
-        )
-
-    def batch(self, step: int, size: int) -> npt.NDArray[np.int64]:
-        """The indices of one batch; it may reach over the end of an epoch."""
-        start = step * size
-        epochs = range(start // self.count, (start + size - 1) // self.count + 1)
-        order = np.concatenate([self._permutation(epoch) for epoch in epochs])
-        return order[start - epochs[0] * self.count :][:size]
 
 
 def feed(

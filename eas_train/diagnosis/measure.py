@@ -24,7 +24,9 @@ from eas_train.supernet.evaluate import logits_of, recalibrated, within_supercla
 from eas_train.supernet.model import Supernet
 
 TRAINING_IMAGES = 1024
-"""That batch-norm statistics are recorded on."""
+"""That batch-norm statistics are recorded on, at most."""
+EACH = 8
+"""Times that one training image is among them, on average, at most."""
 PASSED_BY = 128
 """Training images by which the share of a residual branch is taken."""
 IDLE_SHARE = 0.1
@@ -148,7 +150,7 @@ def diagnose(
     shown = _spread(validation, most_images)
     images, targets = fixed_views(shown, 1, size, device)
     superclass_of = torch.from_numpy(superclass_of_class(train.superclasses)).to(device)
-    calibration = random_images(train, TRAINING_IMAGES, size, augmentation, device, 0)
+    calibration = random_images(train, min(TRAINING_IMAGES, EACH * len(train)), size, augmentation, device, 0)
     was_training = net.training
     net.eval()
     table, known = madds_table(space), {}

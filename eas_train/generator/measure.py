@@ -16,8 +16,9 @@ from eas_sdk.bank.atomic import write_atomically
 from eas_sdk.errors import TrainingError
 from eas_sdk.space.architecture import Architecture
 from eas_train.clock import clock
-from eas_train.data.feed import AnyAugmentation, Asked, Epochs, feed
+from eas_train.data.feed import AnyAugmentation, Asked, feed
 from eas_train.data.fixed_views import fixed_views
+from eas_train.data.order import Epochs
 from eas_train.data.splits import Images
 from eas_train.progress import progress
 from eas_train.recipe import PredictorRecipe

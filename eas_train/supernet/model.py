@@ -197,7 +197,12 @@ def has_norm(node: Node) -> bool:
 
 
 def _initial(node: Node) -> dict[str, Tensor]:
-    """Initial parameters of a node (He et al. 2015, fan out, as OFA does)."""
+    """Initial parameters of a node (He et al. 2015, fan out, as once-for-all does).
+
+    The fan-out of a depthwise convolution counts all channels, though each filter sees one. Batch-norm takes the scale
+    out of what the network computes, and leaves it in how fast filters turn: larger ones hardly do
+    (benchmarks/suspects.py).
+    """
     match node:
         case Conv2d():
             weight = torch.randn(node.out_channels, node.in_channels, *node.window)
@@ -207,7 +212,7 @@ def _initial(node: Node) -> dict[str, Tensor]:
                 made["bias"] = torch.zeros(node.out_channels)
         case DepthwiseConv2d():
             weight = torch.randn(node.channels, 1, node.kernel, node.kernel)
-            made = {"weight": weight * (2.0 / node.kernel**2) ** 0.5}
+            made = {"weight": weight * (2.0 / (node.kernel**2 * node.channels)) ** 0.5}
         case Linear():
             weight = torch.randn(node.out_features, node.in_features) * 0.01
             return {"weight": weight, "bias": torch.zeros(node.out_features)}

@@ -26,9 +26,11 @@ from eas_sdk.space import registry as spaces
 from eas_sdk.space.architecture import Architecture
 from eas_sdk.space.protocol import Space, size_of
 from eas_train import checkpoint
+from eas_train.allocator import keep_freed_memory
 from eas_train.clock import clock
-from eas_train.data.feed import Asked, Batch, Epochs, feed, random_images
+from eas_train.data.feed import Asked, Batch, feed, random_images
 from eas_train.data.imageset import superclass_of_class
+from eas_train.data.order import Order, order_of
 from eas_train.data.splits import Images
 from eas_train.distributed import Share, WholeBatchStatistics, share
 from eas_train.progress import progress
@@ -135,6 +137,8 @@ def train_over(
         unlabelled, frozen: see `train_supernet`.
     """
     part = share()
+    if device.type == "cpu":
+        keep_freed_memory()
     torch.manual_seed(recipe.seed)
     net = new_supernet(space, recipe, data, device)
     if weights is not None:
@@ -201,7 +205,8 @@ def train_over(
             if phase.teacher == "frozen" and frozen is None:
                 frozen = Teacher.of(net, _teacher_images(recipe, data, device), _teacher_sides(space, recipe))
             images = unlabelled if phase.images == "unlabelled" and unlabelled is not None else data
-            wanted = _asked(recipe, len(images), phase, step, step - at + phase.steps, size_of(space, space.largest))
+            order, end = order_of(images, recipe.seed), step - at + phase.steps
+            wanted = _asked(recipe, order, phase, step, end, size_of(space, space.largest))
             taught_by = frozen if phase.teacher == "frozen" else None
             with closing(feed(images, wanted, recipe.augmentation, device, part, workers=recipe.workers)) as batches:
                 for batch in batches:
@@ -223,11 +228,10 @@ def train_over(
     return net, chosen
 
 
-def _asked(recipe: SupernetRecipe, count: int, phase: Phase, first: int, end: int, side: int) -> Iterator[Asked]:
+def _asked(recipe: SupernetRecipe, order: Order, phase: Phase, first: int, end: int, side: int) -> Iterator[Asked]:
     """The batches of a phase's steps from `first` on."""
-    epochs = Epochs(count, recipe.seed)
     for step in range(first, end):
-        index = epochs.batch(step, recipe.batch_size)
+        index = order.batch(step, recipe.batch_size)
         yield Asked(index, recipe.seed * 1_000_003 + step, phase.image_size or side)
 
 

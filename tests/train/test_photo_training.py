@@ -29,8 +29,9 @@ from train.tiny import (  # noqa: E402
 )
 
 from eas_sdk.errors import DataError, TrainingError  # noqa: E402
-from eas_train.data.feed import Asked, Batch, Epochs, augmented, feed, random_images  # noqa: E402
+from eas_train.data.feed import Asked, Batch, augmented, feed, random_images  # noqa: E402
 from eas_train.data.fixed_views import fixed_views  # noqa: E402
+from eas_train.data.order import Epochs  # noqa: E402
 from eas_train.data.photo_augment import PhotoAugmentation  # noqa: E402
 from eas_train.data.photoset import UNLABELLED, PhotoSet  # noqa: E402
 from eas_train.distributed import Share  # noqa: E402
