@@ -28,7 +28,7 @@ def changed(space: Space, changes: Mapping[str, Any]) -> Space:
     if not changes:
         return space
     if "kind" in changes:
-        return registry.from_json({"largest": None} | dict(changes) if changes["kind"] == KIND else changes)
+        return registry.from_json({"largest": _most(changes), **changes} if changes["kind"] == KIND else changes)
     if not isinstance(space, ElasticSpace):
         raise InputError("fields are changed in elastic spaces; a space of cells is written out whole, with its kind")
     data: dict[str, Any] = dict(space.to_json())
@@ -43,5 +43,15 @@ def changed(space: Space, changes: Mapping[str, Any]) -> Space:
         else:
             data[name] = value
     if "largest" not in changes:
-        data["largest"] = None
+        data["largest"] = _most(data)
     return registry.from_json(data)
+
+
+def _most(space: Mapping[str, Any]) -> dict[str, Any]:
+    """The JSON of the largest architecture that the choices allow; of malformed ones anything, as they are refused."""
+    try:
+        units = [[f"k{unit['kernels'][-1]}e{unit['expansions'][-1]:g}"] * unit["depths"][-1] for unit in space["units"]]
+        sizes = space["input_sizes"]
+        return {"units": units} | ({"input_size": sizes[-1]} if len(sizes) > 1 else {})
+    except (TypeError, KeyError, IndexError, ValueError):
+        return {}

@@ -79,8 +79,8 @@ def _shares(axes: Axes, diagnosis: Diagnosis) -> None:
 
 
 def _turned(axes: Axes, diagnosis: Diagnosis, figure: Figure) -> None:
-    longest = max(diagnosis.blocks, key=lambda block: len(block.moved))  # which has the layers of all, in their order
-    layers = [moved.layer.rpartition(".")[2] for moved in longest.moved]
+    by_length = sorted(diagnosis.blocks, key=lambda block: -len(block.moved))  # the longest has most layers, in order
+    layers = list(dict.fromkeys(moved.layer.rpartition(".")[2] for block in by_length for moved in block.moved))
     columns = [*layers, "outermost taps"]
     table = np.full((len(diagnosis.blocks), len(columns)), np.nan)
     for i, block in enumerate(diagnosis.blocks):

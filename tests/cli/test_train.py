@@ -78,6 +78,16 @@ def test_train_makes_a_bundle_that_the_other_commands_take(eas, recipe: Path, tr
     for part in ("supernet", "rank correlation", str(out / "bundle.safetensors"), "Accuracy"):
         assert part in whole.stdout
     assert eas_sdk.load(out / "bundle.safetensors").labels("tools") == ("axe", "saw")
+
+    looked = eas("diagnose", out, "--device", "cpu", "--picture", tmp_path / "copy.png", "--json")
+    assert looked.exit_code == 0, looked.output
+    assert {"smallest", "middle", "largest"} == set(json.loads(looked.stdout)["members"])
+    assert (tmp_path / "copy.png").read_bytes() == (out / "diagnosis.png").read_bytes()
+    shown = eas("diagnose", out, "--device", "cpu")
+    assert "largest network is no better than the smallest" in " ".join(shown.stdout.split())
+    nothing = eas("diagnose", tmp_path)
+    assert nothing.exit_code == 2
+    assert "it has no run.json" in nothing.stderr
     facts = json.loads(eas("info", "--bundle", out / "bundle.safetensors", "--json").stdout)
     assert [row["budget_fraction"] for row in facts["accuracy"]] == [0, 1]
     assert (facts["name"], facts["attributions"]) == ("mine", ["drawn by me", "and you"])

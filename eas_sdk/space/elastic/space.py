@@ -347,7 +347,7 @@ class ElasticSpace:
 
     @classmethod
     def from_json(cls, data: object) -> ElasticSpace:
-        """Inverse of `to_json`; a `largest` of None leaves it to the choices.
+        """Inverse of `to_json`.
 
         Raises:
             BundleError: a field is missing, unknown or of the wrong type.
@@ -374,7 +374,7 @@ class ElasticSpace:
                 "stem": units.from_json(Stem, data["stem"]),
                 "units": tuple(units.from_json(Unit, unit) for unit in data["units"]),
                 "head": units.from_json(Head, data["head"]),
-                "largest": Architecture(()) if (bound := data["largest"]) is None else Architecture.from_json(bound),
+                "largest": Architecture.from_json(data["largest"]),
             }
         )
 
