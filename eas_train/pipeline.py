@@ -33,7 +33,7 @@ from eas_train.accuracy import accuracy_table
 from eas_train.data.feed import random_images
 from eas_train.data.imageset import superclass_of_class
 from eas_train.data.splits import Images, Splits
-from eas_train.diagnosis.measure import Diagnosis, diagnose
+from eas_train.diagnosis.measure import TRAINING_IMAGES, Diagnosis, diagnose
 from eas_train.diagnosis.report import kept
 from eas_train.distributed import is_first
 from eas_train.generator.measure import measure, shown_images
@@ -197,7 +197,16 @@ class Training:
         def find() -> Diagnosis:
             strengths = self.recipe.supernet.augmentation
             began = self._supernet(as_it_began=True)
-            return diagnose(self.net, began, self.data.train, validation, strengths, most_images=most_images)
+            seen = self.recipe.supernet.total_steps * self.recipe.supernet.batch_size  # next to nothing in a dry run
+            return diagnose(
+                self.net,
+                began,
+                self.data.train,
+                validation,
+                strengths,
+                most_images=min(most_images, seen),
+                most_training=min(TRAINING_IMAGES, seen),
+            )
 
         return kept(place, f"{self.fingerprints['supernet']} {validation.digest} {most_images}", find)
 

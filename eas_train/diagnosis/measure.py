@@ -136,6 +136,7 @@ def diagnose(
     augmentation: AnyAugmentation,
     *,
     most_images: int = 2000,
+    most_training: int = TRAINING_IMAGES,
 ) -> Diagnosis:
     """Look at a trained supernet.
 
@@ -144,13 +145,15 @@ def diagnose(
     Args:
         began: the same supernet with the weights that it began with.
         most_images: validation images at most, the same share of every class.
+        most_training: training images at most that batch-norm statistics are recorded on.
     """
     device, space = next(net.parameters()).device, net.space
     size = space.input_sizes[-1]
     shown = _spread(validation, most_images)
     images, targets = fixed_views(shown, 1, size, device)
     superclass_of = torch.from_numpy(superclass_of_class(train.superclasses)).to(device)
-    calibration = random_images(train, min(TRAINING_IMAGES, EACH * len(train)), size, augmentation, device, 0)
+    count = min(most_training, EACH * len(train))
+    calibration = random_images(train, count, size, augmentation, device, 0)
     was_training = net.training
     net.eval()
     table, known = madds_table(space), {}
