@@ -59,9 +59,9 @@ def data_options(command: Command) -> Command:
         ),
         click.option(
             "--layout",
-            type=click.Choice(["tree", "flat", "imagenet", "cars", "cifar", "tiny-imagenet"]),
-            help="How --data lies in its folder: superclass/class/, class/, or a public data set as it is unpacked.  "
-            "[default: what goes with --classes]",
+            type=click.Choice(["tree", "flat", "shards", "imagenet", "cars", "cifar", "tiny-imagenet"]),
+            help="How --data lies in its folder: superclass/class/, class/, tar shards of photos, or a public data set "
+            "as it is unpacked.  [default: what goes with --classes]",
         ),
         cache_option,
     )
@@ -136,7 +136,7 @@ def data(cache: Path | None, as_json: bool) -> None:
     "--unlabelled",
     type=click.Path(path_type=Path, file_okay=False),
     metavar="DIR",
-    help="Photos at any depth, for phases of the recipe that train on images without labels.",
+    help="Photos at any depth, or tar shards of them, for phases of the recipe that train on images without labels.",
 )
 @click.option(
     "--teacher",

@@ -157,7 +157,10 @@ def _write(index: Path, states: Sequence[_State], counts: Sequence[int], rows: _
             lambda file: np.savez(file, head=np.frombuffer(head, np.uint8), offset=offset, length=length, label=label),
         )
     except OSError as error:
-        raise DataError(f"the index of shards is kept in {index}, which cannot be written: {error}") from None
+        raise DataError(
+            f"the index of shards is kept in {index}, which cannot be written: {error}; EAS_CACHE_DIR says where "
+            "it goes by default"
+        ) from None
 
 
 def _reading(count: int, total_bytes: int) -> AbstractContextManager[Callable[[int, str], None]]:

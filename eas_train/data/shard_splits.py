@@ -99,6 +99,11 @@ def find_shards(root: Path) -> dict[str, list[Path]]:
     return found
 
 
+def names_shard(name: str) -> bool:
+    """Whether a file's name is that of a shard, and does not begin with a dot."""
+    return name.endswith(SUFFIX) and not name.startswith(".")
+
+
 def kept_index(paths: Sequence[Path]) -> ShardIndex:
     """The samples of shards, by an index that is kept in this machine's cache folder; raises as `index_shards`."""
     which = hashlib.sha256("\0".join(os.path.abspath(path) for path in paths).encode(errors="surrogateescape"))
@@ -166,4 +171,4 @@ def _numbered(classes: ClassList) -> bool:
 
 
 def _is_shard(path: Path) -> bool:
-    return path.name.endswith(SUFFIX) and path.is_file()
+    return names_shard(path.name) and path.is_file()

@@ -17,8 +17,9 @@ if TYPE_CHECKING:
 Kind = Literal["drawing", "photo"]
 """Drawings are decoded once, to squares in memory; photos stay files."""
 
-LAYOUTS = ("tree", "flat", "imagenet", "cars", "cifar", "tiny-imagenet")
-"""superclass/class/image; class/image with a class list; and four public data sets as they are unpacked."""
+LAYOUTS = ("tree", "flat", "shards", "imagenet", "cars", "cifar", "tiny-imagenet")
+"""superclass/class/image; class/image with a class list; tar shards with one; and four public data sets as they are
+unpacked."""
 
 LAYOUT_OF = {
     "imagenet-10": "imagenet",
@@ -76,7 +77,7 @@ class Source:
 
         Raises:
             DataError: naming what is missing or wrong.
-            InputError: the images are of the other kind only: the emoji are drawings, and CIFAR-100 is photos.
+            InputError: the images are of the other kind only: the emoji are drawings, CIFAR-100 and shards photos.
             MissingDependency: a package that reads them is not installed.
         """
         from eas_train.data.folder import list_others
@@ -91,6 +92,8 @@ class Source:
         splits: Splits[Images]
         if self._layout == "cifar":
             splits, rest = self._cifar(self.folder, kind), None
+        elif self._layout == "shards":
+            splits, rest = self._shards(self.folder, kind), None
         else:
             listing, rest = self._listing(self.folder)
             splits = made(listing)
@@ -120,6 +123,13 @@ class Source:
         if kind == "drawing":
             raise InputError("an augmentation of kind 'drawing' is for drawings; CIFAR-100 is photos, of kind 'photo'")
         return load_cifar(folder, read_list(str(self.classes)))
+
+    def _shards(self, folder: Path, kind: Kind) -> Splits[Images]:
+        from eas_train.data.shard_splits import load_shards
+
+        if kind == "drawing":
+            raise InputError("an augmentation of kind 'drawing' is for drawings; shards hold photos, of kind 'photo'")
+        return load_shards(folder, read_list(str(self.classes)))
 
     def _listing(self, folder: Path) -> tuple[Listing, Listing | None]:
         """The images, and what the class list leaves out where that serves as `others`."""

@@ -19,14 +19,17 @@ torch = pytest.importorskip("torch")
 from data.packed import cls, pack  # noqa: E402
 from train.tiny import CPU, PHOTO, SUPERCLASSES, photos  # noqa: E402
 
-from eas_sdk.errors import DataError  # noqa: E402
+from eas_sdk.cache import cache_folder  # noqa: E402
+from eas_sdk.errors import DataError, InputError  # noqa: E402
 from eas_train.data.class_lists import ClassList, ListedClass  # noqa: E402
 from eas_train.data.feed import Asked, feed  # noqa: E402
 from eas_train.data.photoset import UNLABELLED, PhotoSet  # noqa: E402
 from eas_train.data.shard_index import index_shards, shard_files  # noqa: E402
 from eas_train.data.shard_splits import labelled, load_shards, unlabelled  # noqa: E402
 from eas_train.data.shards import OpenFiles, PhotoShards  # noqa: E402
+from eas_train.data.source import Source  # noqa: E402
 from eas_train.data.tar_samples import Sample, read_samples  # noqa: E402
+from eas_train.data.unlabelled import unlabelled_photos  # noqa: E402
 
 CLASSES = ClassList(
     "six",
@@ -471,3 +474,41 @@ def test_folders_of_shards_that_are_wrong_are_refused(files: PhotoSet, tmp_path:
     pack(tmp_path / "train", files, 9, cls)
     with pytest.raises(DataError, match=r"lie in one place; those for train in \S+: train/, train-\*\.tar"):
         load_shards(tmp_path, CLASSES)
+
+
+def test_a_source_may_be_shards_of_photos(files: PhotoSet, tmp_path: Path) -> None:
+    pack(tmp_path / "data", files, 5, cls)
+    pack(tmp_path / "data", files, 9, cls, "test-")
+    superclasses = [
+        {"name": s.name, "classes": [{"name": c, "id": c.replace(" ", "_")} for c in s.class_names]}
+        for s in SUPERCLASSES
+    ]
+    (tmp_path / "mine.json").write_text(json.dumps({"name": "mine", "source": "me", "superclasses": superclasses}))
+    source = Source(tmp_path / "data", classes=str(tmp_path / "mine.json"), layout="shards")
+    splits, others, _ = source.load(8, "photo")
+    assert others is None
+    assert isinstance(splits.test, PhotoSet)
+    assert splits.test.targets.tolist() == files.targets.tolist()
+    assert torch.equal(splits.test.store.read(12), files.store.read(12))
+    assert len(list((cache_folder() / "shards").iterdir())) == 2  # where their index is kept
+    with pytest.raises(InputError, match="of kind 'drawing' is for drawings; shards hold photos"):
+        source.load(8, "drawing")
+
+
+def test_shards_at_any_depth_are_unlabelled_photos(files: PhotoSet, tmp_path: Path) -> None:
+    shards = pack(tmp_path / "b" / "c", files.take(np.arange(7)), 5, cls)
+    shards += pack(tmp_path / "d", files.take(np.arange(7, 18)), 5, lambda _: {"txt": "a caption"})
+    (tmp_path / "b" / "stats.json").write_text("{}")
+    (tmp_path / "d" / ".part.tar").write_bytes(b"not there yet")
+    found = unlabelled_photos(tmp_path, SUPERCLASSES)
+    assert found.store.paths == tuple(shards)
+    assert found.targets.tolist() == [UNLABELLED] * 18
+    assert found.superclasses == SUPERCLASSES
+    for i in range(18):
+        assert torch.equal(found.store.read(i), files.store.read(i))
+
+
+def test_images_beside_shards_are_the_unlabelled_photos(files: PhotoSet, tmp_path: Path) -> None:
+    pack(tmp_path, files, 5, cls)
+    (tmp_path / "one.jpg").write_bytes(files.store.path(0).read_bytes())
+    assert len(unlabelled_photos(tmp_path, SUPERCLASSES)) == 1
