@@ -4,7 +4,8 @@
 
 The smallest, the middle and the largest network of the recipe's space, each trained alone for as many epochs as the
 recipe's teacher; then the recipe's supernet. All are judged on the official validation photos, which nothing else sees,
-recalibrated on training photos. Every training goes on where it was stopped; what is not finished is left out.
+recalibrated on training photos. The largest alone is the recipe's teacher, and the supernet goes on from it. Every
+training goes on where it was stopped.
 
 `--only NAME` (alone-smallest, alone-middle, alone-largest, supernet) trains one of them, so that several processes may
 share the work; without it whatever is missing is trained, and the figures are stored.
@@ -85,6 +86,8 @@ def alone(recipe: SupernetRecipe, name: str, data: Images) -> tuple[Space, Super
     architecture = members(recipe)[name]
     first = recipe.teacher()
     assert first is not None
+    if name == "largest":
+        return recipe.search_space(), first, architecture, first.fingerprint(data)
     phases = tuple(phase.model_copy(update={"largest_only": False}) for phase in first.phases)
     own = first.model_copy(update={"phases": phases})
     text = json.dumps([own.fingerprint(data), str(architecture)])
@@ -95,7 +98,7 @@ def alone(recipe: SupernetRecipe, name: str, data: Images) -> tuple[Space, Super
 def train(name: str, recipe: SupernetRecipe, splits: Splits[Images], folder: Path) -> None:
     """Train, or go on training; nothing where it is finished."""
     if name == "supernet":
-        train_supernet(recipe, splits.train, folder / name, CPU)
+        train_supernet(recipe, splits.train, folder / name, CPU, teacher=folder / "alone-largest")
         return
     space, own, architecture, fingerprint = alone(recipe, name.removeprefix("alone-"), splits.train)
     train_over(space, own, splits.train, folder / name, CPU, lambda net: Only(net, architecture), fingerprint)

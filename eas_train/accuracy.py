@@ -24,7 +24,10 @@ from eas_train.supernet.evaluate import logits_of, within_superclass
 def accuracy_table(
     bundle: Bundle, data: Splits[Images], settings: BundleRecipe, device: torch.device
 ) -> list[dict[str, Any]]:
-    """Top-1 within the known superclass at evenly spaced budgets, on validation and test drawings."""
+    """Top-1 within the known superclass, and among all classes, at evenly spaced budgets, on validation and test images.
+
+    Means are over superclasses.
+    """
     space, count, selector = bundle.space, len(bundle.superclasses), load_selector(bundle)
     requests, fractions = [], np.linspace(0, 1, settings.budgets).tolist()
     for t, superclass in enumerate(bundle.superclasses):
@@ -34,17 +37,20 @@ def accuracy_table(
     classes = np.array([r.classes for r in requests])
     madds = madds_table(space).total(space, space.encode(picked), classes).reshape(count, -1)
     accuracy = {
-        name: _accuracies(bundle, picked, part, settings.views, device).reshape(count, -1)
+        name: _accuracies(bundle, picked, part, settings.views, device).reshape(2, count, -1)
         for name, part in (("validation", data.validation), ("test", data.test))
     }
     return [
         {
             "budget_fraction": f,
             "mean_madds": int(madds[:, i].mean()),
-            "validation_top1": round(float(accuracy["validation"][:, i].mean()), 4),
-            "test_top1": round(float(accuracy["test"][:, i].mean()), 4),
+            **{
+                f"{part}_{kind}": round(float(accuracy[part][k, :, i].mean()), 4)
+                for part in ("validation", "test")
+                for k, kind in enumerate(("top1", "top1_of_all"))
+            },
             "test_top1_by_superclass": {
-                s.name: round(float(v), 4) for s, v in zip(bundle.superclasses, accuracy["test"][:, i], strict=True)
+                s.name: round(float(v), 4) for s, v in zip(bundle.superclasses, accuracy["test"][0, :, i], strict=True)
             },
         }
         for i, f in enumerate(fractions)
@@ -54,9 +60,9 @@ def accuracy_table(
 def _accuracies(
     bundle: Bundle, picked: list[Architecture], data: Images, count: int, device: torch.device
 ) -> npt.NDArray[np.float64]:
-    """Top-1 of each architecture, with the bundle's own weights, on its own superclass's drawings.
+    """Top-1 of each architecture, with the bundle's own weights, on its own superclass's images: [2, architectures].
 
-    `picked` is superclass-major.
+    First among the superclass's classes, then among all. `picked` is superclass-major.
     """
     net, statistics = to_supernet(bundle, device)
     images, targets = fixed_views(data, count, bundle.input_size, device)
@@ -67,5 +73,6 @@ def _accuracies(
     for i, architecture in enumerate(picked):
         mine = owner == i // each
         logits = logits_of(net, architecture, images[mine], statistics.norm(architecture))
-        result.append(float(within_superclass(logits, targets[mine], superclass_of).float().mean()))
-    return np.array(result)
+        right = within_superclass(logits, targets[mine], superclass_of), logits.argmax(1) == targets[mine]
+        result.append([float(one.float().mean()) for one in right])
+    return np.array(result).T

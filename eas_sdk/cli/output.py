@@ -74,14 +74,15 @@ def print_accuracy(rows: Sequence[Mapping[str, Any]]) -> None:
     if not rows:
         return
     print_table(
-        "Accuracy measured in training (top-1 within the task, mean over tasks)",
-        ["budget", "MAdds", "validation", "test"],
+        "Accuracy measured in training (top-1 within the task, and among all classes of the bundle; mean over tasks)",
+        ["budget", "MAdds", "validation", "test", "test, all classes"],
         [
             [
                 f"{percent(row.get('budget_fraction'))} of the range",
                 madds(row.get("mean_madds")),
                 percent(row.get("validation_top1")),
                 percent(row.get("test_top1")),
+                percent(row.get("test_top1_of_all")),
             ]
             for row in rows
         ],

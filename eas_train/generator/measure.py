@@ -80,11 +80,14 @@ def drawing_scores(logits: Tensor, shown: Shown, superclass_of: Tensor) -> list[
     Neither the probability of the right class nor its logarithm is used: they differ more between networks, but by
     how confident a network is, and tell less about which one is right on other drawings.
     """
-    right = within_superclass(logits, shown.targets, superclass_of).float()
+    return shares(within_superclass(logits, shown.targets, superclass_of), shown)
+
+
+def shares(right: Tensor, shown: Shown) -> list[float]:
+    """The share of each drawing's images that are right, [D] in [0, 1], from bool [N]."""
     count = torch.bincount(shown.drawing)
-    scores: list[float] = (
-        torch.zeros_like(count, dtype=right.dtype).index_add_(0, shown.drawing, right) / count
-    ).tolist()
+    total = torch.zeros(len(count), device=right.device).index_add_(0, shown.drawing, right.float())
+    scores: list[float] = (total / count).tolist()
     return scores
 
 

@@ -45,6 +45,7 @@ def figures(
                 "method": name,
                 "mean_madds": round(float(np.mean([run.madds[b] for run in mine]))),
                 "top1": interval(scores, superclass_of),
+                **_of_all(study, mine, superclass_of, b),
                 "by_superclass": [
                     round(float(scores[:, :, superclass_of == t].mean()), 4) for t in range(len(superclasses))
                 ],
@@ -58,7 +59,7 @@ def figures(
     overall = []
     for name in by_method:
         mean = cells[name].mean(2)
-        row = {"method": name, "top1": interval(mean, superclass_of)}
+        row = {"method": name, "top1": interval(mean, superclass_of), **_of_all(study, by_method[name], superclass_of)}
         if name != study.reference:
             row["minus_reference"] = interval(mean - cells[study.reference].mean(2), superclass_of)
         overall.append(row)
@@ -80,10 +81,20 @@ def figures(
     }
 
 
-def stacked(study: Study, runs: Sequence[Run]) -> Array:
-    """[supernet seeds, seeds, B, D] scores of one method."""
-    found = {(run.supernet_seed, run.seed): run.scores for run in runs}
+def stacked(study: Study, runs: Sequence[Run], *, of_all: bool = False) -> Array:
+    """[supernet seeds, seeds, B, D] scores of one method, within superclasses or among all classes."""
+    found = {(run.supernet_seed, run.seed): run.scores_of_all if of_all else run.scores for run in runs}
     return np.array([[found[s, r] for r in study.seeds] for s in study.supernet_seeds])
+
+
+def _of_all(
+    study: Study, runs: Sequence[Run], superclass_of: npt.NDArray[np.int64], budget: int | None = None
+) -> dict[str, Any]:
+    """Top-1 among all classes at a budget, or as the mean over budgets; nothing where runs do not tell it."""
+    if not all(run.scores_of_all for run in runs):
+        return {}
+    scores = stacked(study, runs, of_all=True)
+    return {"top1_of_all": interval(scores.mean(2) if budget is None else scores[:, :, budget], superclass_of)}
 
 
 def interval(cells: Array, superclass_of: npt.NDArray[np.int64], *, seed: int = 0) -> tuple[float, float, float]:

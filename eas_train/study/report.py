@@ -75,16 +75,26 @@ def tables(figures: Mapping[str, Any]) -> dict[str, Table]:
 def summary(figures: Mapping[str, Any]) -> Table:
     """One line a method: accuracy over all budgets, and the difference."""
     columns = ["method", "top-1 (95% interval)", f"minus {figures['reference']} (points)"]
-    return columns, [[row["method"], percent(row), points(row)] for row in figures["overall"]]
+    rows = figures["overall"]
+    return _with_all_classes(rows, columns, [[row["method"], percent(row), points(row)] for row in rows])
 
 
 def by_budget(figures: Mapping[str, Any]) -> Table:
     """One line a budget and method: accuracy, and the difference."""
     columns = ["budget", "method", "MAdds (M)", "top-1 (95% interval)", f"minus {figures['reference']} (points)"]
-    return columns, [
-        [row["budget"], row["method"], f"{row['mean_madds'] / 1e6:.2f}", percent(row), points(row)]
-        for row in figures["rows"]
+    rows = figures["rows"]
+    cells = [
+        [row["budget"], row["method"], f"{row['mean_madds'] / 1e6:.2f}", percent(row), points(row)] for row in rows
     ]
+    return _with_all_classes(rows, columns, cells)
+
+
+def _with_all_classes(rows: Sequence[Row], columns: list[str], cells: list[list[str]]) -> Table:
+    """With a column of top-1 among the classes of all superclasses, where it was measured."""
+    if not all("top1_of_all" in row for row in rows):
+        return columns, cells
+    more = [percent(row, "top1_of_all") for row in rows]
+    return [*columns, "among all classes"], [[*old, new] for old, new in zip(cells, more, strict=True)]
 
 
 def costs(figures: Mapping[str, Any]) -> Table:
@@ -121,9 +131,9 @@ def ranks(figures: Mapping[str, Any]) -> Table:
     ]
 
 
-def percent(row: Row) -> str:
+def percent(row: Row, name: str = "top1") -> str:
     """A mean with its interval, in percent."""
-    mean, low, high = (100 * value for value in row["top1"])
+    mean, low, high = (100 * value for value in row[name])
     return f"{mean:.1f}% ({low:.1f} to {high:.1f})"
 
 

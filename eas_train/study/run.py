@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import redirect_stderr
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ from eas_sdk.space.tables import madds_range, madds_table
 from eas_train.data.fixed_views import fixed_views
 from eas_train.data.imageset import superclass_of_class
 from eas_train.data.source import Source
-from eas_train.generator.measure import Shown, drawing_scores
+from eas_train.generator.measure import Shown, drawing_scores, shares
 from eas_train.pipeline import BY_PREDICTOR, Training
 from eas_train.progress import progress
 from eas_train.study.config import Method, Study
@@ -44,6 +44,7 @@ class Run:
         architectures: [B][T], what was picked for each budget and superclass; madds: [B][T].
         scores: [B][D], the share of each test drawing's views that the network of its superclass recognises among
             the classes of that superclass.
+        scores_of_all: the same among the classes of all superclasses; none in files of before these were kept.
         seconds: training, measuring and searching by stage (see clock.py), and "pick": answering all requests.
         measured: how many sub-networks were measured.
     """
@@ -56,6 +57,7 @@ class Run:
     scores: list[list[float]]
     seconds: dict[str, float]
     measured: int
+    scores_of_all: list[list[float]] = field(default_factory=list)
 
 
 def run_study(
@@ -142,15 +144,17 @@ def _run(study: Study, method: Method, training: Training, folder: Path) -> Run:
     classes = np.array([request.classes for request in requests])
     madds = table.total(bundle.space, bundle.space.encode(picked), classes).astype(np.int64).reshape(-1, count)
     recipe = training.recipe
+    within, of_all = _scores(study, method, training, picked)
     made = Run(
         method.name,
         recipe.supernet.seed,
         recipe.generator.seed,
         [[str(a) for a in picked[i : i + count]] for i in range(0, len(picked), count)],
         madds.tolist(),
-        _scores(study, method, training, picked),
+        within,
         {**training.seconds(), "pick": pick},
         len(training.measured.scores) if recipe.selector in BY_PREDICTOR else 0,
+        of_all,
     )
     keep(made, path)
     return made
@@ -178,8 +182,10 @@ def _requests(study: Study, training: Training, selector: Selector) -> list[Requ
     return requests
 
 
-def _scores(study: Study, method: Method, training: Training, picked: list[Architecture]) -> list[list[float]]:
-    """[B][D], see `Run`."""
+def _scores(
+    study: Study, method: Method, training: Training, picked: list[Architecture]
+) -> tuple[list[list[float]], list[list[float]]]:
+    """[B][D] within the superclass, and among all classes; see `Run`."""
     data, net = training.data.test, training.net
     images, targets = fixed_views(data, study.views, net.space.input_sizes[-1], training.device)
     owner = training.superclass_of[targets]
@@ -187,7 +193,7 @@ def _scores(study: Study, method: Method, training: Training, picked: list[Archi
     of_drawing = superclass_of_class(data.superclasses)[data.targets]
     count = len(data.superclasses)
     normalise = norm(study, method, training)
-    scores = np.zeros((len(study.labels), len(data)))
+    scores = np.zeros((2, len(study.labels), len(data)))
     with progress(f"testing {method.name}", len(picked)) as update:
         for i, architecture in enumerate(picked):
             budget, t = divmod(i, count)
@@ -195,9 +201,11 @@ def _scores(study: Study, method: Method, training: Training, picked: list[Archi
             _, shown = torch.unique(drawing[mine], return_inverse=True)
             logits = logits_of(net, architecture, images[mine], normalise(architecture))
             seen = Shown(images[mine], targets[mine], shown)
-            scores[budget, of_drawing == t] = drawing_scores(logits, seen, training.superclass_of)
+            scores[0, budget, of_drawing == t] = drawing_scores(logits, seen, training.superclass_of)
+            scores[1, budget, of_drawing == t] = shares(logits.argmax(1) == seen.targets, seen)
             update(i + 1, "")
-    return [[round(v, 4) for v in row] for row in scores.tolist()]
+    within, of_all = ([[round(v, 4) for v in row] for row in each] for each in scores.tolist())
+    return within, of_all
 
 
 def norm(study: Study, method: Method, training: Training) -> Callable[[Architecture], Any]:

@@ -141,6 +141,7 @@ def test_the_report_has_the_accuracies_of_every_budget(folder: Path, report: dic
         assert list(by_superclass) == ["solids", "lines"]
         assert row["test_top1"] == pytest.approx(np.mean(list(by_superclass.values())), abs=1e-3)
         assert 0 <= row["validation_top1"] <= 1
+        assert 0 <= row["test_top1_of_all"] <= row["test_top1"], "more classes are not easier"
     assert table[-1]["test_top1"] > 0.7
     assert report["selector"]["way"] == "generator"
     assert -1 <= report["selector"]["predictor_rank_correlation"] <= 1

@@ -229,6 +229,8 @@ def test_budgets_may_be_multiply_adds(root: Path, figures: dict[str, Any], tmp_p
     assert [row["budget"] for row in made["rows"]] == ["5.00M"] * 2
     for row, overall in zip(made["rows"], made["overall"], strict=True):
         assert row["top1"] == overall["top1"], "of one budget, the average is itself"
+        assert row["top1_of_all"] == overall["top1_of_all"]
+        assert 0 < row["top1_of_all"][0] <= row["top1"][0], "more classes are not easier"
 
 
 def test_figures_need_runs_and_ranks_and_no_weights(root: Path, figures: dict[str, Any], tmp_path: Path) -> None:
