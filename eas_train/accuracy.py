@@ -24,9 +24,9 @@ from eas_train.supernet.evaluate import logits_of, within_superclass
 def accuracy_table(
     bundle: Bundle, data: Splits[Images], settings: BundleRecipe, device: torch.device
 ) -> list[dict[str, Any]]:
-    """Top-1 within the known superclass, and among all classes, at evenly spaced budgets, on validation and test images.
+    """Top-1 within the known superclass, and among all classes, at evenly spaced budgets, as means over superclasses.
 
-    Means are over superclasses.
+    On validation and on test images.
     """
     space, count, selector = bundle.space, len(bundle.superclasses), load_selector(bundle)
     requests, fractions = [], np.linspace(0, 1, settings.budgets).tolist()
@@ -75,4 +75,4 @@ def _accuracies(
         logits = logits_of(net, architecture, images[mine], statistics.norm(architecture))
         right = within_superclass(logits, targets[mine], superclass_of), logits.argmax(1) == targets[mine]
         result.append([float(one.float().mean()) for one in right])
-    return np.array(result).T
+    return np.array(result, np.float64).T.copy()

@@ -40,6 +40,7 @@ from eas_train.generator.measure import measure, shown_images
 from eas_train.nse.history import read_history
 from eas_train.nse.rounds import evolve_space
 from eas_train.recipe import Recipe
+from eas_train.report_file import read_report
 from eas_train.router.calibrate import TrainedRouter, finish
 from eas_train.router.data import RouterData, check_others
 from eas_train.router.network import new_router
@@ -409,7 +410,7 @@ class Training:
         """Assemble, prune, measure, write; the report says how many bytes each step took off."""
         folder, fingerprint = self.place("bundle"), self.fingerprints["bundle"]
         path = folder / BUNDLE
-        done = _read_report(folder / REPORT)
+        done = read_report(folder / REPORT)
         if done.get("fingerprint") == fingerprint and path.is_file():
             return done
         settings = self.recipe.bundle
@@ -436,12 +437,3 @@ class Training:
         }
         write_atomically(folder / REPORT, [json.dumps(report, indent=1).encode()])
         return report
-
-
-def _read_report(path: Path) -> dict[str, Any]:
-    """The report of a bundle that was written before; empty where there is none."""
-    try:
-        report = json.loads(path.read_bytes())
-    except (FileNotFoundError, ValueError):
-        return {}
-    return report if isinstance(report, dict) else {}

@@ -6,7 +6,6 @@ enough. Colours are premultiplied by alpha while they are resampled, lest transp
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from dataclasses import dataclass
 from typing import Literal
@@ -17,6 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from eas_train.data.ranges import check_ranges
 from eas_train.distributed import Share
 
 WHOLE = Share()
@@ -49,13 +49,10 @@ class DrawingAugmentation:
     erase_area: float = 0.2
 
     def __post_init__(self) -> None:
-        for field in dataclasses.fields(self):
-            if field.name == "kind":
-                continue
-            value = getattr(self, field.name)
-            most = 1.0 if field.name.startswith("p_") or field.name == "erase_area" else math.inf
-            if not 0 <= value <= most:
-                raise ValueError(f"{field.name} lies between 0 and {most:g}; got {value}")
+        def bounds(name: str) -> tuple[float, float]:
+            return 0, 1 if name.startswith("p_") or name == "erase_area" else math.inf
+
+        check_ranges(self, bounds)
 
 
 def as_tensor(images: npt.NDArray[np.uint8], device: torch.device) -> Tensor:

@@ -1,4 +1,4 @@
-"""DrawingAugmentation of photos, by torchvision.
+"""Augmentation of photos, by torchvision.
 
 All randomness comes from torch's generator, which is seeded for every photo: what a photo becomes does not depend on
 who decodes it.
@@ -6,7 +6,6 @@ who decodes it.
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -14,6 +13,8 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor
+
+from eas_train.data.ranges import check_ranges
 
 GREY = (124.0, 116.0, 104.0)
 """What erased pixels become: about the mean of photos."""
@@ -49,14 +50,8 @@ class PhotoAugmentation:
     p_mix: float = 1.0
 
     def __post_init__(self) -> None:
-        for field in dataclasses.fields(self):
-            value = getattr(self, field.name)
-            if field.name in ("kind", "policy"):
-                continue
-            least = 0.01 if field.name == "least_area" else 0
-            most = {"magnitude": 30, "mixup": 10, "cutmix": 10}.get(field.name, 1)
-            if not least <= value <= most:
-                raise ValueError(f"{field.name} lies between {least} and {most}; got {value}")
+        most = {"magnitude": 30, "mixup": 10, "cutmix": 10}
+        check_ranges(self, lambda name: (0.01 if name == "least_area" else 0, most.get(name, 1)))
 
     @property
     def mixes(self) -> bool:

@@ -10,6 +10,7 @@ from typing import Any
 from eas_sdk.bank.atomic import write_atomically
 from eas_train.diagnosis.measure import Diagnosis
 from eas_train.diagnosis.picture import draw
+from eas_train.report_file import read_report
 from eas_train.study.plots import png
 
 REPORT = "diagnosis.json"
@@ -23,7 +24,7 @@ def kept(folder: Path, fingerprint: str, find: Callable[[], Diagnosis]) -> dict[
         fingerprint: of all that the diagnosis depends on.
     """
     path = folder / REPORT
-    known = _known(path)
+    known = read_report(path)
     if known.get("of") == fingerprint and (folder / PICTURE).is_file():
         return known
     diagnosis = find()
@@ -31,11 +32,3 @@ def kept(folder: Path, fingerprint: str, find: Callable[[], Diagnosis]) -> dict[
     write_atomically(folder / PICTURE, [png(draw(diagnosis))])
     write_atomically(path, [json.dumps(report, indent=1).encode()])
     return report
-
-
-def _known(path: Path) -> dict[str, Any]:
-    try:
-        report = json.loads(path.read_bytes())
-    except (FileNotFoundError, ValueError):
-        return {}
-    return report if isinstance(report, dict) else {}
