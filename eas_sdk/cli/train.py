@@ -54,8 +54,8 @@ def data_options(command: Command) -> Command:
         click.option(
             "--classes",
             metavar="NAME|FILE.json",
-            help="Which classes, in which superclasses: photos, imagenet-10, imagenet-12, car-20, cifar-100, or your "
-            "list. With --data.",
+            help="Which classes, in which superclasses: photos, imagenet, imagenet-10, imagenet-12, car-20, cifar-100, or "
+            "your list. With --data.",
         ),
         click.option(
             "--layout",

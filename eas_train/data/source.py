@@ -22,6 +22,7 @@ LAYOUTS = ("tree", "flat", "shards", "imagenet", "cars", "cifar", "tiny-imagenet
 unpacked."""
 
 LAYOUT_OF = {
+    "imagenet": "imagenet",
     "imagenet-10": "imagenet",
     "imagenet-12": "imagenet",
     "car-20": "cars",
