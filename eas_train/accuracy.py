@@ -75,4 +75,5 @@ def _accuracies(
         logits = logits_of(net, architecture, images[mine], statistics.norm(architecture))
         right = within_superclass(logits, targets[mine], superclass_of), logits.argmax(1) == targets[mine]
         result.append([float(one.float().mean()) for one in right])
-    return np.array(result, np.float64).T.copy()
+    made: npt.NDArray[np.float64] = np.array(result, np.float64).T
+    return made

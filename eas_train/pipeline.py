@@ -46,7 +46,7 @@ from eas_train.router.data import RouterData, check_others
 from eas_train.router.network import new_router
 from eas_train.router.train import train_router
 from eas_train.selection import Given, Measured, Selection, Trained, select
-from eas_train.statistics.model import StatisticsModel, arrays, fit, from_arrays, observe
+from eas_train.statistics.model import StatisticsModel, arrays, fit, from_arrays, observe, of_learned
 from eas_train.strategy.recipe import NseRecipe
 from eas_train.supernet.model import Supernet
 from eas_train.supernet.teacher import Teacher
@@ -252,20 +252,25 @@ class Training:
         path, fingerprint = self.place("statistics") / "statistics.pt", self.fingerprints["statistics"]
         settings = self.recipe.statistics
         if checkpoint.load(path, recipe=fingerprint) is None:
-            space = self.net.space
-            observations = observe(
-                self.net,
-                self.training_images(settings.images),
-                lambda rng: random_architecture(space, rng),
-                settings.networks,
-                settings.seed,
-                cache=path.with_name("observations.pt"),
-                fingerprint=fingerprint,
-            )
-            model = fit(space, observations, rank=settings.rank, own=settings.own, upstream=settings.upstream)
+            space, seconds = self.net.space, 0.0
+            if self.net.learned is not None:
+                model = of_learned(self.net.learned, settings.rank)
+            else:
+                observations = observe(
+                    self.net,
+                    self.training_images(settings.images),
+                    lambda rng: random_architecture(space, rng),
+                    settings.networks,
+                    settings.seed,
+                    cache=path.with_name("observations.pt"),
+                    fingerprint=fingerprint,
+                )
+                model = fit(space, observations, rank=settings.rank, own=settings.own, upstream=settings.upstream)
+                seconds = observations.seconds
             tensors = {name: torch.from_numpy(array) for name, array in arrays(model).items()}
-            checkpoint.save(path, {"recipe": fingerprint, "tensors": tensors, "seconds": observations.seconds})
-        return {"stage": "statistics", "networks": settings.networks, "rank": settings.rank}
+            checkpoint.save(path, {"recipe": fingerprint, "tensors": tensors, "seconds": seconds})
+        recorded = settings.networks if self.recipe.supernet.normalisation == "batch" else 0
+        return {"stage": "statistics", "networks": recorded, "rank": settings.rank}
 
     @cached_property
     def statistics(self) -> StatisticsModel:

@@ -61,6 +61,8 @@ class Phase(Settings):
     """Whether every step trains the largest and the smallest network (the rest are random)."""
     distillation: float = Field(default=0.0, ge=0)
     """Weight of the teacher's answer in the loss of the networks that are taught; 0: none is."""
+    feature_distillation: float = Field(default=0.0, ge=0)
+    """Weight of how far features before the classifier are from the teacher's, beside it."""
     label_weight: float = Field(default=1.0, ge=0)
     """Of the labels, beside it. Networks that nobody teaches learn from labels alone."""
     teacher: Literal["largest", "frozen"] = "largest"
@@ -70,6 +72,8 @@ class Phase(Settings):
     """Which images are trained on. Unlabelled ones take a frozen teacher and no labels."""
     superclass_dropout: float = Field(default=0.0, ge=0, le=1)
     """q of EAS, Eq. 2."""
+    whole: float = Field(default=0.0, ge=0, le=1)
+    """Share of the sub-networks drawn that are the largest but for their input size."""
     largest_only: bool = False
     """Whether the largest network alone, at its own input size, is trained, and the strategy waits."""
     spread_weights: bool = False
@@ -85,6 +89,8 @@ class Phase(Settings):
             raise ValueError(
                 f"a sandwich phase trains at least 2 networks a step, the largest and the smallest; got {self.networks}"
             )
+        if self.feature_distillation and not self.distillation:
+            raise ValueError(f"feature_distillation goes with a distillation above 0; phase {self.name!r} has none")
         if self.teacher == "frozen" and not self.distillation:
             raise ValueError(f"a frozen teacher takes a distillation above 0; phase {self.name!r} has none")
         if self.images == "unlabelled" and (
@@ -97,6 +103,12 @@ class Phase(Settings):
             )
         return self
 
+    def important(self) -> dict[str, Any]:
+        """What a checkpoint depends on."""
+        fields = type(self).model_fields
+        later = {name for name in LATER_OF_PHASE if getattr(self, name) == fields[name].default}
+        return self.model_dump(mode="json", exclude=later)
+
     def options(self, name: str, allowed: Sequence[T], most: T) -> list[T]:
         """What is drawn from for one choice of an elastic space: of its options up to `most`, those of the field
         `name`."""
@@ -106,8 +118,15 @@ class Phase(Settings):
         )
 
 
-ELASTIC_FIELDS = ("depths", "kernels", "expansions", "input_sizes", "sort_channels", "sort_tiers")
+ELASTIC_FIELDS = ("depths", "kernels", "expansions", "input_sizes", "whole", "sort_channels", "sort_tiers")
 """Of phases, which nothing but an elastic space understands."""
+
+
+UNIMPORTANT = {"checkpoint_every_s", "mixed_precision", "workers"}
+"""Settings of a supernet's training on which its result does not depend."""
+LATER = ("pretrained", "normalisation", "optimizer", "statistics_rate", "frozen", "rarity")
+LATER_OF_PHASE = ("feature_distillation", "whole")
+"""Settings that came after the first checkpoints: at their defaults these go on."""
 
 
 class SupernetRecipe(Settings):
@@ -118,19 +137,34 @@ class SupernetRecipe(Settings):
     space: dict[str, Any] = Field(default_factory=dict)
     """What is other than in the preset, by the names of an elastic space's fields; and `depths`, `kernels` and
     `expansions` of every unit that has a choice. With `kind`, a whole space of any form."""
+    pretrained: str | None = None
+    """Published network that the largest one begins as (`eas import` names them); the space must have it as largest.
+    It is also what teaches in phases with a frozen teacher."""
+    normalisation: Literal["batch", "learned"] = "batch"
+    """What networks normalise with while they are trained: the statistics of the batch; or those of the published
+    network, moved by what is learned for each choice, which are then the bundle's own."""
     strategy: UniformRecipe | GreedyRecipe | CreamRecipe | NseRecipe = Field(
         default=UniformRecipe(), discriminator="kind"
     )
     """Which sub-networks are trained, and what they learn from one another."""
     seed: int = Field(default=0, ge=0, lt=2**32)
     batch_size: int = Field(default=128, gt=0)
+    optimizer: Literal["sgd", "adam"] = "sgd"
     momentum: float = Field(default=0.9, gt=0, lt=1)
+    """Of SGD, Nesterov's; of Adam, of its mean of gradients."""
     weight_decay: float = Field(default=3e-5, ge=0)
+    statistics_rate: float = Field(default=10.0, gt=0)
+    """Learning rate of learned statistics, as a multiple of that of the weights."""
+    frozen: tuple[str, ...] = ()
+    """Layers whose weights are not trained, by the beginnings of their names, such as "classifier"."""
     label_smoothing: float = Field(default=0.1, ge=0, lt=1)
     dropout: float = Field(default=0.1, ge=0, lt=1)
     clip_norm: float = Field(default=5.0, gt=0)
     mixed_precision: bool = True
     checkpoint_every_s: float = Field(default=60.0, ge=0)
+    rarity: float = Field(default=0.0, ge=0, le=1)
+    """How much more often photos of rare classes are trained on: they are drawn by one over the number of photos of
+    their class, to this power. 0: every photo once an epoch."""
     workers: int | None = Field(default=None, ge=0, le=128)
     """Processes that decode photos; what is trained does not depend on it."""
     augmentation: TaggedAugmentation = DrawingAugmentation()
@@ -207,8 +241,10 @@ class SupernetRecipe(Settings):
         teacher: Identified | None = None,
     ) -> str:
         """Identifies recipe and data: a checkpoint goes on only with the same of both."""
+        later = {name for name in LATER if getattr(self, name) == type(self).model_fields[name].default}
+        settings = self.model_dump(mode="json", exclude={*UNIMPORTANT, *later, "phases"})
         facts = {
-            "recipe": self.model_dump(mode="json", exclude={"checkpoint_every_s", "mixed_precision", "workers"}),
+            "recipe": settings | {"phases": [phase.important() for phase in self.phases]},
             "space": self.search_space().to_json(),
             "classes": list(data.classes),
             "images": data.digest,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,13 +14,21 @@ from pydantic import ValidationError
 
 from eas_sdk.bank import bundle as bundles
 from eas_sdk.bank.atomic import write_atomically
-from eas_sdk.errors import EasError, TrainingError
+from eas_sdk.errors import EasError, InputError, TrainingError
 from eas_train.bundle import teacher_of
-from eas_train.data.source import Source
-from eas_train.data.splits import first_of_each
+from eas_train.data.class_lists import read_list
+from eas_train.data.folder import list_others
+from eas_train.data.listing import as_photos
+from eas_train.data.source import UNLABELLED, Source
+from eas_train.data.splits import Images, Splits, first_of_each
 from eas_train.data.unlabelled import unlabelled_photos
 from eas_train.pipeline import Training
+from eas_train.pretrained.answers import labelled_by
+from eas_train.pretrained.importer import load_pretrained
+from eas_train.pretrained.labels import LIST
+from eas_train.pretrained.sources import SOURCES
 from eas_train.recipe import Recipe
+from eas_train.supernet.teacher import Teacher
 
 RUN = "run.json"
 MARGIN_PX = 32
@@ -50,10 +59,21 @@ class Run:
     def training(self, folder: Path, device: torch.device) -> Training:
         """With its images, which are looked for now; raises as `Source.load`, `bundles.read` and `Training` do."""
         supernet = self.recipe.supernet
-        side = supernet.search_space().input_sizes[-1] + MARGIN_PX
-        splits, others, credits = self.source.load(side, supernet.augmentation.kind)
+        if self.source.layout == UNLABELLED:
+            splits, others = self._answered(folder, device)
+            credits: tuple[str, ...] = ()
+        else:
+            side = supernet.search_space().input_sizes[-1] + MARGIN_PX
+            splits, others, credits = self.source.load(side, supernet.augmentation.kind)
         if self.dry:
             splits, others = first_of_each(splits, DRY_IMAGES), None
+        teacher = None
+        if self.teacher is not None:
+            teacher = teacher_of(bundles.read(self.teacher), splits.classes, device)
+        elif supernet.pretrained is not None:
+            teacher = self._published(splits.classes, device)
+        if supernet.pretrained is not None:
+            credits = (*credits, SOURCES[supernet.pretrained].attribution)
         return Training(
             self.recipe,
             splits,
@@ -62,8 +82,34 @@ class Run:
             self.credits or credits,
             others,
             None if self.unlabelled is None else unlabelled_photos(self.unlabelled, splits.superclasses),
-            None if self.teacher is None else teacher_of(bundles.read(self.teacher), splits.classes, device),
+            teacher,
         )
+
+    def _published(self, classes: Sequence[str], device: torch.device) -> Teacher:
+        """The published network that the recipe begins with."""
+        supernet = self.recipe.supernet
+        assert supernet.pretrained is not None
+        published = load_pretrained(supernet.pretrained, space=supernet.search_space(), classes=classes)
+        return published.teacher().to(device)
+
+    def _answered(self, folder: Path, device: torch.device) -> tuple[Splits[Images], Splits[Images] | None]:
+        """Photos with the published network's answers as labels, and those of other things.
+
+        Raises:
+            InputError: the recipe begins with no published network, or there is no folder, or its images are drawings.
+        """
+        supernet, source = self.recipe.supernet, self.source
+        if supernet.pretrained is None or source.folder is None or supernet.augmentation.kind == "drawing":
+            raise InputError(
+                f"--layout {UNLABELLED} is for --data and a recipe that begins with a published network (`pretrained`) "
+                f"and augments photos; got --data {source.folder}, pretrained {supernet.pretrained!r}, "
+                f"augmentation {supernet.augmentation.kind!r}"
+            )
+        superclasses = read_list(LIST).superclasses
+        teacher = self._published([name for s in superclasses for name in s.class_names], device)
+        splits = labelled_by(unlabelled_photos(source.folder, superclasses), teacher, folder)
+        others = None if source.others is None else as_photos(list_others(source.others, splits.superclasses))
+        return splits, others
 
     def write(self, folder: Path) -> None:
         """Keep it in the training's folder."""

@@ -54,14 +54,14 @@ def data_options(command: Command) -> Command:
         click.option(
             "--classes",
             metavar="NAME|FILE.json",
-            help="Which classes, in which superclasses: photos, imagenet, imagenet-10, imagenet-12, car-20, cifar-100, or "
-            "your list. With --data.",
+            help="Which classes, in which superclasses: photos, imagenet, imagenet-10, imagenet-12, car-20, "
+            "cifar-100, or your list. With --data.",
         ),
         click.option(
             "--layout",
-            type=click.Choice(["tree", "flat", "shards", "imagenet", "cars", "cifar", "tiny-imagenet"]),
-            help="How --data lies in its folder: superclass/class/, class/, tar shards of photos, or a public data set "
-            "as it is unpacked.  [default: what goes with --classes]",
+            type=click.Choice(["tree", "flat", "shards", "imagenet", "cars", "cifar", "tiny-imagenet", "unlabelled"]),
+            help="How --data lies in its folder: superclass/class/, class/, tar shards of photos, a public data set as "
+            "it is unpacked, or photos that a published network labels.  [default: what goes with --classes]",
         ),
         cache_option,
     )

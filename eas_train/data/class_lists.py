@@ -5,9 +5,9 @@
     {"name": "mine", "source": "where the choice comes from", "comment": "may be left out",
      "superclasses": [{"name": "Dog", "classes": [{"name": "Chihuahua", "id": "n02085620"}, ...]}, ...]}
 
-The lists of the paper (tables A to C), of CIFAR-100, of Tiny ImageNet ("photos") and of all of ImageNet ship in `lists/`. What an `id`
-is, the data set says: the folder of ImageNet and of Tiny ImageNet, the class name of Stanford Cars, the fine label of
-CIFAR-100.
+The lists of the paper (tables A to C), of CIFAR-100, of Tiny ImageNet ("photos") and of all of ImageNet ship in
+`lists/`. What an `id` is, the data set says: the folder of ImageNet and of Tiny ImageNet, the class name of Stanford
+Cars, the fine label of CIFAR-100.
 """
 
 from __future__ import annotations

@@ -29,8 +29,14 @@ class Order(Protocol):
         ...
 
 
-def order_of(images: Images, seed: int) -> Order:
-    """The order that suits where the images are: photos in shards are read shard after shard."""
+def order_of(images: Images, seed: int, rarity: float = 0.0) -> Order:
+    """The order that suits where the images are: photos in shards are read shard after shard.
+
+    Args:
+        rarity: see `ByRarity`; 0 takes every image once an epoch.
+    """
+    if rarity:
+        return ByRarity(images.targets, rarity, seed)
     if isinstance(images, PhotoSet) and isinstance(images.store, PhotoShards):
         return ShardEpochs(images.store.shard, seed)
     return Epochs(len(images), seed)
@@ -51,6 +57,20 @@ class Epochs:
         epochs = range(start // self.count, (start + size - 1) // self.count + 1)
         order = np.concatenate([self._permutation(epoch) for epoch in epochs])
         return order[start - epochs[0] * self.count :][:size]
+
+
+class ByRarity:
+    """Images drawn by how rare their class is, one over the number of its images to a power, with repetition."""
+
+    def __init__(self, targets: npt.NDArray[np.int64], power: float, seed: int) -> None:
+        _, which, counts = np.unique(targets, return_inverse=True, return_counts=True)
+        weights = counts.astype(np.float64)[which] ** -power
+        self.seed, self._sums = seed, np.cumsum(weights) / weights.sum()
+
+    def batch(self, step: int, size: int) -> npt.NDArray[np.int64]:
+        """The indices of one batch."""
+        drawn = np.random.default_rng([self.seed, step]).random(size)
+        return np.minimum(np.searchsorted(self._sums, drawn, side="right"), len(self._sums) - 1).astype(np.int64)
 
 
 class ShardEpochs:

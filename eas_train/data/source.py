@@ -14,12 +14,14 @@ if TYPE_CHECKING:
     from eas_train.data.listing import Listing
     from eas_train.data.splits import Images, Splits
 
+UNLABELLED = "unlabelled"
+
 Kind = Literal["drawing", "photo"]
 """Drawings are decoded once, to squares in memory; photos stay files."""
 
-LAYOUTS = ("tree", "flat", "shards", "imagenet", "cars", "cifar", "tiny-imagenet")
-"""superclass/class/image; class/image with a class list; tar shards with one; and four public data sets as they are
-unpacked."""
+LAYOUTS = ("tree", "flat", "shards", "imagenet", "cars", "cifar", "tiny-imagenet", UNLABELLED)
+"""superclass/class/image; class/image with a class list; tar shards with one; four public data sets as they are
+unpacked; and photos that only a published network says anything of."""
 
 LAYOUT_OF = {
     "imagenet": "imagenet",
@@ -63,10 +65,15 @@ class Source:
             raise InputError("images come from --data or from the emoji --cache; got both")
         if self.layout is not None and self.layout not in LAYOUTS:
             raise InputError(f"a layout is one of {LAYOUTS}; got {self.layout!r}")
-        if (self.layout not in (None, "tree")) and self.classes is None:
+        if (self.layout not in (None, "tree", UNLABELLED)) and self.classes is None:
             raise InputError(f"--layout {self.layout} needs a class list, --classes NAME or FILE.json")
         if self.layout == "tree" and self.classes is not None:
             raise InputError("--layout tree takes its classes from the folders; leave out --classes")
+        if self.layout == UNLABELLED and self.classes not in (None, "imagenet"):
+            raise InputError(
+                f"--layout {UNLABELLED} takes the classes of the published network that a recipe begins with, the list "
+                f"'imagenet'; got --classes {self.classes}"
+            )
 
     def load(self, side: int, kind: Kind = "drawing") -> tuple[Splits[Images], Splits[Images] | None, tuple[str, ...]]:
         """The images, those of other things, and whose work they are.

@@ -179,7 +179,7 @@ def _single_path(net: Supernet, images: Tensor, shells: Shells, statistics: Stat
                 weight = net.tensor(f"{node.name}.weight")
                 if slot is not None:
                     weight = weight * _kernel_mask(space, shells, slot, weight.shape[-1])
-                y = depthwise_conv2d(x, weight, node.stride, node.dilation, pads=node.pads[0])
+                y = depthwise_conv2d(x, weight, None, node.stride, node.dilation, pads=node.pads[0])
                 y = activate(_normalise(net, node.name, y, statistics, gates), node.activation)
                 if slot is not None:
                     y = y * _channel_mask(space, shells, slot)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib.resources
-import json
 from collections.abc import Sequence
 
 import numpy as np
@@ -14,6 +12,7 @@ from eas_sdk.errors import DataError
 from eas_sdk.task import Superclass
 from eas_train.bundle import assemble, half
 from eas_train.pretrained.importer import Pretrained
+from eas_train.pretrained.labels import imagenet_labels
 from eas_train.selection import Selection
 from eas_train.statistics.model import constant
 
@@ -58,9 +57,3 @@ def published_bundle(pretrained: Pretrained, name: str, labels: Sequence[str] | 
     made = half(whole)
     check(made)  # before anything is written
     return made
-
-
-def imagenet_labels() -> tuple[str, ...]:
-    """ImageNet's 1,000 classes in the order of published classifiers, none twice."""
-    text = (importlib.resources.files("eas_train") / "pretrained" / "imagenet-1000.json").read_text(encoding="utf-8")
-    return tuple(name for _, name in json.loads(text))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import reprlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeGuard
 
@@ -15,11 +15,14 @@ from eas_sdk.errors import DataError, InputError, closest
 from eas_sdk.graph.nodes import Conv2d, DepthwiseConv2d, Linear, Node
 from eas_sdk.space.elastic.space import ElasticSpace
 from eas_sdk.space.presets import PRESETS
+from eas_sdk.space.protocol import Space
+from eas_train.pretrained.labels import imagenet_rows
 from eas_train.pretrained.sources import NO_NORM, SOURCES, Source
 from eas_train.pretrained.weights import packaged, read
 from eas_train.supernet.model import Supernet
 from eas_train.supernet.norm import FixedStatistics
 from eas_train.supernet.sort import sort_channels
+from eas_train.supernet.teacher import Teacher
 
 SHOWN = 5
 """Most names of a kind in a message."""
@@ -44,6 +47,11 @@ class Pretrained:
     statistics: Mapping[str, Tensor]
     source: Source
 
+    def teacher(self) -> Teacher:
+        """The published network, to learn from, at any size of images."""
+        side = self.net.elastic.largest.input_size or self.net.elastic.input_sizes[-1]
+        return Teacher(self.net.requires_grad_(False), {side: self.statistics})
+
     @property
     def norm(self) -> FixedStatistics:
         """How the published network normalises. Of a smaller one this is a guess: its statistics differ."""
@@ -54,8 +62,9 @@ def load_pretrained(
     name: str,
     weights: str | os.PathLike[str] | Mapping[str, Tensor] | None = None,
     *,
-    space: ElasticSpace | None = None,
+    space: Space | None = None,
     sort: bool = True,
+    classes: Sequence[str] | None = None,
 ) -> Pretrained:
     """Read published weights into the supernet of the space whose largest member they are.
 
@@ -65,10 +74,13 @@ def load_pretrained(
         space: by default the source's preset; another must have the same largest network, padding and epsilon.
         sort: whether hidden channels are sorted by importance, so that prefixes are good (see `sort_channels`). The
             largest network computes the same.
+        classes: names of the list "imagenet", whose rows the classifier is to have, in this order; by default all that
+            are published, in their order.
 
     Raises:
         InputError: there is no such source, its weights must be named, or the space has another largest network.
-        DataError: tensors are missing, unexpected or of another shape; the message names them.
+        DataError: tensors are missing, unexpected or of another shape, or a class is not ImageNet's; the message names
+            them.
         MissingDependency: the source's package is not installed.
         OSError: the file cannot be read.
     """
@@ -80,8 +92,8 @@ def load_pretrained(
         weights = read(packaged(name, source) if weights is None else weights)
     state = {_renamed(source, str(key)): tensor for key, tensor in weights.items()}
     classifier = state.get(f"{source.layers['classifier'][0]}.weight")
-    classes = len(classifier) if isinstance(classifier, Tensor) and classifier.ndim else IMAGENET_CLASSES
-    net = Supernet(chosen, classes, mean=source.mean, std=source.std)
+    rows = len(classifier) if isinstance(classifier, Tensor) and classifier.ndim else IMAGENET_CLASSES
+    net = Supernet(chosen, rows, mean=source.mean, std=source.std)
     wanted = dict(_wanted(net, source))
     _check(name, source, state, {key: (shape, row) for key, row, shape in wanted.values()})
     statistics: dict[str, Tensor] = {}
@@ -94,8 +106,19 @@ def load_pretrained(
                 statistics.setdefault(target.rpartition(".")[0], torch.empty(2, len(value)))[row] = value
     if sort:
         sort_channels(net, statistics=statistics)
+    if classes is not None:
+        _keep(net, classes)
     net.to(memory_format=torch.channels_last)
     return Pretrained(net.eval(), statistics, source)
+
+
+def _keep(net: Supernet, classes: Sequence[str]) -> None:
+    """Leave the classifier the rows of some of ImageNet's classes."""
+    rows = torch.tensor(imagenet_rows(classes))
+    for suffix in ("weight", "bias"):
+        name = f"classifier.{suffix}"
+        net.tensor(name).data = net.tensor(name).data[rows].contiguous()
+    net.classes = len(rows)
 
 
 def _fitting(name: str, space: object) -> ElasticSpace:

@@ -21,7 +21,7 @@ from eas_train.progress import progress
 from eas_train.recipe import Phase, RouterRecipe
 from eas_train.router.data import NO_CLASS, RouterData
 from eas_train.supernet.model import Supernet
-from eas_train.supernet.train import learning_rate, sgd
+from eas_train.supernet.optimizer import learning_rate, sgd
 
 CHECKPOINT = "router.pt"
 LOG = "router.jsonl"

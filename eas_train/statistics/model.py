@@ -26,10 +26,12 @@ from torch import Tensor
 from eas_sdk.graph.cost import output_shape
 from eas_sdk.space.architecture import Architecture
 from eas_sdk.space.protocol import Space
+from eas_sdk.space.sample import random_architecture
 from eas_train import checkpoint
 from eas_train.clock import clock
 from eas_train.progress import progress
 from eas_train.supernet.evaluate import calibrate
+from eas_train.supernet.learned import LearnedStatistics
 from eas_train.supernet.model import Supernet, has_norm
 from eas_train.supernet.norm import FixedStatistics
 
@@ -191,16 +193,58 @@ def _fit_layer(
         w = torch.linalg.solve(z.T @ z + torch.diag(strength), z.T @ (y - mean))
         coefficients[:, :, columns] = w.view(len(used), 2, len(columns))
         offset[:, columns] = (mean - centre @ w).view(2, len(columns))
-    # The rank is spent where it matters: a mean counts in standard deviations, like half a log variance.
+    # A mean counts in standard deviations, like half a log variance.
     unit = torch.stack([torch.exp(0.5 * torch.nanmean(target[:, 1], 0)), torch.full((channels,), 2.0)])
+    mix, basis = _low_rank(coefficients / unit, unit, used, count, rank)
+    return LayerStatistics(mix, basis, offset.float(), epsilon)
+
+
+def _low_rank(coefficients: Tensor, unit: Tensor, used: Sequence[int], count: int, rank: int) -> tuple[Tensor, Tensor]:
+    """Mix and basis of a layer whose coefficients [len(used), 2, C], in units [2, C], are cut to a rank, which is
+    spent where they are large."""
     mix = torch.zeros(count, rank, dtype=torch.float64)
-    basis = torch.zeros(rank, 2, channels, dtype=torch.float64)
+    basis = torch.zeros(rank, *unit.shape, dtype=torch.float64)
     if used:
-        u, s, vh = torch.linalg.svd((coefficients / unit).flatten(1), full_matrices=False)
+        u, s, vh = torch.linalg.svd(coefficients.double().flatten(1), full_matrices=False)
         kept = min(rank, len(s))
         mix[list(used), :kept] = u[:, :kept] * s[:kept]
-        basis[:kept] = vh[:kept].view(kept, 2, channels) * unit
-    return LayerStatistics(mix.float(), basis.float(), offset.float(), epsilon)
+        basis[:kept] = vh[:kept].view(kept, *unit.shape) * unit
+    return mix.float(), basis.float()
+
+
+def of_learned(learned: LearnedStatistics, rank: int) -> StatisticsModel:
+    """Statistics that were trained with the weights, cut to a rank; those of the largest network stay as they are."""
+    layers = {}
+    for name in learned.names:
+        with torch.no_grad():
+            unit, scope = learned.unit(name).cpu().double(), learned.scope(name).tolist()
+            mix, basis = _low_rank(learned.coefficient(name).cpu(), unit, scope, learned.space.features, rank)
+            offset = learned.base(name).cpu() - torch.tensordot(learned.largest.cpu() @ mix, basis, 1)
+        layers[name] = LayerStatistics(mix, basis, offset, learned.space.epsilon)
+    return StatisticsModel(learned.space, layers)
+
+
+def begin_learned(
+    learned: LearnedStatistics, net: Supernet, draw_images: Callable[[int], Tensor], *, networks: int = 120
+) -> None:
+    """Let learned statistics begin with what recorded ones say of each choice of blocks.
+
+    Input sizes begin with the statistics of the largest: a published network knows other sizes better by them than by
+    recorded ones (benchmarks/size_statistics.py).
+
+    Args:
+        draw_images: from a seed to a batch of training images N x 3 x S x S.
+    """
+    space = learned.space
+    found = fit(
+        space,
+        observe(net, draw_images, lambda rng: random_architecture(space, rng), networks),
+        rank=space.features,
+    )
+    wanted = [feature for feature in range(space.features) if feature not in space.scope("stem")[0]]
+    for name in learned.names:
+        layer = found.layers[name]
+        learned.begin(name, torch.tensordot(layer.mix[wanted].to(layer.basis), layer.basis, 1), wanted)
 
 
 def constant(space: Space, statistics: Mapping[str, Tensor]) -> StatisticsModel:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import random
 
 from eas_sdk.space.architecture import Architecture, Block
@@ -15,6 +16,10 @@ def draw(space: Space, phase: Phase, rng: random.Random) -> Architecture:
     """Choice by choice. Of elastic spaces a phase may narrow the choices (see `Phase.options`)."""
     if not isinstance(space, ElasticSpace):
         return even_architecture(space, rng)
+    most_px = space.largest.input_size
+    size = None if most_px is None else rng.choice(phase.options("input_sizes", space.input_sizes, most_px))
+    if phase.whole and rng.random() < phase.whole:
+        return dataclasses.replace(space.largest, input_size=size)
     units = []
     for unit, most in zip(space.units, space.largest.units, strict=True):
         depth = rng.choice(phase.options("depths", unit.depths, len(most)))
@@ -27,6 +32,4 @@ def draw(space: Space, phase: Phase, rng: random.Random) -> Architecture:
                 for block in most[:depth]
             )
         )
-    most_px = space.largest.input_size
-    size = None if most_px is None else rng.choice(phase.options("input_sizes", space.input_sizes, most_px))
     return Architecture(tuple(units), size)

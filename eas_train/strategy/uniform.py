@@ -42,10 +42,13 @@ class Lesson:
 
     Attributes:
         logits: of the teacher; weight: of the distillation loss, which is added to that of the labels.
+        features: of the teacher, what its classifier sees; feature_weight: of the distance to them.
     """
 
     logits: Tensor
     weight: float
+    features: Tensor | None = None
+    feature_weight: float = 0.0
 
 
 class Uniform:

@@ -23,13 +23,19 @@ PART = 400_000
 
 
 def depthwise_conv2d(
-    x: Tensor, weight: Tensor, stride: int = 1, dilation: int = 1, *, pads: tuple[int, int] | None = None
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    stride: int = 1,
+    dilation: int = 1,
+    *,
+    pads: tuple[int, int] | None = None,
 ) -> Tensor:
     """What `F.conv2d` gives with one kernel a channel.
 
     Args:
         x: N x C x S x S.
-        weight: C x 1 x k x k, k odd.
+        weight: C x 1 x k x k, k odd; bias: C.
         pads: zeros in front of the map and behind it; by default half of what the kernel spans.
 
     Returns:
@@ -37,16 +43,16 @@ def depthwise_conv2d(
     """
     half = weight.shape[-1] // 2
     if pads is not None and pads != (half * dilation,) * 2:
-        return F.conv2d(F.pad(x, pads * 2), weight, None, stride, 0, dilation, x.shape[1])
+        return F.conv2d(F.pad(x, pads * 2), weight, bias, stride, 0, dilation, x.shape[1])
     if x.device.type != "cpu" or not torch.is_grad_enabled():
-        return F.conv2d(x, weight, None, stride, half * dilation, dilation, x.shape[1])
+        return F.conv2d(x, weight, bias, stride, half * dilation, dilation, x.shape[1])
     met = min(half, (x.shape[-1] - 1) // dilation)
     if met < half:
         weight = weight[:, :, half - met : half + met + 1, half - met : half + met + 1]
     if 2 * met + 1 >= WIDE and stride == dilation == 1:
         made: Tensor = _Wide.apply(x, weight)
-        return made
-    return F.conv2d(x, weight, None, stride, met * dilation, dilation, x.shape[1])
+        return made if bias is None else made + bias.view(1, -1, 1, 1)
+    return F.conv2d(x, weight, bias, stride, met * dilation, dilation, x.shape[1])
 
 
 class _Wide(torch.autograd.Function):

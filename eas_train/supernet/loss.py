@@ -84,6 +84,13 @@ def distillation(logits: Tensor, teacher_logits: Tensor, mask: Tensor | None = N
     return _expected(soft, remaining_log_softmax(logits, mask))
 
 
+def feature_distance(features: Tensor, teacher: Tensor) -> Tensor:
+    """Mean squared difference of features [N, F] from a teacher's, as a part of the mean square of these (Romero et
+    al. 2015)."""
+    teacher = teacher.detach().float()
+    return (features.float() - teacher).square().mean() / teacher.square().mean().clamp(min=1e-12)
+
+
 def _expected(probabilities: Tensor, log_p: Tensor) -> Tensor:
     # Dropped logits have probability 0 and log-probability -inf; their product must count as 0.
     return -(probabilities * log_p.masked_fill(probabilities == 0, 0)).sum(1).mean()

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import math
+from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
@@ -32,7 +33,8 @@ from eas_sdk.space.architecture import Architecture
 from eas_sdk.space.elastic.space import ElasticSpace
 from eas_sdk.space.protocol import Space
 from eas_train.supernet.depthwise import depthwise_conv2d
-from eas_train.supernet.norm import BatchStatistics, Norm
+from eas_train.supernet.learned import LearnedStatistics
+from eas_train.supernet.norm import BatchStatistics, Known, Norm
 
 
 @functools.lru_cache(maxsize=4096)
@@ -45,7 +47,8 @@ class Supernet(nn.Module):
 
     Parameters are named after the nodes of the network description: "<node>.weight" (convolutions
     O x I x k x k, depthwise C x 1 x k x k, classifier classes x features), "<node>.bias"
-    (squeeze-and-excitation, classifier), "<node>.gamma" and "<node>.beta" (batch-norm).
+    (squeeze-and-excitation, classifier), "<node>.gamma" and "<node>.beta" (batch-norm). `learned` are statistics that
+    are trained along with them, or None.
     """
 
     mean: Tensor
@@ -64,6 +67,7 @@ class Supernet(nn.Module):
         self.space = space
         self.classes = classes
         self.dropout = dropout
+        self.learned: LearnedStatistics | None = None
         self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1))
         self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1))
         self.tensors = nn.ParameterDict()
@@ -107,17 +111,22 @@ class Supernet(nn.Module):
         Args:
             images: N x 3 x S x S in [0, 1]; S need not be the architecture's size.
             architecture: a member of the space.
-            norm: how to normalise; by default with the statistics of this batch (training).
+            norm: how to normalise; by default as in training: with the statistics of this batch, or with learned ones.
 
         Returns:
             N x classes.
         """
-        norm = norm or BatchStatistics(self.space.epsilon)
+        return self.answer(images, architecture, norm)[0]
+
+    def answer(self, images: Tensor, architecture: Architecture, norm: Norm | None = None) -> tuple[Tensor, Tensor]:
+        """Logits, as `forward`, and the features N x F that the classifier sees."""
+        if norm is None:
+            norm = BatchStatistics(self.space.epsilon) if self.learned is None else self.learned.norm(architecture)
         nodes = self.nodes(architecture, images.shape[-1])
         made: dict[str, Tensor] = {INPUT: images}
         for node in nodes:
             made[node.name] = self.evaluate(node, [made[name] for name in node.inputs], norm)
-        return made[nodes[-1].name]
+        return made[nodes[-1].name], made[nodes[-1].inputs[0]].flatten(1)
 
     def evaluate(self, node: Node, inputs: list[Tensor], norm: Norm) -> Tensor:
         """The output of one node of `nodes`."""
@@ -128,14 +137,15 @@ class Supernet(nn.Module):
             case Conv2d():
                 weight = self.tensor(f"{node.name}.weight")[: node.out_channels, : node.in_channels]
                 bias = self._prefix(f"{node.name}.bias", node.out_channels)
-                y = convolve(node, x, weight, bias)
-                return activate(self._normalise(node.name, y, norm), node.activation)
+                weight, bias, after = self._folded(node.name, weight, bias, norm)
+                return activate(after(convolve(node, x, weight, bias)), node.activation)
             case DepthwiseConv2d():
                 full = self.tensor(f"{node.name}.weight")
                 crop = (full.shape[-1] - node.kernel) // 2
                 weight = full[: node.channels, :, crop : crop + node.kernel, crop : crop + node.kernel]
-                y = depthwise_conv2d(x, weight, node.stride, node.dilation, pads=node.pads[0])
-                return activate(self._normalise(node.name, y, norm), node.activation)
+                weight, bias, after = self._folded(node.name, weight, None, norm)
+                y = depthwise_conv2d(x, weight, bias, node.stride, node.dilation, pads=node.pads[0])
+                return activate(after(y), node.activation)
             case GlobalMean():
                 return x.mean((2, 3), keepdim=True)
             case Multiply():
@@ -151,10 +161,17 @@ class Supernet(nn.Module):
     def _prefix(self, name: str, channels: int) -> Tensor | None:
         return self.tensor(name)[:channels] if self.has(name) else None
 
-    def _normalise(self, name: str, y: Tensor, norm: Norm) -> Tensor:
-        gamma = self._prefix(f"{name}.gamma", y.shape[1])
-        beta = self._prefix(f"{name}.beta", y.shape[1])
-        return y if gamma is None or beta is None else norm(name, y, gamma, beta)
+    def _folded(
+        self, name: str, weight: Tensor, bias: Tensor | None, norm: Norm
+    ) -> tuple[Tensor, Tensor | None, Callable[[Tensor], Tensor]]:
+        """Weight and bias of a convolution with what can be folded in of its batch-norm, and what is left to do."""
+        gamma, beta = (self._prefix(f"{name}.{suffix}", len(weight)) for suffix in ("gamma", "beta"))
+        if gamma is None or beta is None:
+            return weight, bias, lambda y: y
+        if isinstance(norm, Known):
+            scale, shift = norm.affine(name, gamma, beta)
+            return weight * scale.view(-1, 1, 1, 1), shift, lambda y: y
+        return weight, bias, lambda y: norm(name, y, gamma, beta)
 
 
 def convolve(node: Conv2d, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:

@@ -1,10 +1,12 @@
 """How batch-norm normalises a sub-network, as values passed to the supernet's forward.
 
-A norm is any callable (node name, input N x C x H x W, gamma [C], beta [C]) -> N x C x H x W.
+A norm is any callable (node name, input N x C x H x W, gamma [C], beta [C]) -> N x C x H x W. One that knows its
+statistics beforehand is a scale and a shift, which the convolution before it takes into its weights.
 """
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -18,6 +20,26 @@ class Norm(Protocol):
     """Normalises the output of one convolution."""
 
     def __call__(self, name: str, x: Tensor, gamma: Tensor, beta: Tensor) -> Tensor: ...
+
+
+class Known(ABC):
+    """A norm whose statistics do not depend on what it normalises."""
+
+    epsilon: float
+
+    @abstractmethod
+    def statistics(self, name: str, channels: int) -> tuple[Tensor, Tensor]:
+        """Mean and variance [C] of the first channels of a node."""
+
+    def affine(self, name: str, gamma: Tensor, beta: Tensor) -> tuple[Tensor, Tensor]:
+        """What it multiplies by and adds, [C] each; differentiable in all that it is made of."""
+        mean, variance = self.statistics(name, len(gamma))
+        scale = gamma * torch.rsqrt(variance + self.epsilon)
+        return scale, beta - mean * scale
+
+    def __call__(self, name: str, x: Tensor, gamma: Tensor, beta: Tensor) -> Tensor:
+        scale, shift = self.affine(name, gamma, beta)
+        return x * scale.view(1, -1, 1, 1) + shift.view(1, -1, 1, 1)
 
 
 @dataclass(frozen=True)
@@ -60,12 +82,12 @@ def normalised(x: Tensor, mean: Tensor, variance: Tensor, gamma: Tensor, beta: T
 
 
 @dataclass(frozen=True)
-class FixedStatistics:
+class FixedStatistics(Known):
     """Normalises with given statistics: `lookup(name)` -> [2, C] (mean, variance), of which a prefix is used."""
 
     lookup: Callable[[str], Tensor]
     epsilon: float
 
-    def __call__(self, name: str, x: Tensor, gamma: Tensor, beta: Tensor) -> Tensor:
-        mean, variance = self.lookup(name)[:, : x.shape[1]]
-        return F.batch_norm(x, mean, variance, gamma, beta, training=False, eps=self.epsilon)
+    def statistics(self, name: str, channels: int) -> tuple[Tensor, Tensor]:
+        mean, variance = self.lookup(name)[:, :channels]
+        return mean, variance

@@ -49,11 +49,14 @@ class Teacher:
 
     def __call__(self, images: Tensor, side: int | None = None) -> Tensor:
         """Logits N x classes, without gradients; images N x 3 x S x S are brought to its size or to `side`."""
+        return self.answer(images, side)[0]
+
+    def answer(self, images: Tensor, side: int | None = None) -> tuple[Tensor, Tensor]:
+        """Logits as above, and the features N x F that its classifier sees."""
         seen = images_for(self.net.space, self.architecture, images, side)
         at = self.statistics.get(seen.shape[-1]) or next(iter(self.statistics.values()))
         with torch.no_grad():
-            logits: Tensor = self.net(seen, self.architecture, FixedStatistics(at.__getitem__, self.net.space.epsilon))
-        return logits
+            return self.net.answer(seen, self.architecture, FixedStatistics(at.__getitem__, self.net.space.epsilon))
 
     @cached_property
     def digest(self) -> str:
@@ -62,6 +65,13 @@ class Teacher:
         for name, tensor in self.net.state_dict().items():
             total.update(name.encode() + tensor.cpu().contiguous().numpy().tobytes())
         return total.hexdigest()
+
+    def to(self, device: torch.device) -> Teacher:
+        """The same on a device."""
+        moved = {
+            side: {name: value.to(device) for name, value in layers.items()} for side, layers in self.statistics.items()
+        }
+        return Teacher(self.net.to(device, memory_format=torch.channels_last), moved)  # type: ignore[call-overload]
 
     def state(self) -> dict[str, Any]:
         """What a checkpoint keeps."""
@@ -72,9 +82,4 @@ class Teacher:
         """From `state`; `net` is any supernet of the same space."""
         still = copy.deepcopy(net).eval().requires_grad_(False)
         still.load_state_dict(state["net"])
-        device = next(still.parameters()).device
-        kept = {
-            side: {name: value.to(device) for name, value in layers.items()}
-            for side, layers in state["statistics"].items()
-        }
-        return cls(still, kept)
+        return cls(still, state["statistics"]).to(next(still.parameters()).device)

@@ -9,44 +9,45 @@ from __future__ import annotations
 
 import copy
 import json
-import math
-import random
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, closing, nullcontext
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn.parallel import DistributedDataParallel
 
 from eas_sdk.errors import TrainingError
 from eas_sdk.space import registry as spaces
-from eas_sdk.space.architecture import Architecture
 from eas_sdk.space.protocol import Space, size_of
 from eas_train import checkpoint
 from eas_train.allocator import keep_freed_memory
 from eas_train.clock import clock
-from eas_train.data.feed import Asked, Batch, feed, random_images
+from eas_train.data.feed import Asked, feed, random_images
 from eas_train.data.imageset import superclass_of_class
 from eas_train.data.order import Order, order_of
 from eas_train.data.splits import Images
-from eas_train.distributed import Share, WholeBatchStatistics, share
+from eas_train.distributed import share
+from eas_train.pretrained.importer import load_pretrained
 from eas_train.progress import progress
 from eas_train.recipe import Phase, SupernetRecipe
+from eas_train.statistics.model import begin_learned
 from eas_train.strategy.registry import strategy
 from eas_train.strategy.trial import Trial
-from eas_train.strategy.uniform import Lesson, Moment, Uniform
-from eas_train.supernet.loss import cross_entropy, distillation, mixed_targets, superclass_mask, with_neighbours
+from eas_train.strategy.uniform import Uniform
+from eas_train.supernet.learned import LearnedStatistics
 from eas_train.supernet.model import Supernet
-from eas_train.supernet.resize import images_for
+from eas_train.supernet.optimizer import learning_rate, new_optimizer, set_rate
 from eas_train.supernet.sort import sort_channels
 from eas_train.supernet.spread import spread_weights
+from eas_train.supernet.step import Stepper
 from eas_train.supernet.teacher import Teacher
 
 CHECKPOINT = "supernet.pt"
 LOG = "supernet.jsonl"
+STATISTICS_IMAGES = 64
+"""For each sub-network that learned statistics begin with."""
 TEACHER_IMAGES = 2048
 """Augmented training images that a frozen teacher's statistics are recorded on."""
 
@@ -144,11 +145,18 @@ def train_over(
     if weights is not None:
         own_names = net.state_dict().keys()
         net.load_state_dict({name: value for name, value in weights.items() if name in own_names}, strict=False)
-    began = copy.deepcopy(net)
-    optimizer = sgd(net, momentum=recipe.momentum, weight_decay=recipe.weight_decay)
-    chosen = make(net)
     own = checkpoint.load(folder / CHECKPOINT, recipe=fingerprint)
     state = own or start
+    if net.learned is not None and state is None:
+        side = size_of(space, space.largest)
+        begin_learned(
+            net.learned,
+            net,
+            lambda seed: random_images(data, STATISTICS_IMAGES, side, recipe.augmentation, device, seed),
+        )
+    began = copy.deepcopy(net)
+    optimizer = new_optimizer(net, recipe)
+    chosen = make(net)
     step, before = 0, 0.0
     if state is not None:
         net.load_state_dict(state["net"])
@@ -167,10 +175,7 @@ def train_over(
     now = clock(device)
     started, saved = now() - before, time.monotonic()
     net.train()
-    # Sub-networks leave weights unused; what several of them accumulate is reduced with the last one's gradients.
-    model: Supernet | DistributedDataParallel = net
-    if part.size > 1:
-        model = DistributedDataParallel(net, find_unused_parameters=True, broadcast_buffers=False)
+    stepper = Stepper.of(net, optimizer, recipe, chosen, superclass_of, part)
 
     def save() -> None:
         if part.rank > 0:
@@ -205,16 +210,13 @@ def train_over(
             if phase.teacher == "frozen" and frozen is None:
                 frozen = Teacher.of(net, _teacher_images(recipe, data, device), _teacher_sides(space, recipe))
             images = unlabelled if phase.images == "unlabelled" and unlabelled is not None else data
-            order, end = order_of(images, recipe.seed), step - at + phase.steps
+            order, end = order_of(images, recipe.seed, recipe.rarity), step - at + phase.steps
             wanted = _asked(recipe, order, phase, step, end, size_of(space, space.largest))
             taught_by = frozen if phase.teacher == "frozen" else None
             with closing(feed(images, wanted, recipe.augmentation, device, part, workers=recipe.workers)) as batches:
                 for batch in batches:
-                    for group in optimizer.param_groups:
-                        group["lr"] = learning_rate(phase, recipe.phase_at(step)[1])
-                    losses = _step(
-                        model, space, optimizer, phase, batch, superclass_of, recipe, step, part, chosen, taught_by
-                    )
+                    set_rate(optimizer, learning_rate(phase, recipe.phase_at(step)[1]))
+                    losses = stepper.step(phase, batch, step, taught_by)
                     step += 1
                     if step % 20 == 0 and part.rank == 0:
                         _log(folder / LOG, step, phase.name, losses)
@@ -277,130 +279,22 @@ def load_supernet(
 
 
 def new_supernet(space: Space, recipe: SupernetRecipe, data: Images, device: torch.device) -> Supernet:
-    """A supernet with new weights."""
-    net = Supernet(space, len(data.classes), dropout=recipe.dropout)
+    """A supernet with new weights, or with published ones.
+
+    Raises:
+        InputError, DataError, MissingDependency: see `load_pretrained`.
+    """
+    if recipe.pretrained is None:
+        net = Supernet(space, len(data.classes), dropout=recipe.dropout)
+    else:
+        published = load_pretrained(recipe.pretrained, space=space, classes=data.classes)
+        net = published.net
+        net.dropout = recipe.dropout
+        if recipe.normalisation == "learned":
+            net.learned = LearnedStatistics(space, published.statistics)
     # torch documents this overload but does not annotate it.
     net.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     return net
-
-
-def learning_rate(phase: Phase, at: int) -> float:
-    """Cosine from the phase's rate to zero, after a linear warm-up."""
-    if at < phase.warmup_steps:
-        return phase.learning_rate * (at + 1) / phase.warmup_steps
-    t = (at - phase.warmup_steps) / max(phase.steps - phase.warmup_steps, 1)
-    return 0.5 * phase.learning_rate * (1 + math.cos(math.pi * t))
-
-
-def phase_architectures(
-    space: Space, phase: Phase, rng: random.Random, chosen: Uniform, step: int
-) -> list[Architecture]:
-    """The sub-networks of one step; the largest comes first when the phase trains it."""
-    if phase.largest_only:
-        return [space.largest]
-    fixed = [space.largest, space.smallest] if phase.sandwich else []
-    return fixed + [chosen.draw(phase, rng, step) for _ in range(phase.networks - len(fixed))]
-
-
-def _step(
-    model: Supernet | DistributedDataParallel,
-    space: Space,
-    optimizer: torch.optim.Optimizer,
-    phase: Phase,
-    batch: Batch,
-    superclass_of: Tensor,
-    recipe: SupernetRecipe,
-    step: int,
-    part: Share,
-    chosen: Uniform,
-    frozen: Teacher | None,
-) -> list[float]:
-    """One optimiser step; the losses of its sub-networks, in order.
-
-    Raises:
-        TrainingError: a loss or the gradient is not finite; the weights are left as they were.
-    """
-    device = superclass_of.device
-    seed = recipe.seed * 1_000_003 + step
-    rng = random.Random(seed)
-    torch.manual_seed(seed + part.rank * 2**40)  # of the dropout before the classifier alone
-    images, labels = batch.images, batch.targets
-    if phase.images == "unlabelled":
-        targets, mask = labels, labels.new_ones(len(labels), len(superclass_of), dtype=torch.bool)
-    else:
-        noise = torch.Generator(device).manual_seed(seed)
-        both = labels if batch.own is None else with_neighbours(labels)
-        mask = superclass_mask(both, superclass_of, phase.superclass_dropout, noise, part)
-        targets = labels if batch.own is None else mixed_targets(labels, batch.own, len(superclass_of))
-    norm = None if part.size == 1 else WholeBatchStatistics(space.epsilon)
-
-    def forward(architecture: Architecture) -> Tensor:
-        seen = images_for(space, architecture, images, phase.image_size)
-        with autocast(recipe, device):
-            logits: Tensor = model(seen, architecture, norm)
-        return logits
-
-    architectures = phase_architectures(space, phase, rng, chosen, step)
-    teacher: Tensor | None = None
-    if frozen is not None:
-        with autocast(recipe, device):
-            teacher = frozen(images, phase.image_size)
-    elif phase.distillation and architectures[0] != space.largest:
-        with torch.no_grad():
-            teacher = forward(space.largest)
-    losses = []
-    for i, architecture in enumerate(architectures):
-        last = i == len(architectures) - 1
-        with model.no_sync() if isinstance(model, DistributedDataParallel) and not last else nullcontext():
-            logits = forward(architecture)
-            rate = optimizer.param_groups[0]["lr"]
-            moment = Moment(step, rate, architecture, images, mask, logits, phase.image_size)
-            largest = architecture == space.largest
-            lesson = None if largest else chosen.lesson(moment)
-            if lesson is None and phase.distillation and not (largest and frozen is None):
-                assert teacher is not None
-                lesson = Lesson(teacher, phase.distillation)
-            if largest and frozen is None:
-                teacher = logits.detach()
-            weight = 1.0 if lesson is None else phase.label_weight
-            loss = lesson.weight * distillation(logits, lesson.logits, mask) if lesson else logits.new_zeros(())
-            if weight:
-                loss = loss + weight * cross_entropy(logits, targets, mask, smoothing=recipe.label_smoothing)
-            loss.backward()
-        losses.append(part.mean(float(loss.detach())))
-    gradient = float(torch.nn.utils.clip_grad_norm_(model.parameters(), recipe.clip_norm))
-    if not math.isfinite(sum(losses) + gradient):
-        raise TrainingError(
-            f"losses {losses} and gradient norm {gradient} must stay finite; they do not at step {step}. Lower "
-            f"the learning rate of phase {phase.name!r} ({phase.learning_rate}); the last checkpoint is kept"
-        )
-    optimizer.step()
-    optimizer.zero_grad(set_to_none=True)
-    chosen.counted(len(architectures) * len(images) * part.size)
-    if not phase.largest_only:
-        chosen.after(moment)
-    return losses
-
-
-def autocast(recipe: SupernetRecipe, device: torch.device) -> AbstractContextManager[None]:
-    """bfloat16 where the recipe allows it and the device computes in it."""
-    able = device.type == "cuda" or bool(torch.cpu.get_capabilities().get("avx512_bf16"))
-    enabled: AbstractContextManager[None] = torch.autocast(
-        device.type, torch.bfloat16, enabled=recipe.mixed_precision and able
-    )
-    return enabled
-
-
-def sgd(net: Supernet, *, momentum: float, weight_decay: float) -> torch.optim.Optimizer:
-    """SGD with Nesterov momentum; no weight decay on batch-norm and biases (OFA)."""
-    named = list(net.named_parameters())
-    decayed = [p for name, p in named if name.endswith("weight")]
-    plain = [p for name, p in named if not name.endswith("weight")]
-    groups = [
-        {"params": decayed, "weight_decay": weight_decay},
-        {"params": plain, "weight_decay": 0.0},
-    ]
-    return torch.optim.SGD(groups, lr=0.0, momentum=momentum, nesterov=True)
 
 
 def _log(path: Path, step: int, phase: str, losses: list[float]) -> None:

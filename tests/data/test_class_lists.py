@@ -96,7 +96,9 @@ def test_a_user_file_is_read(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["imagenet-11", "", "../lists/car-20", "mine.json", "mine.txt", "a\0b"])
 def test_an_unknown_list_names_those_that_ship(name: str) -> None:
-    with pytest.raises(DataError, match="one of car-20, cifar-100, imagenet, imagenet-10, imagenet-12, photos; got") as refused:
+    with pytest.raises(
+        DataError, match="one of car-20, cifar-100, imagenet, imagenet-10, imagenet-12, photos; got"
+    ) as refused:
         read_list(name)
     assert repr(name) in str(refused.value)
 

@@ -49,7 +49,7 @@ def test_other_padding_is_zeros_in_front_and_behind(
     expected = F.conv2d(framed, theirs[1], None, stride, 0, dilation, 4)
     torch.testing.assert_close(made, expected)
     with torch.no_grad():
-        torch.testing.assert_close(depthwise_conv2d(*given, stride, dilation, pads=pads), expected)
+        torch.testing.assert_close(depthwise_conv2d(*given, None, stride, dilation, pads=pads), expected)
     weights = torch.randn_like(expected)
     made.mul(weights).sum().backward()
     expected.mul(weights).sum().backward()

@@ -21,8 +21,9 @@ from eas_sdk.space.architecture import Architecture, Block  # noqa: E402
 from eas_sdk.space.elastic.space import ElasticSpace  # noqa: E402
 from eas_sdk.space.presets import PRESETS  # noqa: E402
 from eas_train.bundle import save  # noqa: E402
-from eas_train.pretrained.bundle import imagenet_labels, published_bundle  # noqa: E402
+from eas_train.pretrained.bundle import published_bundle  # noqa: E402
 from eas_train.pretrained.importer import Pretrained, load_pretrained  # noqa: E402
+from eas_train.pretrained.labels import imagenet_labels  # noqa: E402
 from eas_train.pretrained.sources import SOURCES  # noqa: E402
 from eas_train.pretrained.weights import packaged, read  # noqa: E402
 from eas_train.statistics.model import anchored, constant  # noqa: E402

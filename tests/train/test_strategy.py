@@ -149,13 +149,13 @@ def test_trained_tried_and_taught_networks_see_the_same_sizes(
 ) -> None:
     """Each its own, or all that of the phase."""
     seen: set[tuple[int | None, int]] = set()
-    forward = Supernet.forward
+    answer = Supernet.answer
 
-    def spy(self: Supernet, images: torch.Tensor, architecture: Architecture, norm: object = None) -> torch.Tensor:
+    def spy(self: Supernet, images: torch.Tensor, architecture: Architecture, norm: object = None) -> object:
         seen.add((architecture.input_size, images.shape[-1]))
-        return forward(self, images, architecture, norm)
+        return answer(self, images, architecture, norm)
 
-    monkeypatch.setattr(Supernet, "forward", spy)
+    monkeypatch.setattr(Supernet, "answer", spy)
     phase = sandwich(steps=4, sandwich=False, networks=1, distillation=0.0, image_size=side)
     train_supernet(recipe(strategy, SizesRecipe, phases=(phase,)), TRAIN, tmp_path, CPU, validation=VALIDATION)
     assert seen == {(size, side or size) for size in SIZES.input_sizes}

@@ -41,15 +41,10 @@ from eas_train.recipe import Phase  # noqa: E402
 from eas_train.strategy.draw import draw  # noqa: E402
 from eas_train.strategy.uniform import Uniform  # noqa: E402
 from eas_train.supernet.model import Supernet  # noqa: E402
+from eas_train.supernet.optimizer import learning_rate  # noqa: E402
 from eas_train.supernet.sort import sort_channels  # noqa: E402
-from eas_train.supernet.train import (  # noqa: E402
-    CHECKPOINT,
-    LOG,
-    learning_rate,
-    load_supernet,
-    phase_architectures,
-    train_supernet,
-)
+from eas_train.supernet.step import phase_architectures  # noqa: E402
+from eas_train.supernet.train import CHECKPOINT, LOG, load_supernet, train_supernet  # noqa: E402
 
 DATA = drawings(4, 0)
 
@@ -94,13 +89,13 @@ def test_an_interrupted_training_goes_on_exactly(
 def test_networks_are_trained_on_images_of_their_own_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """All on the same where a phase names a size."""
     seen: list[tuple[int | None, int]] = []
-    forward = Supernet.forward
+    answer = Supernet.answer
 
-    def spy(self: Supernet, images: torch.Tensor, architecture: Architecture, norm: object = None) -> torch.Tensor:
+    def spy(self: Supernet, images: torch.Tensor, architecture: Architecture, norm: object = None) -> object:
         seen.append((architecture.input_size, images.shape[-1]))
-        return forward(self, images, architecture, norm)
+        return answer(self, images, architecture, norm)
 
-    monkeypatch.setattr(Supernet, "forward", spy)
+    monkeypatch.setattr(Supernet, "answer", spy)
     train(tmp_path / "own", tiny_recipe(SizesRecipe, phases=(sandwich(steps=4),)))
     assert len(seen) == 12
     assert {size for size, _ in seen} == {16, 24, 32}
