@@ -112,7 +112,7 @@ def faults(
         network, task = model.network(rng.choice(model.superclasses)), "all"
         router = model.router.router
         over |= router.cost.madds + network.madds > model.madds
-        over |= memory_bytes(router.graph.nodes) + network.memory_bytes > model.memory_bytes
+        over |= memory_bytes(router.nodes) + network.memory_bytes > model.memory_bytes
     assert isinstance(network, Model)
     if budget.level is not None:
         low, high = runtime.budget_range(task)

@@ -203,10 +203,10 @@ class Runtime:
             family,
             lambda name: self.build(tasks[name], family[name], engine=engine, threads=threads, latency=table),
             madds=router.cost.madds + max(cost(nodes).madds for nodes in networks),
-            memory_bytes=memory_bytes(router.graph.nodes, engine) + max(memory_bytes(n, engine) for n in networks),
+            memory_bytes=memory_bytes(router.nodes, engine) + max(memory_bytes(n, engine) for n in networks),
             latency_ms=None
             if table is None
-            else table.latency_ms(router.graph.nodes) + max(table.latency_ms(nodes) for nodes in networks),
+            else table.latency_ms(router.nodes) + max(table.latency_ms(nodes) for nodes in networks),
             kept=kept or len(family),
         )
 

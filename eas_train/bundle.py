@@ -19,6 +19,7 @@ from eas_sdk.images import to_square
 from eas_sdk.selector.menu import MenuSelector
 from eas_sdk.selector.protocol import Request
 from eas_sdk.selector.registry import load_selector
+from eas_sdk.space.architecture import Architecture
 from eas_sdk.space.protocol import Space, size_of
 from eas_sdk.space.tables import madds_range
 from eas_sdk.task import Superclass
@@ -77,7 +78,7 @@ def assemble(
         mean=_triple(net.mean),
         std=_triple(net.std),
         selector=dict(selection.config),
-        router=None if router is None else {"space": router.space.to_json(), "threshold": router.threshold},
+        router=None if router is None else dict(router.config),
         tensors=tensors,
         training=dict(training),
         attributions=tuple(attributions),
@@ -119,12 +120,16 @@ def half(bundle: Bundle) -> Bundle:
     return dataclasses.replace(bundle, tensors=tensors)
 
 
-def selectable(bundle: Bundle, budgets: int) -> Space:
-    """The smallest space with a whole menu, or with all that any superclass selects on a dense grid of budgets."""
+def selectable(bundle: Bundle, budgets: int, needed: Sequence[Architecture] = ()) -> Space:
+    """The smallest space with a whole menu, or with all that any superclass selects on a dense grid of budgets.
+
+    Args:
+        needed: what it has besides.
+    """
     selector, space = load_selector(bundle), bundle.space
     if isinstance(selector, MenuSelector):
-        return space.narrowed(selector.architectures)
-    found = {space.smallest}
+        return space.narrowed([*selector.architectures, *needed])
+    found = {space.smallest, *needed}
     for t, superclass in enumerate(bundle.superclasses):
         classes = len(superclass.labels)
         grid = np.linspace(*madds_range(space, classes), budgets).astype(int).tolist()

@@ -22,7 +22,7 @@ from torch import Tensor
 
 from eas_sdk.bank.atomic import write_atomically
 from eas_sdk.bank.bundle import Bundle
-from eas_sdk.errors import DataError, InputError, closest
+from eas_sdk.errors import DataError, InputError, TrainingError, closest
 from eas_sdk.space.architecture import Architecture
 from eas_sdk.space.elastic.space import ElasticSpace
 from eas_sdk.space.sample import random_architecture
@@ -43,6 +43,7 @@ from eas_train.recipe import Recipe
 from eas_train.report_file import read_report
 from eas_train.router.calibrate import TrainedRouter, finish
 from eas_train.router.data import RouterData, check_others
+from eas_train.router.member import train_member
 from eas_train.router.network import new_router
 from eas_train.router.train import train_router
 from eas_train.selection import Given, Measured, Selection, Trained, select
@@ -135,8 +136,9 @@ class Training:
             data["router"] += f" {self.others.train.digest} {self.others.validation.digest}"
         for stage in STAGES[1:]:
             settings = self._settings(stage)
-            if stage == "router":  # depends on the supernet alone, and only the bundle on it
-                text = f"{made['supernet']} {settings} {data[stage]}"
+            if stage == "router":  # depends on the network that it begins with or is, and only the bundle on it
+                begins = "supernet" if self.recipe.router.input_size is None else "statistics"
+                text = f"{made[begins]} {settings} {data[stage]}"
                 made[stage] = hashlib.sha256(text.encode()).hexdigest()
                 data["bundle"] += made[stage]
                 continue
@@ -380,19 +382,32 @@ class Training:
             return {"stage": "router", "steps": 0}
         return {"stage": "router", "steps": self.recipe.router.steps, **self.router.figures}
 
+    @property
+    def router_member(self) -> Architecture | None:
+        """The member of the bank whose features the router reads; None where its network is its own."""
+        size, space = self.recipe.router.input_size, self.net.space
+        if size is None:
+            return None
+        if size not in space.input_sizes:
+            raise TrainingError(f"a router's input_size is one of the space's, {space.input_sizes}; got {size}")
+        return dataclasses.replace(space.largest, input_size=size if len(space.input_sizes) > 1 else None)
+
     @cached_property
     def router(self) -> TrainedRouter:
         settings, known = self.recipe.router, self.data
         others = None if self.others is None else self.others.train
         data = RouterData.of(known.train, others, self.device)
         outputs = len(known.superclasses) + (data.groups[2] > 0)
+        strange = None if self.others is None else self.others.validation
+        if (member := self.router_member) is not None:
+            norm = self.statistics.norm(member)
+            return train_member(self.net, member, norm, data, known.validation, strange, settings, outputs)
         torch.manual_seed(settings.seed)
         net = new_router(self.net, settings, self.superclass_of.tolist(), outputs, self.device)
         strengths = self.recipe.supernet.augmentation
         fingerprint = self.fingerprints["router"]
         folder = self.place("router")
         train_router(settings, net, data, strengths, folder, outputs=outputs, fingerprint=fingerprint)
-        strange = None if self.others is None else self.others.validation
         return finish(net, data, known.validation, strange, settings, strengths, outputs)
 
     def whole_bundle(self, *, router: bool = True) -> Bundle:
@@ -421,7 +436,8 @@ class Training:
         settings = self.recipe.bundle
         whole = self.whole_bundle()
         halved = bundles.half(whole)
-        pruned = bundles.prune(halved, bundles.selectable(halved, settings.prune_budgets))
+        needed = () if self.router_member is None else (self.router_member,)
+        pruned = bundles.prune(halved, bundles.selectable(halved, settings.prune_budgets, needed))
         table = accuracy_table(pruned, self.data, settings, self.device)
         router = dict(self.router.figures) if self.has_router else {}
         training = {"recipe": self.recipe.model_dump(mode="json"), "accuracy": table, "router": router}

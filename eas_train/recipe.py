@@ -385,6 +385,13 @@ class RouterRecipe(Settings):
     """How the router, which picks the superclass, is built and trained."""
 
     seed: int = Field(default=0, ge=0, lt=2**32)
+    input_size: int | None = Field(default=None, ge=8, le=MAX_INPUT_SIZE)
+    """Where it is given, the router reads the features of the bank's largest network at this input size, and only its
+    classifier is its own; depth, kernel, expansion and the training of a network do not matter then."""
+    images: int = Field(default=30_000, gt=0)
+    """Training images of each group whose features that classifier is fitted to."""
+    penalty: float = Field(default=1e-3, ge=0)
+    """Of its weights' squares."""
     depth: int = Field(default=2, gt=0)
     kernel: int = Field(default=3, gt=0)
     expansion: int = Field(default=2, gt=0)

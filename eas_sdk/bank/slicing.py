@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from eas_sdk.bank.bundle import Bundle
-from eas_sdk.graph.nodes import Conv2d, DepthwiseConv2d, Graph, Linear, Normalize
+from eas_sdk.graph.nodes import Conv2d, DepthwiseConv2d, Graph, Normalize
 from eas_sdk.space.architecture import Architecture
 
 FloatArray = npt.NDArray[np.float32]
@@ -25,12 +25,27 @@ def cut(bundle: Bundle, architecture: Architecture, classes: Sequence[int]) -> G
     Raises:
         ArchitectureError: the bank cannot serve the architecture.
     """
-    nodes = bundle.space.structure(architecture, len(classes))
+    rows = np.asarray(classes)
+    weight, bias = (_float32(bundle.tensors[f"bank/classifier.{suffix}"][rows]) for suffix in ("weight", "bias"))
+    labels = bundle.labels
+    return with_head(bundle, architecture, weight, bias, tuple(labels[c] for c in classes))
+
+
+def with_head(
+    bundle: Bundle, architecture: Architecture, weight: FloatArray, bias: FloatArray, labels: tuple[str, ...]
+) -> Graph:
+    """The sub-network of `architecture` before a classifier of its own.
+
+    Args:
+        weight, bias: [labels, features] and [labels].
+
+    Raises:
+        ArchitectureError: the bank cannot serve the architecture.
+    """
+    nodes = bundle.space.structure(architecture, len(labels))
     features = bundle.space.features_of(bundle.space.encode([architecture]))[0].astype(np.float32)
-    weights: dict[str, FloatArray] = {}
+    weights: dict[str, FloatArray] = {"classifier.weight": weight, "classifier.bias": bias}
     for node in nodes:
-        weight: FloatArray
-        bias: FloatArray
         match node:
             case Normalize():
                 weight = (1 / np.asarray(bundle.std)).astype(np.float32)
@@ -51,16 +66,11 @@ def cut(bundle: Bundle, architecture: Architecture, classes: Sequence[int]) -> G
                 stored = full[crop : crop + node.kernel, crop : crop + node.kernel, : node.channels]
                 scale, bias = _batch_norm(bundle, node.name, features, node.channels)
                 weight = np.multiply(stored, scale, dtype=np.float32)
-            case Linear():
-                rows = np.asarray(classes)
-                weight = _float32(bundle.tensors["bank/classifier.weight"][rows])
-                bias = _float32(bundle.tensors["bank/classifier.bias"][rows])
             case _:
                 continue
         weights[f"{node.name}.weight"] = weight
         weights[f"{node.name}.bias"] = bias
-    labels = bundle.labels
-    return Graph(nodes, weights, tuple(labels[c] for c in classes))
+    return Graph(nodes, weights, labels)
 
 
 def _batch_norm(bundle: Bundle, name: str, features: FloatArray, channels: int) -> tuple[FloatArray, FloatArray]:

@@ -238,7 +238,7 @@ def _space(paper: bool, bundle: Path | None) -> tuple[Space, list[int], list[Seg
         return PAPER, [1000], []
     runtime = open_runtime(bundle)
     held = runtime.bundle
-    router = [] if runtime.router is None else segments(runtime.router.graph.nodes)
+    router = [] if runtime.router is None else segments(runtime.router.nodes)
     return held.space, sorted({len(superclass.labels) for superclass in held.superclasses}), router
 
 

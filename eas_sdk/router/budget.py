@@ -25,7 +25,7 @@ def spent(router: Router, budget: Budget, costs: Costs, engine: str) -> dict[str
         TableError: the latency table lacks a block of the router.
     """
     found: dict[str, float] = {}
-    nodes = router.graph.nodes
+    nodes = router.nodes
     if budget.madds is not None:
         found["madds"] = router.cost.madds
     if budget.memory_bytes is not None:

@@ -1,26 +1,36 @@
 """The router of a bundle: which superclass an image shows, or none of them.
 
-The bundle's section "router" holds {"space": a search space with one member, "threshold": a probability}; the tensors
-"router/<node>.weight" and "router/<node>.bias" hold that member with batch-norm folded in. Its classifier has a row for
-each superclass, and perhaps one more for what belongs to none. Its input may be of another size than the networks'.
+Its classifier has a row for each superclass, and perhaps one more for what belongs to none; its input may be of another
+size than the networks'. The bundle's section "router" holds the "threshold", a probability, and says what is before the
+classifier:
+
+- "architecture", a member of the bank: the tensors "router/classifier.weight" and ".bias" are all that is the router's
+  own;
+- "space", a search space with one member: the tensors "router/<node>.weight" and ".bias" hold that member, with
+  batch-norm folded in.
 """
 
 from __future__ import annotations
 
 import reprlib
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from eas_sdk.bank.bundle import Bundle, check_tensor
+from eas_sdk.bank.slicing import with_head
 from eas_sdk.engine.checks import weight_shapes
 from eas_sdk.engine.protocol import Program
 from eas_sdk.engine.registry import load_engine
 from eas_sdk.errors import ArchitectureError, BundleError
 from eas_sdk.graph.cost import Cost, cost
-from eas_sdk.graph.nodes import Graph, Normalize
+from eas_sdk.graph.nodes import Graph, Node, Normalize
 from eas_sdk.images import Images, as_float_batch
+from eas_sdk.space.architecture import Architecture
 from eas_sdk.space.elastic.space import ElasticSpace
 
 FloatArray = npt.NDArray[np.float64]
@@ -59,14 +69,24 @@ class Router:
     Attributes:
         superclasses: in the bundle's order.
         threshold: an image whose most probable superclass has a smaller probability shows none of them.
-        graph: labelled with the superclasses, and `NONE` where it has a row for that.
-        cost: multiply-adds, parameters, peak activation bytes.
+        nodes: of its graph.
+        make: makes the graph, when it is first asked for.
     """
 
     superclasses: tuple[str, ...]
     threshold: float
-    graph: Graph
-    cost: Cost
+    nodes: tuple[Node, ...]
+    make: Callable[[], Graph]
+
+    @cached_property
+    def graph(self) -> Graph:
+        """Labelled with the superclasses, and `NONE` where it has a row for that."""
+        return self.make()
+
+    @cached_property
+    def cost(self) -> Cost:
+        """Multiply-adds, parameters, peak activation bytes."""
+        return cost(self.nodes)
 
     def compile(self, engine: str = "numpy", threads: int = 1) -> CompiledRouter:
         """The router as an engine runs it."""
@@ -133,10 +153,6 @@ def load_router(bundle: Bundle) -> Router | None:
     threshold = config.get("threshold")
     if not isinstance(threshold, (int, float)) or isinstance(threshold, bool) or not 0 <= threshold <= 1:
         raise BundleError(f"a router's 'threshold' is a number from 0 to 1; got {reprlib.repr(threshold)}")
-    try:
-        space = ElasticSpace.from_json(config.get("space"))
-    except (ArchitectureError, BundleError) as error:
-        raise BundleError(f"a router's 'space': {error}") from error
     superclasses = tuple(superclass.name for superclass in bundle.superclasses)
     tensors = bundle.group("router")
     bias = tensors.get("classifier.bias")
@@ -146,7 +162,41 @@ def load_router(bundle: Bundle) -> Router | None:
             f"a router's classifier has {len(superclasses)} rows, one a superclass, and perhaps one more for what "
             f"belongs to none; got {rows}"
         )
-    nodes = space.structure(space.largest, rows)
+    labels = (*superclasses, NONE)[:rows]
+    nodes, make = (_member if "architecture" in config else _own)(bundle, config, tensors, labels)
+    return Router(superclasses, float(threshold), nodes, make)
+
+
+Made = tuple[tuple[Node, ...], Callable[[], Graph]]
+
+
+def _member(
+    bundle: Bundle, config: Mapping[str, Any], tensors: Mapping[str, npt.NDArray[np.generic]], labels: tuple[str, ...]
+) -> Made:
+    """Nodes and graph of a router that is a member of the bank with a classifier of its own."""
+    text = config["architecture"]
+    if not isinstance(text, str):
+        raise BundleError(f"a router's 'architecture' is text, such as '64px k3e1 | k3e6'; got {reprlib.repr(text)}")
+    try:
+        architecture = Architecture.parse(text)
+        nodes = bundle.space.structure(architecture, len(labels))
+    except ArchitectureError as error:
+        raise BundleError(f"a router's 'architecture': {error}") from error
+    shapes = weight_shapes(nodes[-1])
+    found = [check_tensor(f"the tensor 'router/{name}'", tensors.get(name), shape) for name, shape in shapes.items()]
+    weight, bias = (np.ascontiguousarray(tensor, np.float32) for tensor in found)
+    return nodes, lambda: with_head(bundle, architecture, weight, bias, labels)
+
+
+def _own(
+    bundle: Bundle, config: Mapping[str, Any], tensors: Mapping[str, npt.NDArray[np.generic]], labels: tuple[str, ...]
+) -> Made:
+    """Nodes and graph of a router whose network is its own."""
+    try:
+        space = ElasticSpace.from_json(config.get("space"))
+    except (ArchitectureError, BundleError) as error:
+        raise BundleError(f"a router's 'space': {error}") from error
+    nodes = space.structure(space.largest, len(labels))
     weights: dict[str, npt.NDArray[np.float32]] = {
         "normalize.weight": (1 / np.asarray(bundle.std)).astype(np.float32),
         "normalize.bias": (-np.asarray(bundle.mean) / np.asarray(bundle.std)).astype(np.float32),
@@ -157,5 +207,5 @@ def load_router(bundle: Bundle) -> Router | None:
         for name, shape in weight_shapes(node).items():
             tensor = check_tensor(f"the tensor 'router/{name}'", tensors.get(name), shape)
             weights[name] = np.ascontiguousarray(tensor, np.float32)
-    graph = Graph(nodes, weights, (*superclasses, NONE)[:rows])
-    return Router(superclasses, float(threshold), graph, cost(nodes))
+    graph = Graph(nodes, weights, labels)
+    return nodes, lambda: graph

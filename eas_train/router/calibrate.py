@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +12,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from eas_sdk.space.elastic.space import ElasticSpace
 from eas_train.data.feed import AnyAugmentation
 from eas_train.data.fixed_views import fixed_views
 from eas_train.data.imageset import superclass_of_class
@@ -35,14 +34,27 @@ class TrainedRouter:
     """A router for a bundle.
 
     Attributes:
-        space: with its network as the only member.
-        tensors: see `fold`; logits of superclasses, then of "none" where it was trained to know that.
-        threshold: an image whose most probable superclass has a smaller probability shows none of them.
-        figures: on validation drawings.
+        config, tensors: of the bundle (see eas_sdk/router/network.py); logits of superclasses, then of "none" where it
+            was trained to know that.
+        figures: on validation images.
     """
 
-    space: ElasticSpace
+    config: Mapping[str, Any]
     tensors: Mapping[str, npt.NDArray[np.float32]]
+    figures: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """What makes a router's logits probabilities to go by.
+
+    Attributes:
+        temperature: what they are divided by (Guo et al. 2017).
+        threshold: an image whose most probable superclass has a smaller probability shows none of them.
+        figures: on the images that chose both.
+    """
+
+    temperature: float
     threshold: float
     figures: Mapping[str, Any]
 
@@ -72,6 +84,21 @@ def finish(
         norm = FixedStatistics(statistics.__getitem__, net.space.epsilon)
         return logits_of(net, architecture, images, norm)[:, :outputs].cpu()
 
+    calibration = calibrated(logits, validation, others, recipe.accepted, outputs)
+    config = {"space": net.elastic.to_json(), "threshold": calibration.threshold}
+    return TrainedRouter(config, fold(net, statistics, outputs, calibration.temperature), calibration.figures)
+
+
+def calibrated(
+    logits: Callable[[Images], Tensor], validation: Images, others: Images | None, accepted: float, outputs: int
+) -> Calibration:
+    """Temperature and threshold from validation images.
+
+    Args:
+        logits: [N, outputs] of images, on the CPU.
+        others: among which those of none of the superclasses are looked for.
+        accepted: share of the validation images that the threshold lets pass.
+    """
     superclasses = len(validation.superclasses)
     found = logits(validation)
     targets = torch.from_numpy(superclass_of_class(validation.superclasses)[validation.targets])
@@ -81,19 +108,19 @@ def finish(
         strange = logits(others.take(np.flatnonzero(owner == superclasses)))
     temperature = _temperature(found, targets)
     sure, unsure = (_confidence(of / temperature, superclasses) for of in (found, strange))
-    threshold = float(np.quantile(sure, 1 - recipe.accepted))
+    threshold = float(np.quantile(sure, 1 - accepted))
     right = (found[:, :superclasses].argmax(1) == targets).float().mean()
     figures = {
         "temperature": round(temperature, 3),
         "validation_superclass_top1": round(float(right), 4),
-        "validation_accepted": recipe.accepted,
+        "validation_accepted": accepted,
     }
     if len(unsure):
         figures |= {
             "validation_rejected_of_none": round(float((unsure < threshold).mean()), 4),
             "validation_rejection_auc": round(float((sure[:, None] > unsure[None]).mean()), 4),
         }
-    return TrainedRouter(net.elastic, fold(net, statistics, outputs, temperature), threshold, figures)
+    return Calibration(temperature, threshold, figures)
 
 
 def _temperature(logits: Tensor, targets: Tensor) -> float:

@@ -48,6 +48,13 @@ def logits_of(
     return torch.cat([net(batch, architecture, norm).float() for batch in batches])
 
 
+@torch.no_grad()
+def features_of(net: Supernet, architecture: Architecture, images: Tensor, norm: Norm, batch_size: int = 256) -> Tensor:
+    """N x F features before the classifier; see `logits_of`."""
+    batches = (images_for(net.space, architecture, batch) for batch in images.split(batch_size))
+    return torch.cat([net.answer(batch, architecture, norm)[1].float() for batch in batches])
+
+
 def recalibrated(
     net: Supernet, architecture: Architecture, images: Tensor, *, side: int | None = None
 ) -> FixedStatistics:

@@ -145,7 +145,7 @@ def check(runtime: Runtime, model: RoutedModel, budget: Budget) -> None:
         assert network.labels == runtime.bundle.labels
         assert network.task.name == name
         madds = router.cost.madds + network.madds
-        latency_ms = costs.latency.latency_ms(router.graph.nodes) + network.latency_ms
+        latency_ms = costs.latency.latency_ms(router.nodes) + network.latency_ms
         assert madds <= model.madds
         assert latency_ms <= model.latency_ms
         assert budget.madds is None or madds <= budget.madds

@@ -13,6 +13,7 @@ from bundles import SPACE, SUPERCLASSES, patches, random_bundle
 import eas_sdk
 from eas_sdk import Runtime
 from eas_sdk.bank.bundle import Bundle
+from eas_sdk.bank.container_writer import write
 from eas_sdk.errors import BundleError, ImageError, TaskError
 from eas_sdk.router.network import NONE, Router, load_router, log_softmax
 
@@ -119,3 +120,43 @@ def damaged(bundle: Bundle, tensor: str = "", value: Any = None, only: Any = Non
 def test_a_malformed_router_is_named(runtime: Runtime, change: dict[str, Any], message: str) -> None:
     with pytest.raises(BundleError, match=message):
         load_router(damaged(runtime.bundle, **change))
+
+
+def sharing(bundle: Bundle, **section: Any) -> Bundle:
+    """The same bundle with a router that is its smallest network, with rows that are told apart by chance."""
+    rng, features = np.random.default_rng(0), bundle.tensors["bank/classifier.weight"].shape[1]
+    tensors = {name: tensor for name, tensor in bundle.tensors.items() if not name.startswith("router/")}
+    tensors |= {
+        "router/classifier.weight": rng.normal(0, 1, (4, features)).astype(np.float32),
+        "router/classifier.bias": np.zeros(4, np.float32),
+    }
+    config = {"threshold": 0.4, "architecture": str(bundle.space.smallest)}
+    return dataclasses.replace(bundle, router=config | section, tensors=tensors)
+
+
+def test_a_router_may_be_a_member_of_the_bank(runtime: Runtime, tmp_path: Path) -> None:
+    """It reads what that network's classifier reads."""
+    bundle = sharing(runtime.bundle)
+    write(tmp_path / "shared.safetensors", bundle.tensors, {"eas": bundle.metadata()})
+    shared = eas_sdk.load(tmp_path / "shared.safetensors")
+    router, network = shared.checked_router(), shared.build("all", bundle.space.smallest)
+    assert router.cost.madds < network.cost.madds, "four rows cost less than all classes"
+    assert router.nodes[:-1] == network.graph.nodes[:-1]
+    for name, weight in network.graph.weights.items():
+        if not name.startswith("classifier"):
+            np.testing.assert_array_equal(router.graph.weights[name], weight)
+    np.testing.assert_array_equal(router.graph.weights["classifier.weight"], bundle.tensors["router/classifier.weight"])
+    assert len(shared.specialize("auto", "100%").predict(IMAGES)) == len(IMAGES)
+
+
+@pytest.mark.parametrize(
+    ("section", "message"),
+    [
+        ({"architecture": 3}, "'architecture' is text.*got 3"),
+        ({"architecture": "k3"}, "'architecture'"),
+        ({"architecture": "k9e9 | k9e9"}, "'architecture'"),
+    ],
+)
+def test_a_router_that_is_no_member_is_named(runtime: Runtime, section: dict[str, Any], message: str) -> None:
+    with pytest.raises(BundleError, match=message):
+        load_router(sharing(runtime.bundle, **section))

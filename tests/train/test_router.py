@@ -32,15 +32,17 @@ from eas_sdk.graph.nodes import Graph  # noqa: E402
 from eas_sdk.space.architecture import Architecture  # noqa: E402
 from eas_sdk.space.elastic.space import ElasticSpace  # noqa: E402
 from eas_sdk.space.elastic.units import Unit  # noqa: E402
+from eas_train.data.fixed_views import fixed_views  # noqa: E402
 from eas_train.data.imageset import Superclass  # noqa: E402
 from eas_train.data.splits import Splits  # noqa: E402
 from eas_train.recipe import RouterRecipe  # noqa: E402
 from eas_train.router import train as module  # noqa: E402
 from eas_train.router.calibrate import finish  # noqa: E402
 from eas_train.router.data import NO_CLASS, RouterData, check_others  # noqa: E402
+from eas_train.router.member import train_member  # noqa: E402
 from eas_train.router.network import fold, new_router, router_space  # noqa: E402
 from eas_train.router.train import batches, train_router  # noqa: E402
-from eas_train.supernet.evaluate import calibrate, logits_of  # noqa: E402
+from eas_train.supernet.evaluate import calibrate, features_of, logits_of, recalibrated  # noqa: E402
 from eas_train.supernet.model import Supernet  # noqa: E402
 from eas_train.supernet.norm import FixedStatistics  # noqa: E402
 
@@ -182,10 +184,29 @@ def test_the_threshold_lets_the_wanted_share_pass() -> None:
         made = finish(router().eval(), DATA, data, odd, recipe, GENTLE, 3)
         assert made.figures["validation_accepted"] == accepted
         assert 0 <= made.figures["validation_rejected_of_none"] <= 1
-        assert 0 < made.threshold < 1
+        assert 0 < made.config["threshold"] < 1
     strict = finish(router().eval(), DATA, data, None, RECIPE.model_copy(update={"accepted": 1.0}), GENTLE, 3)
-    assert strict.threshold < made.threshold
+    assert strict.config["threshold"] < made.config["threshold"]
     assert "validation_rejection_auc" not in strict.figures
+
+
+def test_a_member_of_the_bank_routes_by_its_features() -> None:
+    """Only the classifier is fitted; what it says after the bundle's arithmetic is what was fitted."""
+    net, data, odd = random_net(SIZES), splits(), other_splits()
+    architecture = SIZES.smallest
+    norm = recalibrated(net, architecture, fixed_views(data.train, 1, 16, CPU)[0])
+    known = RouterData.of(data.train, odd.train)
+    before = {name: value.clone() for name, value in net.state_dict().items()}
+    made = train_member(net, architecture, norm, known, data.validation, odd.validation, RECIPE, 3)
+    assert all(torch.equal(value, before[name]) for name, value in net.state_dict().items())
+    assert made.config["architecture"] == str(architecture)
+    assert made.figures["validation_superclass_top1"] > 0.8, "colours and shapes are told apart by random features"
+    assert made.figures["validation_rejection_auc"] > 0.6
+    features = features_of(net, architecture, fixed_views(data.validation, 1, 16, CPU)[0], norm)
+    logits = features @ torch.from_numpy(made.tensors["classifier.weight"]).T
+    logits += torch.from_numpy(made.tensors["classifier.bias"])
+    sure = logits.softmax(1)[:, :2].amax(1)
+    assert float((sure >= made.config["threshold"]).float().mean()) == pytest.approx(RECIPE.accepted, abs=0.05)
 
 
 def test_others_of_other_superclasses_are_refused() -> None:
