@@ -20,6 +20,7 @@ from eas_sdk.space.widths import MAX_INPUT_SIZE
 from eas_train.data.drawing_augment import DrawingAugmentation
 from eas_train.data.photo_augment import PhotoAugmentation
 from eas_train.data.splits import Images
+from eas_train.pretrained.sources import SOURCES
 from eas_train.settings import Settings, read_toml
 from eas_train.space import changed
 from eas_train.strategy.recipe import DRY_STRATEGIES, CreamRecipe, GreedyRecipe, NseRecipe, UniformRecipe
@@ -179,11 +180,28 @@ class SupernetRecipe(Settings):
         return preset
 
     @model_validator(mode="after")
+    def _check_published(self) -> SupernetRecipe:
+        if self.pretrained is not None and self.pretrained not in SOURCES:
+            raise ValueError(f"published networks are {sorted(SOURCES)}; got pretrained {self.pretrained!r}")
+        if self.normalisation == "learned":
+            if self.pretrained is None:
+                raise ValueError(
+                    "learned normalisation moves the statistics of a published network; name it: pretrained"
+                )
+            if sized := [phase.name for phase in self.phases if phase.image_size is not None]:
+                raise ValueError(
+                    f"learned normalisation knows networks by their own input sizes; phase {sized[0]!r} has an image_size"
+                )
+        return self
+
+    @model_validator(mode="after")
     def _check_choices(self) -> SupernetRecipe:
         try:
             space = self.search_space()
         except EasError as error:
             raise ValueError(str(error)) from None
+        if self.pretrained is not None and not isinstance(space, ElasticSpace):
+            raise ValueError(f"{self.pretrained!r} is a member of elastic spaces; {self.preset!r} is none")
         for phase in self.phases:
             if phase.spread_weights and not (isinstance(space, CellSpace) and space.single):
                 raise ValueError(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 import time
 from pathlib import Path
@@ -22,6 +21,8 @@ from eas_train.progress import progress
 from eas_train.supernet.teacher import Teacher
 
 BATCH = 64
+KEY = 16
+"""Digits of a photo's digest that it is known by."""
 SAVE_EVERY_S = 30.0
 SURE = 0.3
 """A photo validates or tests only where the probability of its class is at least this."""
@@ -34,7 +35,8 @@ MOST_HELD_OUT = 4
 def answered(photos: PhotoSet, teacher: Teacher, folder: Path) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:
     """The class that the teacher finds most probable for each photo, int64 [N], and its probability, float32 [N].
 
-    Of each photo it sees the central square. What it has answered is kept in `folder`, and not asked again.
+    Of each photo it sees the central square. What it has answered is kept in `folder`, and not asked again, though
+    other photos come or go.
 
     Raises:
         DataError: a photo cannot be read.
@@ -42,28 +44,34 @@ def answered(photos: PhotoSet, teacher: Teacher, folder: Path) -> tuple[npt.NDAr
     """
     size = size_of(teacher.net.space, teacher.architecture)
     device = next(teacher.net.parameters()).device
-    fingerprint = hashlib.sha256(f"{photos.digest} {teacher.digest}".encode()).hexdigest()
-    cache = folder / f"answers-{fingerprint[:16]}.pt"
-    state = checkpoint.load(cache, recipe=fingerprint) or {
-        "recipe": fingerprint,
-        "done": 0,
-        "classes": torch.zeros(len(photos), dtype=torch.int64),
-        "probabilities": torch.zeros(len(photos)),
-    }
+    cache = folder / f"answers-{teacher.digest[:16]}.pt"
+    state = checkpoint.load(cache, recipe=teacher.digest)
+    known: dict[str, tuple[int, float]] = {}
+    if state is not None:
+        known = dict(zip(state["photos"], zip(state["classes"].tolist(), state["probabilities"].tolist()), strict=True))
+    keys = [photos.store.take(np.array([i])).digest()[:KEY] for i in range(len(photos))]
+    missing = [i for i, key in enumerate(keys) if key not in known]
+
+    def save() -> None:
+        classes, probabilities = zip(*known.values(), strict=True)
+        made = {"classes": torch.tensor(classes), "probabilities": torch.tensor(probabilities)}
+        checkpoint.save(cache, {"recipe": teacher.digest, "photos": list(known), **made})
+
     saved = time.monotonic()
-    with progress("answers of the published network", len(photos), state["done"]) as update:
-        for start in range(state["done"], len(photos), BATCH):
-            part = np.arange(start, min(start + BATCH, len(photos)))
-            images, _ = fixed_views(photos.take(part), 1, size, device)
-            probability, found = teacher(images).float().softmax(1).max(1)
-            stop = start + len(part)
-            state["classes"][start:stop], state["probabilities"][start:stop] = found.cpu(), probability.cpu()
-            state["done"] = stop
-            if time.monotonic() - saved >= SAVE_EVERY_S or stop == len(photos):
-                checkpoint.save(cache, state)
-                saved = time.monotonic()
-            update(stop, "")
-    return state["classes"].numpy(), state["probabilities"].numpy()
+    if missing:
+        with progress("answers of the published network", len(photos), len(photos) - len(missing)) as update:
+            for start in range(0, len(missing), BATCH):
+                part = np.array(missing[start : start + BATCH])
+                images, _ = fixed_views(photos.take(part), 1, size, device)
+                probability, found = teacher(images).float().softmax(1).max(1)
+                for i, answer in zip(part.tolist(), zip(found.tolist(), probability.tolist()), strict=True):
+                    known[keys[i]] = answer
+                if time.monotonic() - saved >= SAVE_EVERY_S or start + BATCH >= len(missing):
+                    save()
+                    saved = time.monotonic()
+                update(len(photos) - len(missing) + start + len(part), "")
+    answers = [known[key] for key in keys]
+    return np.array([c for c, _ in answers], np.int64), np.array([p for _, p in answers], np.float32)
 
 
 def labelled_by(photos: PhotoSet, teacher: Teacher, folder: Path, *, seed: int = 0) -> Splits[Images]:

@@ -225,7 +225,7 @@ def of_learned(learned: LearnedStatistics, rank: int) -> StatisticsModel:
 
 
 def begin_learned(
-    learned: LearnedStatistics, net: Supernet, draw_images: Callable[[int], Tensor], *, networks: int = 120
+    learned: LearnedStatistics, net: Supernet, draw_images: Callable[[int], Tensor], *, networks: int | None = None
 ) -> None:
     """Let learned statistics begin with what recorded ones say of each choice of blocks.
 
@@ -234,8 +234,10 @@ def begin_learned(
 
     Args:
         draw_images: from a seed to a batch of training images N x 3 x S x S.
+        networks: that are recorded; by default twice as many as there are features.
     """
     space = learned.space
+    networks = networks or 2 * space.features
     found = fit(
         space,
         observe(net, draw_images, lambda rng: random_architecture(space, rng), networks),
