@@ -190,7 +190,7 @@ class SupernetRecipe(Settings):
                 )
             if sized := [phase.name for phase in self.phases if phase.image_size is not None]:
                 raise ValueError(
-                    f"learned normalisation knows networks by their own input sizes; phase {sized[0]!r} has an image_size"
+                    f"learned normalisation is of networks at their own input sizes; phase {sized[0]!r} has image_size"
                 )
         return self
 
