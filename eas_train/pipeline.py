@@ -25,6 +25,7 @@ from eas_sdk.bank.bundle import Bundle
 from eas_sdk.errors import DataError, InputError, TrainingError, closest
 from eas_sdk.space.architecture import Architecture
 from eas_sdk.space.elastic.space import ElasticSpace
+from eas_sdk.space.protocol import size_of
 from eas_sdk.space.sample import random_architecture
 from eas_sdk.task import Superclass
 from eas_train import bundle as bundles
@@ -189,8 +190,11 @@ class Training:
             return report
         return report | {"diagnosis": self.diagnose()} if is_first() else report
 
-    def diagnose(self, *, most_images: int = 2000) -> dict[str, Any]:
+    def diagnose(self, *, most_images: int | None = None) -> dict[str, Any]:
         """Whether the supernet's capacity is used (see `diagnosis.measure`); kept beside it, with a picture.
+
+        Args:
+            most_images: validation images at most; by default 2000 of 64 px, and fewer of larger ones, but 500.
 
         Raises:
             TrainingError: its training is not finished.
@@ -201,13 +205,14 @@ class Training:
             strengths = self.recipe.supernet.augmentation
             began = self._supernet(as_it_began=True)
             seen = self.recipe.supernet.total_steps * self.recipe.supernet.batch_size  # next to nothing in a dry run
+            fair = max(500, 2000 * 64 // max(64, size_of(self.net.space, self.net.space.largest)))
             return diagnose(
                 self.net,
                 began,
                 self.data.train,
                 validation,
                 strengths,
-                most_images=min(most_images, seen),
+                most_images=min(most_images or fair, seen),
                 most_training=min(TRAINING_IMAGES, seen),
             )
 

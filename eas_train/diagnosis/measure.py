@@ -140,7 +140,8 @@ def diagnose(
 ) -> Diagnosis:
     """Look at a trained supernet.
 
-    Members are recalibrated on training images, so that what is found is about weights alone.
+    Members are recalibrated on training images, so that what is found is about weights alone; where statistics are
+    learned they are part of what is looked at.
 
     Args:
         began: the same supernet with the weights that it began with.
@@ -160,7 +161,10 @@ def diagnose(
 
     def score(architecture: Architecture) -> Score:
         if architecture not in known:
-            logits = logits_of(net, architecture, images, recalibrated(net, architecture, calibration))
+            norm = (
+                recalibrated(net, architecture, calibration) if net.learned is None else net.learned.norm(architecture)
+            )
+            logits = logits_of(net, architecture, images, norm)
             top1 = (logits.argmax(1) == targets).cpu().numpy()
             within = within_superclass(logits, targets, superclass_of).cpu().numpy()
             madds = int(table.total(space, space.encode([architecture]), net.classes)[0])

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from eas_sdk.graph.nodes import INPUT, Add, Conv2d, DepthwiseConv2d
+from eas_sdk.graph.nodes import Add, Conv2d, DepthwiseConv2d, Node
 from eas_train.supernet.evaluate import calibrate
 from eas_train.supernet.model import Supernet
 from eas_train.supernet.norm import FixedStatistics
@@ -100,11 +100,12 @@ def _residual_shares(net: Supernet, images: Tensor) -> dict[str, float]:
     statistics = calibrate(net, largest, images)
     norm = FixedStatistics(statistics.__getitem__, net.space.epsilon)
     seen = images_for(net.space, largest, images)
-    made, shares = {INPUT: seen}, {}
-    for node in net.nodes(largest, seen.shape[-1]):
-        inputs = [made[name] for name in node.inputs]
+    shares = {}
+
+    def look(node: Node, inputs: list[Tensor]) -> None:
         if isinstance(node, Add):
             branch, skip = (value.float().square().mean().sqrt() for value in inputs)
             shares[node.name.rpartition(".")[0]] = float(branch / skip.clamp(min=1e-12))
-        made[node.name] = net.evaluate(node, inputs, norm)
+
+    net.answer(seen, largest, norm, look)
     return shares

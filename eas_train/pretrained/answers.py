@@ -48,7 +48,8 @@ def answered(photos: PhotoSet, teacher: Teacher, folder: Path) -> tuple[npt.NDAr
     state = checkpoint.load(cache, recipe=teacher.digest)
     known: dict[str, tuple[int, float]] = {}
     if state is not None:
-        known = dict(zip(state["photos"], zip(state["classes"].tolist(), state["probabilities"].tolist()), strict=True))
+        kept = zip(state["classes"].tolist(), state["probabilities"].tolist(), strict=True)
+        known = dict(zip(state["photos"], kept, strict=True))
     keys = [photos.store.take(np.array([i])).digest()[:KEY] for i in range(len(photos))]
     missing = [i for i, key in enumerate(keys) if key not in known]
 
@@ -64,8 +65,8 @@ def answered(photos: PhotoSet, teacher: Teacher, folder: Path) -> tuple[npt.NDAr
                 part = np.array(missing[start : start + BATCH])
                 images, _ = fixed_views(photos.take(part), 1, size, device)
                 probability, found = teacher(images).float().softmax(1).max(1)
-                for i, answer in zip(part.tolist(), zip(found.tolist(), probability.tolist()), strict=True):
-                    known[keys[i]] = answer
+                for i, which, how_sure in zip(part.tolist(), found.tolist(), probability.tolist(), strict=True):
+                    known[keys[i]] = which, how_sure
                 if time.monotonic() - saved >= SAVE_EVERY_S or start + BATCH >= len(missing):
                     save()
                     saved = time.monotonic()

@@ -6,14 +6,17 @@ import torch
 from torch import Tensor
 
 from eas_sdk.space.architecture import Architecture
+from eas_sdk.space.protocol import size_of
 from eas_train.supernet.model import Supernet
 from eas_train.supernet.norm import FixedStatistics, Norm, Recorder
 from eas_train.supernet.resize import images_for
 
+PIXELS = 256 * 64**2
+
 
 @torch.no_grad()
 def calibrate(
-    net: Supernet, architecture: Architecture, images: Tensor, batch_size: int = 256, *, side: int | None = None
+    net: Supernet, architecture: Architecture, images: Tensor, batch_size: int | None = None, *, side: int | None = None
 ) -> dict[str, Tensor]:
     """Batch-norm statistics of one sub-network over images N x 3 x S x S (in [0, 1], or uint8), which are brought to
     its size.
@@ -25,7 +28,7 @@ def calibrate(
         node -> [2, C] mean, variance.
     """
     recorder = Recorder(net.space.epsilon)
-    for batch in images.split(batch_size):
+    for batch in images.split(batch_size or _batch(net, architecture, side)):
         net(images_for(net.space, architecture, batch, side), architecture, recorder)
     return recorder.statistics()
 
@@ -36,7 +39,7 @@ def logits_of(
     architecture: Architecture,
     images: Tensor,
     norm: Norm,
-    batch_size: int = 256,
+    batch_size: int | None = None,
     *,
     side: int | None = None,
 ) -> Tensor:
@@ -44,14 +47,15 @@ def logits_of(
 
     They are brought to the network's size, or to `side`.
     """
-    batches = (images_for(net.space, architecture, batch, side) for batch in images.split(batch_size))
+    parts = images.split(batch_size or _batch(net, architecture, side))
+    batches = (images_for(net.space, architecture, batch, side) for batch in parts)
     return torch.cat([net(batch, architecture, norm).float() for batch in batches])
 
 
 @torch.no_grad()
-def features_of(net: Supernet, architecture: Architecture, images: Tensor, norm: Norm, batch_size: int = 256) -> Tensor:
+def features_of(net: Supernet, architecture: Architecture, images: Tensor, norm: Norm) -> Tensor:
     """N x F features before the classifier; see `logits_of`."""
-    batches = (images_for(net.space, architecture, batch) for batch in images.split(batch_size))
+    batches = (images_for(net.space, architecture, batch) for batch in images.split(_batch(net, architecture)))
     return torch.cat([net.answer(batch, architecture, norm)[1].float() for batch in batches])
 
 
@@ -60,6 +64,11 @@ def recalibrated(
 ) -> FixedStatistics:
     """The norm of a sub-network fully recalibrated on `images`; see `calibrate`."""
     return FixedStatistics(calibrate(net, architecture, images, side=side).__getitem__, net.space.epsilon)
+
+
+def _batch(net: Supernet, architecture: Architecture, side: int | None = None) -> int:
+    """Images that are judged at a time: as many as keep memory the same at every size."""
+    return max(16, min(256, PIXELS // (side or size_of(net.space, architecture)) ** 2))
 
 
 def within_superclass(logits: Tensor, targets: Tensor, superclass_of: Tensor) -> Tensor:

@@ -42,6 +42,14 @@ def _nodes(space: Space, architecture: Architecture, classes: int, input_size: i
     return space.structure(architecture, classes, input_size=input_size)
 
 
+@functools.lru_cache(maxsize=4096)
+def _done(nodes: tuple[Node, ...]) -> tuple[tuple[str, ...], ...]:
+    """What no node after each needs, the input of the last one aside: memory does not hold all maps at once."""
+    last = {name: i for i, node in enumerate(nodes[:-1]) for name in node.inputs}
+    last.pop(nodes[-1].inputs[0], None)
+    return tuple(tuple(name for name, at in last.items() if at == i) for i in range(len(nodes)))
+
+
 class Supernet(nn.Module):
     """All weights of a space.
 
@@ -118,14 +126,30 @@ class Supernet(nn.Module):
         """
         return self.answer(images, architecture, norm)[0]
 
-    def answer(self, images: Tensor, architecture: Architecture, norm: Norm | None = None) -> tuple[Tensor, Tensor]:
-        """Logits, as `forward`, and the features N x F that the classifier sees."""
+    def answer(
+        self,
+        images: Tensor,
+        architecture: Architecture,
+        norm: Norm | None = None,
+        look: Callable[[Node, list[Tensor]], None] | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        """Logits, as `forward`, and the features N x F that the classifier sees.
+
+        Args:
+            look: sees every node and its inputs.
+        """
         if norm is None:
             norm = BatchStatistics(self.space.epsilon) if self.learned is None else self.learned.norm(architecture)
         nodes = self.nodes(architecture, images.shape[-1])
         made: dict[str, Tensor] = {INPUT: images}
-        for node in nodes:
-            made[node.name] = self.evaluate(node, [made[name] for name in node.inputs], norm)
+        for node, done in zip(nodes, _done(nodes), strict=True):
+            inputs = [made[name] for name in node.inputs]
+            if look is not None:
+                look(node, inputs)
+            made[node.name] = self.evaluate(node, inputs, norm)
+            del inputs
+            for name in done:
+                del made[name]
         return made[nodes[-1].name], made[nodes[-1].inputs[0]].flatten(1)
 
     def evaluate(self, node: Node, inputs: list[Tensor], norm: Norm) -> Tensor:
