@@ -117,12 +117,12 @@ def faults(
     if budget.level is not None:
         low, high = runtime.budget_range(task)
         over |= network.madds > low + round(budget.level * (high - low))
-    bank = runtime.bundle.tensors["bank/classifier.weight"]
+    bank = runtime.bundle.classifier_rows()
     rows = [runtime.bundle.labels.index(label) for label in network.labels]
     return {
         "over_budget": over,
         "wrong_labels": network.labels != expected(runtime, task),
-        "wrong_rows": not np.array_equal(network.graph.weights["classifier.weight"], bank[rows].astype(np.float32)),
+        "wrong_rows": not np.array_equal(network.graph.weights["classifier.weight"], bank[rows]),
     }
 
 

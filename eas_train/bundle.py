@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from eas_sdk.bank.bundle import CALIBRATION, Bundle, tensor_shapes
+from eas_sdk.bank.bundle import CALIBRATION, CLASSIFIER, CLASSIFIER_SCALE, Bundle, tensor_shapes
 from eas_sdk.bank.container_writer import write
 from eas_sdk.errors import TrainingError
 from eas_sdk.graph.nodes import Conv2d, DepthwiseConv2d, Node
@@ -85,12 +85,14 @@ def assemble(
     )
 
 
-def calibration_images(train: Images, each: int, supernet: SupernetRecipe) -> npt.NDArray[np.uint8] | None:
+def calibration_images(
+    train: Images, each: int, supernet: SupernetRecipe, side: int | None = None
+) -> npt.NDArray[np.uint8] | None:
     """Augmented training images for integer exports, as many of every superclass, superclass-major.
 
     Args:
         each: how many of a superclass; 0 for none.
-        supernet: whose input size and augmentation they have.
+        supernet: whose augmentation they have, and whose largest input size, where `side` does not say another.
 
     Returns:
         uint8 [superclasses x each at most, S, S, 3]; None where there are none.
@@ -100,7 +102,7 @@ def calibration_images(train: Images, each: int, supernet: SupernetRecipe) -> np
     owner = superclass_of_class(train.superclasses)[train.targets]
     rng = np.random.default_rng(0)
     picked = [rng.permutation(np.flatnonzero(owner == t))[:each] for t in range(len(train.superclasses))]
-    asked = Asked(np.concatenate(picked), 0, supernet.search_space().input_sizes[-1])
+    asked = Asked(np.concatenate(picked), 0, side or supernet.search_space().input_sizes[-1])
     made = augmented(train, asked, supernet.augmentation, torch.device("cpu")).images
     images: npt.NDArray[np.uint8] = made.permute(0, 2, 3, 1).mul(255).round().byte().numpy()
     return np.ascontiguousarray(images)
@@ -111,13 +113,26 @@ def _triple(buffer: torch.Tensor) -> tuple[float, float, float]:
     return r, g, b
 
 
-def half(bundle: Bundle) -> Bundle:
-    """The same with the weights of bank and router in float16; batch-norm, biases and selector stay float32."""
-    tensors = {
-        name: tensor.astype(np.float16) if name.startswith(("bank/", "router/")) and name.endswith("weight") else tensor
-        for name, tensor in bundle.tensors.items()
-    }
+def half(bundle: Bundle, *, integer_classifier: bool = False) -> Bundle:
+    """The same with the weights of bank and router, and the basis of the statistics, in float16.
+
+    Batch-norm, biases and selector stay float32.
+
+    Args:
+        integer_classifier: whether the classifier becomes 8-bit integers, with a scale for each row: of many classes it
+            is a large part of a bank.
+    """
+    tensors = {name: tensor.astype(np.float16) if _halved(name) else tensor for name, tensor in bundle.tensors.items()}
+    if integer_classifier:
+        weight = bundle.classifier_rows()
+        scale = np.maximum(np.abs(weight).max(1), 1e-12) / 127
+        tensors[CLASSIFIER] = np.rint(weight / scale[:, None]).astype(np.int8)
+        tensors[CLASSIFIER_SCALE] = scale.astype(np.float32)
     return dataclasses.replace(bundle, tensors=tensors)
+
+
+def _halved(name: str) -> bool:
+    return (name.startswith(("bank/", "router/")) and name.endswith("weight")) or name.endswith(".basis")
 
 
 def selectable(bundle: Bundle, budgets: int, needed: Sequence[Architecture] = ()) -> Space:
@@ -146,6 +161,7 @@ def prune(bundle: Bundle, space: Space) -> Bundle:
     tensors = {name: tensor for name, tensor in bundle.tensors.items() if name.startswith(("selector/", "router/"))}
     if bundle.calibration_images is not None:
         side = size_of(space, space.largest)
+        side = min(side, bundle.calibration_images.shape[1])
         tensors[CALIBRATION] = np.stack([to_square(image, side) for image in bundle.calibration_images])
     if "selector/choices" in tensors:
         listed = [bundle.space.decode(row) for row in tensors["selector/choices"]]
@@ -154,6 +170,8 @@ def prune(bundle: Bundle, space: Space) -> Bundle:
     for node in space.bank(len(bundle.labels)):
         for name, shape in tensor_shapes(space, node, bundle.statistics_rank).items():
             full = bundle.tensors[name]
+            if name == CLASSIFIER and CLASSIFIER_SCALE in bundle.tensors:
+                tensors[CLASSIFIER_SCALE] = bundle.tensors[CLASSIFIER_SCALE]
             if name.endswith(".mix"):
                 full = full[features]
             elif isinstance(node, DepthwiseConv2d) and name.endswith(".weight"):
@@ -179,7 +197,8 @@ def to_supernet(bundle: Bundle, device: torch.device | str = "cpu") -> tuple[Sup
     with torch.no_grad():
         for node in net.space.bank(net.classes):
             for tensor in bank_tensors(net.space, node):
-                value = torch.from_numpy(bundle.tensors[tensor].astype(np.float32))
+                stored = bundle.classifier_rows() if tensor == CLASSIFIER else bundle.tensors[tensor]
+                value = torch.from_numpy(stored.astype(np.float32))
                 match node:
                     case Conv2d() if tensor.endswith(".weight"):
                         value = value.permute(0, 3, 1, 2)

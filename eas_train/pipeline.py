@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from pydantic import BaseModel
 from torch import Tensor
@@ -32,6 +33,7 @@ from eas_train import bundle as bundles
 from eas_train import checkpoint
 from eas_train.accuracy import accuracy_table
 from eas_train.data.feed import random_images
+from eas_train.data.fixed_views import fixed_views
 from eas_train.data.imageset import superclass_of_class
 from eas_train.data.splits import Images, Splits
 from eas_train.diagnosis.measure import TRAINING_IMAGES, Diagnosis, diagnose
@@ -73,6 +75,7 @@ class Training:
             to none. Without them it is trained on the bank's classes alone.
         unlabelled: images that phases of `images = "unlabelled"` train on.
         teacher: what phases of `teacher = "frozen"` learn from; by default the largest network when the first begins.
+        calibration: photos that the bundle carries for integer exports; by default training images.
         shared: whether the folder serves other trainings too. Each stage then has a folder of its own in it, named
             after all that it depends on, so that trainings which agree up to a stage do it once.
 
@@ -88,6 +91,7 @@ class Training:
     others: Splits[Images] | None = None
     unlabelled: Images | None = None
     teacher: Teacher | None = None
+    calibration: Images | None = None
     shared: bool = False
 
     def __post_init__(self) -> None:
@@ -130,7 +134,8 @@ class Training:
         made = {"supernet": chain}
         data = {
             "predictor": self.data.validation.digest,
-            "bundle": f"{self.data.test.digest} {self.recipe.name} {self.attributions}",
+            "bundle": f"{self.data.test.digest} {self.recipe.name} {self.attributions}"
+            + ("" if self.calibration is None else self.calibration.digest),
         }
         data["router"] = data["predictor"]
         if self.others is not None:
@@ -426,10 +431,17 @@ class Training:
             router=self.router if router and self.has_router else None,
             training={},
             attributions=self.attributions,
-            calibration=bundles.calibration_images(
-                self.data.train, self.recipe.bundle.calibration_images, self.recipe.supernet
-            ),
+            calibration=self._calibration_images(),
         )
+
+    def _calibration_images(self) -> npt.NDArray[np.uint8] | None:
+        settings = self.recipe.bundle
+        if self.calibration is None:
+            each, side = settings.calibration_images, settings.calibration_side
+            return bundles.calibration_images(self.data.train, each, self.recipe.supernet, side)
+        size = settings.calibration_side or self.net.space.input_sizes[-1]
+        images, _ = fixed_views(self.calibration, 1, size, torch.device("cpu"))
+        return np.ascontiguousarray(images.permute(0, 2, 3, 1).numpy())
 
     def write_bundle(self) -> dict[str, Any]:
         """Assemble, prune, measure, write; the report says how many bytes each step took off."""
@@ -440,7 +452,7 @@ class Training:
             return done
         settings = self.recipe.bundle
         whole = self.whole_bundle()
-        halved = bundles.half(whole)
+        halved = bundles.half(whole, integer_classifier=settings.integer_classifier)
         needed = () if self.router_member is None else (self.router_member,)
         pruned = bundles.prune(halved, bundles.selectable(halved, settings.prune_budgets, needed))
         table = accuracy_table(pruned, self.data, settings, self.device)

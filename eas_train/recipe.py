@@ -453,6 +453,10 @@ class BundleRecipe(Settings):
     """Budget levels in the accuracy table."""
     calibration_images: int = Field(default=3, ge=0)
     """Augmented training images of each superclass that the bundle carries, to calibrate integer exports on."""
+    calibration_side: int | None = Field(default=None, ge=8, le=MAX_INPUT_SIZE)
+    """Their side in pixels, and that of photos given for it; none: that of the largest network's images."""
+    integer_classifier: bool = False
+    """Whether the classifier is kept in 8-bit integers: of a thousand classes it is a quarter of a small bank."""
 
 
 class Recipe(Settings):

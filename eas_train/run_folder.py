@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from pydantic import ValidationError
 
@@ -35,6 +36,8 @@ MARGIN_PX = 32
 """By which drawings are larger than the network's input: augmentation turns and enlarges them."""
 DRY_IMAGES = 2
 """Of each class, in a dry run."""
+DRY_PHOTOS = 400
+"""That a published network is asked about, in a dry run."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +47,8 @@ class Run:
     Attributes:
         recipe: all settings; of a dry run those that are left.
         source: of the labelled images.
-        unlabelled: folder of photos without labels; teacher: a bundle to learn from.
+        unlabelled: folder of photos without labels; teacher: a bundle to learn from; calibration: folder of photos that
+            the bundle carries.
         credits: whose images they are.
         dry: whether there are only two images of each class, and no others.
     """
@@ -53,6 +57,7 @@ class Run:
     source: Source
     unlabelled: Path | None = None
     teacher: Path | None = None
+    calibration: Path | None = None
     credits: tuple[str, ...] = ()
     dry: bool = False
 
@@ -83,6 +88,7 @@ class Run:
             others,
             None if self.unlabelled is None else unlabelled_photos(self.unlabelled, splits.superclasses),
             teacher,
+            None if self.calibration is None else unlabelled_photos(self.calibration, splits.superclasses),
         )
 
     def _published(self, classes: Sequence[str], device: torch.device) -> Teacher:
@@ -107,7 +113,10 @@ class Run:
             )
         superclasses = read_list(LIST).superclasses
         teacher = self._published([name for s in superclasses for name in s.class_names], device)
-        splits = labelled_by(unlabelled_photos(source.folder, superclasses), teacher, folder)
+        photos = unlabelled_photos(source.folder, superclasses)
+        if self.dry and len(photos) > DRY_PHOTOS:
+            photos = photos.take(np.linspace(0, len(photos) - 1, DRY_PHOTOS).astype(np.int64))
+        splits = labelled_by(photos, teacher, folder)
         others = None if source.others is None else as_photos(list_others(source.others, splits.superclasses))
         return splits, others
 
@@ -131,7 +140,10 @@ class Run:
                 name: Path(value) if value is not None and name in ("folder", "others", "cache") else value
                 for name, value in data["source"].items()
             }
-            places = {name: None if data[name] is None else Path(data[name]) for name in ("unlabelled", "teacher")}
+            places = {
+                name: None if data.get(name) is None else Path(data[name])
+                for name in ("unlabelled", "teacher", "calibration")
+            }
             recipe = Recipe.model_validate(data["recipe"])
             return cls(recipe, Source(**source), **places, credits=tuple(data["credits"]), dry=bool(data["dry"]))
         except FileNotFoundError:

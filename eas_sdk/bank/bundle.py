@@ -6,7 +6,7 @@ import copy
 import os
 import reprlib
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -26,6 +26,7 @@ NORMALISATION = 1e6
 """Greatest mean and deviation of the normalisation, and the inverse of the smallest deviation."""
 
 CALIBRATION = "calibration/images"
+CLASSIFIER, CLASSIFIER_SCALE = "bank/classifier.weight", "bank/classifier.scale"
 
 T = TypeVar("T")
 
@@ -74,11 +75,18 @@ class Bundle:
         mix = self.tensors.get("statistics/stem.mix")
         return mix.shape[1] if mix is not None and mix.ndim == 2 else 0
 
+    def classifier_rows(self, rows: Sequence[int] | None = None) -> np.ndarray:
+        """float32 [rows, features] of the classifier's weights, by default of all labels."""
+        stored, scale = self.tensors[CLASSIFIER], self.tensors.get(CLASSIFIER_SCALE)
+        index = slice(None) if rows is None else np.asarray(rows)
+        weight = np.ascontiguousarray(stored[index], np.float32)
+        return weight if scale is None else weight * scale[index, None].astype(np.float32)
+
     @property
     def calibration_images(self) -> np.ndarray | None:
         """Training images for the calibration of integer exports: uint8 [N, S, S, 3], N >= 1; None without any.
 
-        S is `input_size`.
+        S is `input_size` at most; networks bring them to their own sizes.
         """
         return self.tensors.get(CALIBRATION)
 
@@ -166,14 +174,37 @@ def check(bundle: Bundle) -> None:
         raise BundleError(f"std lies between {1 / NORMALISATION:g} and {NORMALISATION:g}; got {bundle.std}")
     for node in bundle.space.bank(len(bundle.labels)):
         for name, shape in tensor_shapes(bundle.space, node, bundle.statistics_rank).items():
-            check_tensor(f"the bundle's tensor {name!r}", bundle.tensors.get(name), shape)
+            if name == CLASSIFIER and CLASSIFIER_SCALE in bundle.tensors:
+                _check_integers(bundle, shape)
+            else:
+                check_tensor(f"the bundle's tensor {name!r}", bundle.tensors.get(name), shape)
     images, side = bundle.calibration_images, bundle.input_size
     if images is not None and not (
-        images.dtype == np.uint8 and images.ndim == 4 and images.shape[1:] == (side, side, 3) and len(images)
+        images.dtype == np.uint8
+        and images.ndim == 4
+        and images.shape[1:] == (images.shape[1], images.shape[1], 3)
+        and 0 < images.shape[1] <= side
+        and len(images)
     ):
         raise BundleError(
-            f"the bundle's tensor {CALIBRATION!r} is uint8 of shape (N, {side}, {side}, 3), N >= 1; "
+            f"the bundle's tensor {CALIBRATION!r} is uint8 of shape (N, S, S, 3), N >= 1, S of {side} at most; "
             f"got {images.dtype} {images.shape}"
+        )
+
+
+def _check_integers(bundle: Bundle, shape: tuple[int, ...]) -> None:
+    """A classifier of 8-bit integers, and the scale of each row.
+
+    Raises:
+        BundleError: another dtype or shape, or a scale that is not finite.
+    """
+    check_tensor(f"the bundle's tensor {CLASSIFIER_SCALE!r}", bundle.tensors[CLASSIFIER_SCALE], shape[:1])
+    weight = bundle.tensors.get(CLASSIFIER)
+    if weight is None or weight.dtype != np.int8 or weight.shape != shape:
+        got = "nothing" if weight is None else f"{weight.dtype} {weight.shape}"
+        raise BundleError(
+            f"the bundle's tensor {CLASSIFIER!r} is int8 of shape {shape} where {CLASSIFIER_SCALE!r} scales its rows; "
+            f"got {got}"
         )
 
 

@@ -25,8 +25,10 @@ def cut(bundle: Bundle, architecture: Architecture, classes: Sequence[int]) -> G
     Raises:
         ArchitectureError: the bank cannot serve the architecture.
     """
-    rows = np.asarray(classes)
-    weight, bias = (_float32(bundle.tensors[f"bank/classifier.{suffix}"][rows]) for suffix in ("weight", "bias"))
+    weight, bias = (
+        bundle.classifier_rows(classes),
+        _float32(bundle.tensors["bank/classifier.bias"][np.asarray(classes)]),
+    )
     labels = bundle.labels
     return with_head(bundle, architecture, weight, bias, tuple(labels[c] for c in classes))
 

@@ -146,6 +146,12 @@ def data(cache: Path | None, as_json: bool) -> None:
     "[default: the end of the teacher phase]",
 )
 @click.option(
+    "--calibration",
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="DIR",
+    help="Photos that the bundle may carry, to calibrate integer exports on.  [default: some of the training images]",
+)
+@click.option(
     "--dry-run",
     is_flag=True,
     help="Two steps of everything on two images of each class, at the full image size, into a folder of its own.",
@@ -165,6 +171,7 @@ def train(
     stages: tuple[str, ...],
     unlabelled: Path | None,
     teacher: Path | None,
+    calibration: Path | None,
     dry_run: bool,
     device: str,
     as_json: bool,
@@ -203,7 +210,7 @@ def train(
     target = out or Path("runs") / plan.name
     chosen = torch_device(device)
     with training_packages():
-        run = Run(plan, source, unlabelled, teacher, credits, dry_run)
+        run = Run(plan, source, unlabelled, teacher, calibration, credits, dry_run)
         training = run.training(target, chosen)
     target.mkdir(parents=True, exist_ok=True)  # where that is not allowed, it is told before the training
     wanted = [stage for stage in STAGES if not stages or stage in stages]

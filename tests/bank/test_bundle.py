@@ -297,23 +297,70 @@ def test_calibration_images_are_optional_and_fit_the_space(whole: Bundle) -> Non
     bundles.check(bare)
     assert bare.calibration_images is None
     for bad in (images[0], images[:0], images[:, 1:], images[..., :1], images.astype(np.float32)):
-        with pytest.raises(BundleError, match=r"'calibration/images' is uint8 of shape \(N, 16, 16, 3\), N >= 1"):
+        with pytest.raises(
+            BundleError, match=r"'calibration/images' is uint8 of shape \(N, S, S, 3\), N >= 1, S of 16"
+        ):
             bundles.check(dataclasses.replace(whole, tensors=rest | {"calibration/images": bad}))
 
 
-def test_calibration_images_are_those_of_the_largest_network(sized: Bundle) -> None:
+def test_calibration_images_are_no_larger_than_those_of_the_largest_network(sized: Bundle) -> None:
     images = sized.calibration_images
     assert images is not None
     assert images.shape == (4, 24, 24, 3)
     assert sized.input_size == 24
     smaller = images[:, 4:-4, 4:-4]
     tensors = sized.tensors | {"calibration/images": smaller}
-    with pytest.raises(BundleError, match=r"shape \(N, 24, 24, 3\), N >= 1; got uint8 \(4, 16, 16, 3\)"):
-        bundles.check(dataclasses.replace(sized, tensors=tensors))
+    bundles.check(dataclasses.replace(sized, tensors=tensors))
     space = dataclasses.replace(SIZED, largest=dataclasses.replace(SIZED.largest, input_size=16))
-    with pytest.raises(BundleError, match=r"shape \(N, 16, 16, 3\), N >= 1; got uint8 \(4, 24, 24, 3\)"):
+    with pytest.raises(BundleError, match=r"N >= 1, S of 16 at most; got uint8 \(4, 24, 24, 3\)"):
         bundles.check(dataclasses.replace(sized, space=space))
     bundles.check(dataclasses.replace(sized, space=space, tensors=tensors))
+
+
+def in_integers(bundle: Bundle) -> Bundle:
+    """Its classifier in 8-bit integers, with a scale a row."""
+    weight = bundle.classifier_rows()
+    scale = np.abs(weight).max(1) / 127
+    integers = {
+        "bank/classifier.weight": np.rint(weight / scale[:, None]).astype(np.int8),
+        "bank/classifier.scale": scale.astype(np.float32),
+    }
+    return dataclasses.replace(bundle, tensors={**bundle.tensors, **integers})
+
+
+def test_a_classifier_may_be_of_8_bit_integers(whole: Bundle, tmp_path: Path) -> None:
+    bundle = in_integers(whole)
+    bundles.check(bundle)
+    scale = bundle.tensors["bank/classifier.scale"]
+    assert np.abs(bundle.classifier_rows() - whole.classifier_rows()).max() <= 0.51 * scale.max()
+    np.testing.assert_array_equal(bundle.classifier_rows([3, 1]), bundle.classifier_rows()[[3, 1]])
+    write(tmp_path / "integers.safetensors", bundle.tensors, {"eas": bundle.metadata()})
+    model, exact = (
+        Runtime(b, load_selector(b)).specialize("all", "100%")
+        for b in (bundles.read(tmp_path / "integers.safetensors"), whole)
+    )
+    images = np.random.default_rng(0).random((8, 16, 16, 3), np.float32)
+    np.testing.assert_allclose(
+        model.logits(images), exact.logits(images), atol=0.05 * np.abs(exact.logits(images)).max()
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "message"),
+    [
+        ("scale", lambda t: t[:-1], r"'bank/classifier.scale' is floating point of shape"),
+        ("scale", lambda t: t * np.nan, "'bank/classifier.scale' is finite"),
+        ("weight", lambda t: t.astype(np.float32), "is int8 of shape.*got float32"),
+        ("weight", lambda t: t[:-1], "is int8 of shape"),
+    ],
+)
+def test_a_malformed_classifier_of_integers_is_named(
+    whole: Bundle, name: str, change: Callable[[np.ndarray], np.ndarray], message: str
+) -> None:
+    bundle = in_integers(whole)
+    tensor = f"bank/classifier.{name}"
+    with np.errstate(all="ignore"), pytest.raises(BundleError, match=message):
+        bundles.check(dataclasses.replace(bundle, tensors={**bundle.tensors, tensor: change(bundle.tensors[tensor])}))
 
 
 def test_a_tensor_of_another_kind_is_left_alone(whole: Bundle, tmp_path: Path) -> None:

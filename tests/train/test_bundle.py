@@ -104,17 +104,28 @@ def test_the_supernet_comes_back_from_its_bundle(space: ElasticSpace) -> None:
     assert all(np.array_equal(again[name], array) for name, array in original.items())
 
 
-def test_half_halves_the_weights_alone_and_moves_the_logits_little(tmp_path: Path) -> None:
+@pytest.mark.parametrize("integers", [False, True])
+def test_half_halves_weights_and_basis_and_moves_the_logits_little(integers: bool, tmp_path: Path) -> None:
     bundle = random_bundle()
-    halved = half(bundle)
+    halved = half(bundle, integer_classifier=integers)
     for name, tensor in halved.tensors.items():
-        is_weight = name.startswith("bank/") and name.endswith(".weight")
-        assert tensor.dtype == (np.float16 if is_weight else np.float32)
+        halves = (name.startswith("bank/") and name.endswith(".weight")) or name.endswith(".basis")
+        integer = integers and name == "bank/classifier.weight"
+        assert tensor.dtype == (np.int8 if integer else np.float16 if halves else np.float32), name
     whole_runtime = loaded(bundle, tmp_path)
     expected = device_logits(whole_runtime, "solids", TINY.largest)
     (tmp_path / "half").mkdir()
     found = device_logits(loaded(halved, tmp_path / "half"), "solids", TINY.largest)
     assert 0 < np.abs(found - expected).max() < 0.02 * np.abs(expected).max()
+    pruned = prune(halved, TINY.narrowed([TINY.smallest]))
+    (tmp_path / "pruned").mkdir()
+    small = loaded(pruned, tmp_path / "pruned")
+    np.testing.assert_array_equal(
+        device_logits(small, "lines", TINY.smallest),
+        device_logits(loaded(halved, tmp_path / "half"), "lines", TINY.smallest),
+    )
+    back, _ = to_supernet(halved)
+    torch.testing.assert_close(back.tensor("classifier.weight"), torch.from_numpy(halved.classifier_rows()))
 
 
 def on_grid(bundle: Bundle) -> list[Request]:
