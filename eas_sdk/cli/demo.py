@@ -1,4 +1,4 @@
-"""`eas demo`: several tasks, several budgets, real drawings; a table and a picture."""
+"""`eas demo`: several tasks, several budgets, real images; two tables and a picture."""
 
 from __future__ import annotations
 
@@ -28,8 +28,9 @@ T = TypeVar("T")
 
 LEVELS = {"low": 0.0, "middle": 0.5, "top": 1.0}
 TASKS = 4
+BUDGETS = 7
 SHOWN = 8
-"""Drawings of a task in the picture."""
+"""Images of a task in the picture."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,20 @@ class Row:
     images: int
 
 
+@dataclass(frozen=True)
+class Level:
+    """The networks of one budget for all labels at once, on all images. Times are medians."""
+
+    budget_madds: int
+    architecture: str
+    madds: int
+    ms_per_image: float
+    switch_ms: float
+    accuracy: float
+    accuracy_within_task: float
+    images: int
+
+
 @click.command()
 @click.option(
     "--out",
@@ -61,16 +76,16 @@ class Row:
     "--images",
     type=click.Path(path_type=Path),
     metavar="DIR",
-    help="Folder of superclass/label.png or superclass/label/*.png.  [default: the drawings that ship]",
+    help="Folder of superclass/label.png or superclass/label/*.png.  [default: the images that ship]",
 )
 @tasks_option(f"Only these tasks.  [default: {TASKS} that lie far apart]")
 @json_option
 def demo(out: Path, bundle: Path | None, images: Path | None, tasks: tuple[str, ...], as_json: bool) -> None:
-    """Try it on drawings: a table and a picture.
+    """Try it on images that ship with the package: two tables and a picture.
 
-    Networks for several tasks, at three budgets each, classify the drawings that ship with the package.
-    Switching is what it takes to go from one network to the next: select the architecture, slice it out of
-    the weights, compile it.
+    First networks for all labels at once, at seven budgets: what a budget buys. Then networks for several tasks, at
+    three budgets each. Switching is what it takes to go from one network to the next: select the architecture, slice
+    it out of the weights, compile it.
 
     \b
     Examples:
@@ -81,11 +96,13 @@ def demo(out: Path, bundle: Path | None, images: Path | None, tasks: tuple[str, 
         raise InputError(f"the picture is a file .png in a folder that exists; got {str(out)!r}")
     runtime = open_runtime(bundle)
     drawings = load_drawings(runtime, images, tasks)
-    if not tasks:
-        drawings = spread(drawings, TASKS)
-    credit = attribution(images)
+    credit = attribution(runtime, images)
     rows, panels = [], []
     _run(runtime, drawings[0], "warm-up", 0.5)
+    levels = over_budgets(runtime, drawings)
+    if not tasks:
+        most = sorted(drawings, key=lambda d: len(d.images), reverse=True)[: 2 * TASKS]
+        drawings = spread([d for d in drawings if d in most], TASKS)
     for drawn in drawings:
         results = [_run(runtime, drawn, name, fraction) for name, fraction in LEVELS.items()]
         rows += [row for row, _ in results]
@@ -93,9 +110,42 @@ def demo(out: Path, bundle: Path | None, images: Path | None, tasks: tuple[str, 
     write_atomically(out, [render(panels, credit)])
     if as_json:
         figures = [dataclasses.asdict(row) for row in rows]
-        print_json({"picture": str(out), "attribution": credit, "rows": figures})
+        budgets = [dataclasses.asdict(level) for level in levels]
+        print_json({"picture": str(out), "attribution": credit, "budgets": budgets, "rows": figures})
     else:
+        _print_levels(levels)
         _print(rows, out, credit)
+
+
+def over_budgets(runtime: Runtime, drawings: Sequence[Drawings]) -> list[Level]:
+    """Networks for all labels, from the smallest budget to the largest."""
+    images = np.concatenate([d.images for d in drawings])
+    owner = np.repeat([runtime.tasks.index(d.task) for d in drawings], [len(d.images) for d in drawings])
+    places = [runtime.labels("all").index(runtime.labels(d.task)[target]) for d in drawings for target in d.targets]
+    of_label = np.array([t for t, task in enumerate(runtime.tasks) for _ in runtime.labels(task)])
+    levels = []
+    for fraction in np.linspace(0, 1, BUDGETS).tolist():
+        budget = budget_at(runtime, "all", fraction)
+        switches = [timed(runtime.specialize, "all", budget) for _ in range(3)]
+        model = switches[0][0]
+        shown = as_float_batch(images, model.input_size)
+        model.logits(shown[:1])  # the first call also sets up the memory
+        runs = [timed(model.logits, image[None]) for image in shown]
+        logits = np.concatenate([found for found, _ in runs])
+        within = np.where(of_label == owner[:, None], logits, -np.inf)
+        levels.append(
+            Level(
+                budget,
+                str(model.architecture),
+                model.madds,
+                float(np.median([run_ms for _, run_ms in runs])),
+                float(np.median([switch_ms for _, switch_ms in switches])),
+                float((logits.argmax(1) == places).mean()),
+                float((within.argmax(1) == places).mean()),
+                len(images),
+            )
+        )
+    return levels
 
 
 def spread(items: Sequence[T], count: int) -> list[T]:
@@ -143,10 +193,29 @@ def _panel(runtime: Runtime, drawn: Drawings, results: Sequence[tuple[Row, list[
     return Panel(f"{drawn.task}  ({len(labels)} labels)", [drawn.images[i] for i in shown], strips)
 
 
+def _print_levels(levels: Sequence[Level]) -> None:
+    print_table(
+        f"Networks for all labels, cut out of one set of weights, classifying {levels[0].images} images",
+        ["budget", "architecture<", "MAdds", "ms/image", "switch ms", "top-1", "top-1 within the task"],
+        [
+            [
+                format_madds(level.budget_madds),
+                compact(Architecture.parse(level.architecture)),
+                format_madds(level.madds),
+                f"{level.ms_per_image:.2f}",
+                f"{level.switch_ms:.2f}",
+                percent(level.accuracy),
+                percent(level.accuracy_within_task),
+            ]
+            for level in levels
+        ],
+    )
+
+
 def _print(rows: Sequence[Row], out: Path, credit: str) -> None:
     total = sum(row.images for row in rows[:: len(LEVELS)])
     print_table(
-        f"Networks cut out of one set of weights, classifying {total} drawings",
+        f"Networks for single tasks, classifying {total} images",
         ["task", "budget", "architecture<", "MAdds", "ms/image", "switch ms", "top-1"],
         [
             [

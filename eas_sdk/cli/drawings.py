@@ -34,9 +34,12 @@ class Drawings:
     targets: npt.NDArray[np.int64]
 
 
-def shipped_folder() -> Path:
-    """The drawings that ship with the package."""
-    return Path(str(importlib.resources.files("eas_sdk") / "assets" / "drawings"))
+def shipped_folder(runtime: Runtime) -> Path:
+    """The images that ship with the package: photos for a bundle that knows them, drawings for any other."""
+    assets = Path(str(importlib.resources.files("eas_sdk") / "assets"))
+    photos = assets / "photos"
+    known = photos.is_dir() and all(f.name in runtime.tasks for f in _entries(photos) if f.is_dir())
+    return photos if known else assets / "drawings"
 
 
 def load_drawings(runtime: Runtime, folder: Path | None, tasks: Sequence[str] = ()) -> list[Drawings]:
@@ -45,7 +48,7 @@ def load_drawings(runtime: Runtime, folder: Path | None, tasks: Sequence[str] = 
     Files that are no images by their suffix, and names that begin with a dot, are passed over.
 
     Args:
-        folder: None for the drawings that ship.
+        folder: None for the images that ship.
         tasks: none for every task that has images.
 
     Raises:
@@ -55,9 +58,9 @@ def load_drawings(runtime: Runtime, folder: Path | None, tasks: Sequence[str] = 
     """
     for task in tasks:
         runtime.labels(task)
-    root = shipped_folder() if folder is None else folder
+    root = shipped_folder(runtime) if folder is None else folder
     if not root.is_dir():
-        missing = "this installation ships no drawings; name a folder with --images DIR"
+        missing = "this installation ships no images; name a folder with --images DIR"
         raise DataError(missing if folder is None else f"{root} must be a folder of superclass/label.png")
     unknown = [f.name for f in _entries(root) if f.is_dir() and f.name not in runtime.tasks]
     if unknown and not tasks:
@@ -83,9 +86,9 @@ def load_drawings(runtime: Runtime, folder: Path | None, tasks: Sequence[str] = 
         ]
 
 
-def attribution(folder: Path | None) -> str:
-    """Who drew the images: the first paragraph below the headings of the folder's ATTRIBUTION.md, or ""."""
-    path = (shipped_folder() if folder is None else folder) / ATTRIBUTION
+def attribution(runtime: Runtime, folder: Path | None) -> str:
+    """Whose the images are: the first paragraph below the headings of the folder's ATTRIBUTION.md, or ""."""
+    path = (shipped_folder(runtime) if folder is None else folder) / ATTRIBUTION
     if not path.is_file():
         return ""
     lines = path.read_text(encoding="utf-8", errors="replace").splitlines()

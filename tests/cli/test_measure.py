@@ -133,6 +133,19 @@ def test_demo_prints_figures_and_writes_a_picture(eas, bundle: Path, drawings: P
         for row in rows:
             assert row["madds"] <= row["budget_madds"]
             assert row["accuracy"] == accuracy(runtime, drawings, task, row["budget_madds"])
+    assert [level["budget_madds"] for level in report["budgets"]] == [
+        pytest.approx(x, abs=1.5) for x in np.linspace(*runtime.budget_range("all"), 7)
+    ]
+    for level in report["budgets"]:
+        model = runtime.specialize("all", level["budget_madds"])
+        hits = [
+            model.predict(read_image(drawings / task / f"{label}.png")[None])[0].label == label
+            for task, labels in SUPERCLASSES.items()
+            for label in labels
+        ]
+        assert (level["madds"], level["images"]) == (model.madds, len(hits))
+        assert level["accuracy"] == pytest.approx(np.mean(hits))
+        assert level["accuracy"] <= level["accuracy_within_task"] <= 1
     assert report["attribution"] == "Patches by numpy, public domain."
     assert os.listdir(tmp_path) == ["demo.png"]
     with Image.open(out) as picture:
@@ -145,6 +158,7 @@ def test_demo_prints_figures_and_writes_a_picture(eas, bundle: Path, drawings: P
     assert str(out) in text
     assert "Patches by numpy" in text
     assert text.count("birds") == 3
+    assert "top-1 within the task" in text
 
 
 def test_demo_takes_tasks_that_lie_apart_and_writes_into_the_current_folder(
