@@ -11,6 +11,7 @@ import numpy.typing as npt
 from eas_sdk.bank.bundle import Bundle
 from eas_sdk.engine.numpy_engine import NumpyEngine, NumpyProgram
 from eas_sdk.engine.protocol import Program
+from eas_sdk.expected import expected_accuracy
 from eas_sdk.export import SIGNATURE, Export, InputKind, OutputKind, export
 from eas_sdk.graph.cost import Cost
 from eas_sdk.graph.memory import memory_bytes
@@ -87,6 +88,12 @@ class Model:
     def memory_bytes(self) -> int:
         """Peak memory of a prediction, weights included, as predicted for the engine."""
         return memory_bytes(self.graph.nodes, self.engine)
+
+    @property
+    def expected_accuracy(self) -> float | None:
+        """How often its most probable label is right, from 0 to 1, on images that show one of its labels, as the
+        bundle's own training measured it; None where that says nothing of the task."""
+        return expected_accuracy(self.bundle, self.task, self.madds)
 
     @property
     def input_size(self) -> int:

@@ -36,6 +36,11 @@ def print_error(text: str, file: IO[Any] | None = None) -> None:
     click.echo(f"error: {printable(line)}", file=file, err=file is None)
 
 
+def print_hint(text: str) -> None:
+    """A line below a table."""
+    click.echo(printable(text))
+
+
 def print_facts(facts: Mapping[str, str]) -> None:
     """Names and values, one pair a line."""
     from rich.table import Table

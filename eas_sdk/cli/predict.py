@@ -9,12 +9,15 @@ import click
 
 from eas_sdk.cli.common import bundle_option, json_option, open_runtime, read_task
 from eas_sdk.cli.images import read_image
-from eas_sdk.cli.output import print_error, print_json, print_table, progress
+from eas_sdk.cli.output import print_error, print_hint, print_json, print_table, progress
 from eas_sdk.errors import ImageError
 from eas_sdk.model import Prediction
 from eas_sdk.router.model import RoutedModel
 from eas_sdk.router.network import NONE
 from eas_sdk.task import AUTO
+
+SURE = 0.5
+"""Probability of the most probable label below which a prediction is said to be unsure."""
 
 
 @click.command()
@@ -89,7 +92,9 @@ def predict(
                 "task": task,
                 "madds": model.madds,
                 "architecture": None if routed else str(model.architecture),
-                "predictions": [{"image": name, **_json(answer, routed)} for name, answer in answers],
+                "predictions": [
+                    {"image": name, **_json(answer, routed), "unsure": _unsure(answer)} for name, answer in answers
+                ],
                 "errors": [{"image": name, "error": text} for name, text in errors],
             }
         )
@@ -100,10 +105,19 @@ def predict(
             ["image", *(["task<"] if routed else []), *(f"{rank}.<" for rank in range(1, ranks + 1))],
             [[name, *_cells(answer, routed, ranks)] for name, answer in answers],
         )
+        if unsure := sum(_unsure(answer) for _, answer in answers):
+            print_hint(
+                f"unsure of {unsure} of {len(answers)} images: their most probable label has less than {SURE:.0%}; a "
+                "larger --budget may know better, or the image shows none of the labels"
+            )
     for name, text in errors:
         print_error(f"{name}: {text}")
     if errors:
         ctx.exit(2)
+
+
+def _unsure(answer: Prediction) -> bool:
+    return answer.probability < SURE
 
 
 def _json(answer: Prediction, routed: bool) -> dict[str, object]:

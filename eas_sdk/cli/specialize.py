@@ -19,7 +19,7 @@ from eas_sdk.cli.common import (
     threads_option,
     timed,
 )
-from eas_sdk.cli.output import madds, milliseconds, print_facts, print_json, print_table, size
+from eas_sdk.cli.output import madds, milliseconds, percent, print_facts, print_json, print_table, size
 from eas_sdk.graph.cost import cost
 from eas_sdk.runtime import Runtime, read_budget
 from eas_sdk.task import is_auto
@@ -92,6 +92,7 @@ def specialize(
                 "parameters": model.parameters,
                 "peak_activation_bytes": model.cost.peak_activation_bytes,
                 "predicted_memory_bytes": model.memory_bytes,
+                "expected_accuracy": model.expected_accuracy,
                 "predicted_latency_ms": model.latency_ms,
                 "predicted_energy_mj": energy_mj,
                 "load_ms": load_ms,
@@ -112,6 +113,8 @@ def specialize(
         "input": f"{model.input_size} x {model.input_size} px",
         "memory": f"{size(model.memory_bytes)} predicted, {size(model.cost.peak_activation_bytes)} of it activations",
     }
+    if model.expected_accuracy is not None:
+        facts["accuracy"] = f"{percent(model.expected_accuracy)} expected, of images that show one of the labels"
     if model.latency_ms is not None and costs.latency is not None and energy_mj is not None:
         facts["latency"] = f"{milliseconds(model.latency_ms)} predicted for {costs.latency.conditions.engine}"
         default = ", by default numbers" if costs.power.is_default else ""
