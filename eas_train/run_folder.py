@@ -77,14 +77,15 @@ class Run:
             teacher = teacher_of(bundles.read(self.teacher), splits.classes, device)
         elif supernet.pretrained is not None:
             teacher = self._published(splits.classes, device)
-        if supernet.pretrained is not None:
+        credits = self.credits or credits
+        if supernet.pretrained is not None:  # whoever took the photos, the weights are theirs
             credits = (*credits, SOURCES[supernet.pretrained].attribution)
         return Training(
             self.recipe,
             splits,
             folder,
             device,
-            self.credits or credits,
+            credits,
             others,
             None if self.unlabelled is None else unlabelled_photos(self.unlabelled, splits.superclasses),
             teacher,

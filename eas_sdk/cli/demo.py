@@ -81,11 +81,11 @@ class Level:
 @tasks_option(f"Only these tasks.  [default: {TASKS} that lie far apart]")
 @json_option
 def demo(out: Path, bundle: Path | None, images: Path | None, tasks: tuple[str, ...], as_json: bool) -> None:
-    """Try it on images that ship with the package: two tables and a picture.
+    """Try it on images: two tables and a picture.
 
-    First networks for all labels at once, at seven budgets: what a budget buys. Then networks for several tasks, at
-    three budgets each. Switching is what it takes to go from one network to the next: select the architecture, slice
-    it out of the weights, compile it.
+    All images ship with the package. First networks for all labels at once, at seven budgets: what a budget buys. Then
+    networks for several tasks, at three budgets each. Switching is what it takes to go from one network to the next:
+    select the architecture, slice it out of the weights, compile it.
 
     \b
     Examples:
