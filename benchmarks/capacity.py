@@ -34,10 +34,11 @@ from eas_train.data.source import Source
 from eas_train.data.splits import Images, Splits
 from eas_train.diagnosis.measure import TRAINING_IMAGES, Score, diagnose, difference
 from eas_train.diagnosis.members import ends_and_middle
-from eas_train.recipe import Recipe, SupernetRecipe
+from eas_train.recipe import Recipe
 from eas_train.strategy.uniform import Uniform
 from eas_train.supernet.evaluate import logits_of, recalibrated, within_superclass
 from eas_train.supernet.model import Supernet
+from eas_train.supernet.recipe import SupernetRecipe
 from eas_train.supernet.train import CHECKPOINT, load_supernet, train_over, train_supernet
 
 CPU = torch.device("cpu")

@@ -30,7 +30,7 @@ from eas_train.data.order import Epochs
 from eas_train.data.photo_augment import PhotoAugmentation
 from eas_train.data.photoset import PhotoFiles, PhotoSet
 from eas_train.progress import progress
-from eas_train.recipe import Phase, SupernetRecipe
+from eas_train.supernet.recipe import Phase, SupernetRecipe
 from eas_train.supernet.train import train_supernet
 
 CPU = torch.device("cpu")

@@ -29,9 +29,10 @@ from eas_train.data.fixed_views import fixed_views
 from eas_train.data.imageset import ImageSet, superclass_of_class
 from eas_train.data.splits import Splits
 from eas_train.progress import progress
-from eas_train.recipe import Phase, Recipe, SupernetRecipe
+from eas_train.recipe import Recipe
 from eas_train.supernet.evaluate import logits_of, recalibrated, within_superclass
 from eas_train.supernet.model import Supernet
+from eas_train.supernet.recipe import Phase, SupernetRecipe
 from eas_train.supernet.train import train_supernet
 
 SIZE = 32

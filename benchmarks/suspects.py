@@ -26,9 +26,10 @@ from eas_train.data.drawing_augment import DrawingAugmentation
 from eas_train.data.source import Source
 from eas_train.data.splits import Images, Splits
 from eas_train.diagnosis.measure import diagnose
-from eas_train.recipe import Phase, Recipe, SupernetRecipe
+from eas_train.recipe import Recipe
 from eas_train.strategy.uniform import Uniform
 from eas_train.supernet.model import Supernet
+from eas_train.supernet.recipe import Phase, SupernetRecipe
 from eas_train.supernet.train import load_supernet, new_supernet, train_over
 
 CPU = torch.device("cpu")

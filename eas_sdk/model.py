@@ -147,7 +147,11 @@ class Model:
         Raises:
             ImageError: see `logits`.
         """
-        logits = self.logits(images).astype(np.float64)
+        return self.named(self.logits(images), top_k)
+
+    def named(self, logits: npt.NDArray[np.floating], top_k: int = 3) -> list[Prediction]:
+        """What logits [N, labels] of this network say; see `predict`."""
+        logits = logits.astype(np.float64)
         probabilities = np.exp(logits - logits.max(1, keepdims=True))
         probabilities /= probabilities.sum(1, keepdims=True)
         order = np.argsort(-probabilities, axis=1, kind="stable")[:, : max(top_k, 1)]

@@ -26,11 +26,11 @@ from eas_sdk.task import Superclass
 from eas_train.data.feed import Asked, augmented
 from eas_train.data.imageset import superclass_of_class
 from eas_train.data.splits import Images
-from eas_train.recipe import SupernetRecipe
 from eas_train.router.calibrate import TrainedRouter
 from eas_train.selection import Selection
 from eas_train.statistics.model import StatisticsModel, arrays, from_arrays
 from eas_train.supernet.model import Supernet
+from eas_train.supernet.recipe import SupernetRecipe
 from eas_train.supernet.teacher import Teacher
 
 
@@ -160,8 +160,7 @@ def prune(bundle: Bundle, space: Space) -> Bundle:
     """
     tensors = {name: tensor for name, tensor in bundle.tensors.items() if name.startswith(("selector/", "router/"))}
     if bundle.calibration_images is not None:
-        side = size_of(space, space.largest)
-        side = min(side, bundle.calibration_images.shape[1])
+        side = min(size_of(space, space.largest), bundle.calibration_images.shape[1])
         tensors[CALIBRATION] = np.stack([to_square(image, side) for image in bundle.calibration_images])
     if "selector/choices" in tensors:
         listed = [bundle.space.decode(row) for row in tensors["selector/choices"]]

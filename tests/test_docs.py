@@ -124,9 +124,9 @@ def module_commands(text: str) -> list[str]:
 
 def recipe_fields(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, Any]]:
     """Dotted names of all fields of a recipe, with their defaults (None for required fields and tables)."""
-    from eas_train import recipe
+    from eas_train.supernet.recipe import Phase
 
-    tables = {"supernet.phases": recipe.Phase}
+    tables = {"supernet.phases": Phase}
     for name, field in model.model_fields.items():
         path = f"{prefix}{name}"
         table = tables.get(path, field.annotation)

@@ -25,12 +25,9 @@ def cut(bundle: Bundle, architecture: Architecture, classes: Sequence[int]) -> G
     Raises:
         ArchitectureError: the bank cannot serve the architecture.
     """
-    weight, bias = (
-        bundle.classifier_rows(classes),
-        _float32(bundle.tensors["bank/classifier.bias"][np.asarray(classes)]),
-    )
+    bias = _float32(bundle.tensors["bank/classifier.bias"][np.asarray(classes)])
     labels = bundle.labels
-    return with_head(bundle, architecture, weight, bias, tuple(labels[c] for c in classes))
+    return with_head(bundle, architecture, bundle.classifier_rows(classes), bias, tuple(labels[c] for c in classes))
 
 
 def with_head(

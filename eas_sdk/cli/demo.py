@@ -10,6 +10,7 @@ from typing import TypeVar
 
 import click
 import numpy as np
+import numpy.typing as npt
 
 from eas_sdk.bank.atomic import write_atomically
 from eas_sdk.budget import format_madds
@@ -20,9 +21,10 @@ from eas_sdk.cli.output import percent, print_facts, print_json, print_table
 from eas_sdk.cli.picture import Answer, Panel, Strip, render
 from eas_sdk.errors import InputError
 from eas_sdk.images import as_float_batch
-from eas_sdk.model import Prediction
+from eas_sdk.model import Model, Prediction
 from eas_sdk.runtime import Runtime
 from eas_sdk.space.architecture import Architecture
+from eas_sdk.task import ALL
 
 T = TypeVar("T")
 
@@ -34,32 +36,32 @@ SHOWN = 8
 
 
 @dataclass(frozen=True)
-class Row:
-    """One network and how it did. Times are medians."""
+class Timed:
+    """One network and how long it took. Times are medians."""
 
-    task: str
-    budget: str
     budget_madds: int
     architecture: str
     madds: int
     ms_per_image: float
     switch_ms: float
-    accuracy: float
     images: int
 
 
 @dataclass(frozen=True)
-class Level:
-    """The networks of one budget for all labels at once, on all images. Times are medians."""
+class Row(Timed):
+    """A network for one task, and how it did."""
 
-    budget_madds: int
-    architecture: str
-    madds: int
-    ms_per_image: float
-    switch_ms: float
+    task: str
+    budget: str
+    accuracy: float
+
+
+@dataclass(frozen=True)
+class Level(Timed):
+    """A network for all labels at once, and how it did on all images."""
+
     accuracy: float
     accuracy_within_task: float
-    images: int
 
 
 @click.command()
@@ -121,31 +123,36 @@ def over_budgets(runtime: Runtime, drawings: Sequence[Drawings]) -> list[Level]:
     """Networks for all labels, from the smallest budget to the largest."""
     images = np.concatenate([d.images for d in drawings])
     owner = np.repeat([runtime.tasks.index(d.task) for d in drawings], [len(d.images) for d in drawings])
-    places = [runtime.labels("all").index(runtime.labels(d.task)[target]) for d in drawings for target in d.targets]
+    places = [runtime.labels(ALL).index(runtime.labels(d.task)[target]) for d in drawings for target in d.targets]
     of_label = np.array([t for t, task in enumerate(runtime.tasks) for _ in runtime.labels(task)])
     levels = []
     for fraction in np.linspace(0, 1, BUDGETS).tolist():
-        budget = budget_at(runtime, "all", fraction)
-        switches = [timed(runtime.specialize, "all", budget) for _ in range(3)]
-        model = switches[0][0]
-        shown = as_float_batch(images, model.input_size)
-        model.logits(shown[:1])  # the first call also sets up the memory
-        runs = [timed(model.logits, image[None]) for image in shown]
-        logits = np.concatenate([found for found, _ in runs])
+        facts, _, logits = _timed(runtime, ALL, fraction, images)
         within = np.where(of_label == owner[:, None], logits, -np.inf)
-        levels.append(
-            Level(
-                budget,
-                str(model.architecture),
-                model.madds,
-                float(np.median([run_ms for _, run_ms in runs])),
-                float(np.median([switch_ms for _, switch_ms in switches])),
-                float((logits.argmax(1) == places).mean()),
-                float((within.argmax(1) == places).mean()),
-                len(images),
-            )
-        )
+        right, right_within = (float((found.argmax(1) == places).mean()) for found in (logits, within))
+        levels.append(Level(**vars(facts), accuracy=right, accuracy_within_task=right_within))
     return levels
+
+
+def _timed(
+    runtime: Runtime, task: str, fraction: float, images: npt.NDArray[np.uint8]
+) -> tuple[Timed, Model, npt.NDArray[np.float32]]:
+    """Specialise for a task at a fraction of its budget range, and classify images one by one: facts, model, logits."""
+    budget = budget_at(runtime, task, fraction)
+    switches = [timed(runtime.specialize, task, budget) for _ in range(5)]
+    model = switches[0][0]
+    shown = as_float_batch(images, model.input_size)
+    model.logits(shown[:1])  # the first call also sets up the memory
+    runs = [timed(model.logits, image[None]) for image in shown]
+    facts = Timed(
+        budget_madds=budget,
+        architecture=str(model.architecture),
+        madds=model.madds,
+        ms_per_image=float(np.median([run_ms for _, run_ms in runs])),
+        switch_ms=float(np.median([switch_ms for _, switch_ms in switches])),
+        images=len(images),
+    )
+    return facts, model, np.concatenate([found for found, _ in runs])
 
 
 def spread(items: Sequence[T], count: int) -> list[T]:
@@ -155,27 +162,10 @@ def spread(items: Sequence[T], count: int) -> list[T]:
 
 
 def _run(runtime: Runtime, drawn: Drawings, name: str, fraction: float) -> tuple[Row, list[Prediction]]:
-    """Specialise for the task at a fraction of its budget range, and classify its drawings one by one."""
-    budget = budget_at(runtime, drawn.task, fraction)
-    switches = [timed(runtime.specialize, drawn.task, budget) for _ in range(5)]
-    model = switches[0][0]
-    shown = as_float_batch(drawn.images, model.input_size)
-    model.logits(shown[:1])  # the first call also sets up the memory
-    runs = [timed(model.predict, image[None]) for image in shown]
-    predictions = [prediction for (prediction,), _ in runs]
-    hits = [p.label == model.labels[target] for p, target in zip(predictions, drawn.targets, strict=True)]
-    row = Row(
-        task=drawn.task,
-        budget=name,
-        budget_madds=budget,
-        architecture=str(model.architecture),
-        madds=model.madds,
-        ms_per_image=float(np.median([run_ms for _, run_ms in runs])),
-        switch_ms=float(np.median([switch_ms for _, switch_ms in switches])),
-        accuracy=float(np.mean(hits)),
-        images=len(hits),
-    )
-    return row, predictions
+    """A network for the task at a fraction of its budget range, and what it says of the task's images."""
+    facts, model, logits = _timed(runtime, drawn.task, fraction, drawn.images)
+    accuracy = float((logits.argmax(1) == drawn.targets).mean())
+    return Row(**vars(facts), task=drawn.task, budget=name, accuracy=accuracy), model.named(logits)
 
 
 def _panel(runtime: Runtime, drawn: Drawings, results: Sequence[tuple[Row, list[Prediction]]]) -> Panel:

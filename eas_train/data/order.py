@@ -34,7 +34,13 @@ def order_of(images: Images, seed: int, rarity: float = 0.0) -> Order:
 
     Args:
         rarity: see `ByRarity`; 0 takes every image once an epoch.
+
+    Raises:
+        InputError: photos in shards by rarity, which would jump from shard to shard.
     """
+    sharded = isinstance(images, PhotoSet) and isinstance(images.store, PhotoShards)
+    if rarity and sharded:
+        raise InputError(f"photos in shards are read shard after shard, whatever their class; got a rarity of {rarity}")
     if rarity:
         return ByRarity(images.targets, rarity, seed)
     if isinstance(images, PhotoSet) and isinstance(images.store, PhotoShards):

@@ -43,6 +43,10 @@ class PhotoStore(Protocol):
         """Some of them."""
         ...
 
+    def key(self, index: int) -> str:
+        """Identifies one of them, whatever others there are, in hex."""
+        ...
+
     def digest(self) -> str:
         """Identifies them all, in hex."""
         ...
@@ -83,12 +87,18 @@ class PhotoFiles:
     def take(self, index: Index) -> PhotoFiles:
         return PhotoFiles(self.root, self.names[index])
 
+    def key(self, index: int) -> str:
+        return hashlib.sha256(self._fact(index)).hexdigest()
+
     def digest(self) -> str:
         """SHA-256 of names and lengths. What is in a file is not read: of a hundred thousand it would take minutes."""
         total = hashlib.sha256()
         for index in range(len(self)):
-            total.update(bytes(self.names[index]) + b"\0" + str(self.path(index).stat().st_size).encode() + b"\0")
+            total.update(self._fact(index))
         return total.hexdigest()
+
+    def _fact(self, index: int) -> bytes:
+        return bytes(self.names[index]) + b"\0" + str(self.path(index).stat().st_size).encode() + b"\0"
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,6 +122,9 @@ class PhotoPixels:
 
     def take(self, index: Index) -> PhotoPixels:
         return PhotoPixels(self.pixels[index])
+
+    def key(self, index: int) -> str:
+        return hashlib.sha256(np.ascontiguousarray(self.pixels[index]).data).hexdigest()
 
     def digest(self) -> str:
         return hashlib.sha256(np.ascontiguousarray(self.pixels).data).hexdigest()
@@ -144,6 +157,10 @@ class PhotosJoined:
     def take(self, index: Index) -> PhotoStore:
         return PhotosTaken(self, index)
 
+    def key(self, index: int) -> str:
+        part, own = self._at(index)
+        return part.key(own)
+
     def digest(self) -> str:
         return hashlib.sha256("".join(part.digest() for part in self.parts).encode()).hexdigest()
 
@@ -166,6 +183,9 @@ class PhotosTaken:
 
     def take(self, index: Index) -> PhotosTaken:
         return PhotosTaken(self.store, self.index[index])
+
+    def key(self, index: int) -> str:
+        return self.store.key(int(self.index[index]))
 
     def digest(self) -> str:
         return hashlib.sha256(self.store.digest().encode() + self.index.tobytes()).hexdigest()

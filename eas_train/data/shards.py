@@ -113,6 +113,11 @@ class PhotoShards:
     def take(self, index: Index) -> PhotoShards:
         return PhotoShards(self.paths, self.shard[index], self.offset[index], self.length[index], self.opened)
 
+    def key(self, index: int) -> str:
+        path = self.paths[self.shard[index]]
+        fact = f"{path.name}\0{self.offset[index]}\0{self.length[index]}"
+        return hashlib.sha256(os.fsencode(fact)).hexdigest()
+
     def digest(self) -> str:
         """SHA-256 of the shards' names and lengths, and of where in them the photos are. What they show is not read."""
         total = hashlib.sha256()

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from eas_sdk.space.architecture import Architecture, Block
 from eas_sdk.space.elastic.space import ElasticSpace
-from eas_train.recipe import T
+from eas_train.supernet.recipe import T
 
 KINDS = ("depths", "kernels", "expansions", "input_sizes")
 LETTERS = {"depths": "d", "kernels": "k", "expansions": "e", "input_sizes": "px"}

@@ -21,13 +21,13 @@ from eas_sdk.space.cells import network
 from eas_sdk.space.cells.space import CellSpace
 from eas_sdk.space.protocol import Space
 from eas_sdk.space.tables import SumTable, madds_table
-from eas_train.recipe import Phase
 from eas_train.strategy.recipe import NseRecipe
 from eas_train.strategy.trial import Batch, Trial
 from eas_train.strategy.uniform import Moment, Uniform
 from eas_train.supernet.loss import cross_entropy
 from eas_train.supernet.model import Supernet
 from eas_train.supernet.norm import BatchStatistics
+from eas_train.supernet.recipe import Phase
 
 SLOPE, FLOOR = 0.999, 5e-4
 """p = SLOPE sigmoid(theta) + FLOOR: never certain, so that every branch can still learn."""

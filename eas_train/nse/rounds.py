@@ -21,10 +21,10 @@ from eas_train.data.splits import Images
 from eas_train.nse.fitness import Fitness, mean_space
 from eas_train.nse.history import Blocks, Round, read_history, write_history
 from eas_train.nse.retrieval import Judged, retrieve
-from eas_train.recipe import SupernetRecipe
 from eas_train.strategy.recipe import NseRecipe
 from eas_train.strategy.trial import Trial
 from eas_train.supernet.model import Supernet
+from eas_train.supernet.recipe import SupernetRecipe
 from eas_train.supernet.train import CHECKPOINT, new_supernet, train_over
 
 

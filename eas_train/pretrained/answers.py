@@ -22,7 +22,7 @@ from eas_train.supernet.teacher import Teacher
 
 BATCH = 64
 KEY = 16
-"""Digits of a photo's digest that it is known by."""
+"""Digits of its key that a photo is known by."""
 SAVE_EVERY_S = 30.0
 SURE = 0.3
 """A photo validates or tests only where the probability of its class is at least this."""
@@ -50,7 +50,7 @@ def answered(photos: PhotoSet, teacher: Teacher, folder: Path) -> tuple[npt.NDAr
     if state is not None:
         kept = zip(state["classes"].tolist(), state["probabilities"].tolist(), strict=True)
         known = dict(zip(state["photos"], kept, strict=True))
-    keys = [photos.store.take(np.array([i])).digest()[:KEY] for i in range(len(photos))]
+    keys = [photos.store.key(i)[:KEY] for i in range(len(photos))]
     missing = [i for i, key in enumerate(keys) if key not in known]
 
     def save() -> None:
@@ -101,7 +101,7 @@ def labelled_by(photos: PhotoSet, teacher: Teacher, folder: Path, *, seed: int =
     judged = set(owner[found[held["validation"]]].tolist())
     if not judged:
         raise DataError(
-            f"three photos of a class, or more, of which the published network is sure, let it validate and test; "
+            "three photos of a class, or more, of which the published network is sure, let it validate and test; "
             f"there is no such class among {len(photos)} photos"
         )
     kept = tuple(s for t, s in enumerate(known.superclasses) if t in judged)

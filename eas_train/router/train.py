@@ -18,10 +18,11 @@ from eas_sdk.errors import TrainingError
 from eas_train import checkpoint
 from eas_train.data.feed import AnyAugmentation, Asked, Batch, feed
 from eas_train.progress import progress
-from eas_train.recipe import Phase, RouterRecipe
+from eas_train.recipe import RouterRecipe
 from eas_train.router.data import NO_CLASS, RouterData
 from eas_train.supernet.model import Supernet
 from eas_train.supernet.optimizer import learning_rate, sgd
+from eas_train.supernet.recipe import Phase
 
 CHECKPOINT = "router.pt"
 LOG = "router.jsonl"

@@ -9,7 +9,7 @@ from eas_sdk.space.architecture import Architecture, Block
 from eas_sdk.space.elastic.space import ElasticSpace
 from eas_sdk.space.protocol import Space
 from eas_sdk.space.sample import even_architecture
-from eas_train.recipe import Phase
+from eas_train.supernet.recipe import Phase
 
 
 def draw(space: Space, phase: Phase, rng: random.Random) -> Architecture:

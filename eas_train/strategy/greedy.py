@@ -6,11 +6,11 @@ import random
 from typing import Any
 
 from eas_sdk.space.architecture import Architecture
-from eas_train.recipe import Phase
 from eas_train.strategy.recipe import GreedyRecipe
 from eas_train.strategy.trial import Trial
 from eas_train.strategy.uniform import Uniform
 from eas_train.supernet.model import Supernet
+from eas_train.supernet.recipe import Phase
 
 
 class Pool:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from eas_sdk.errors import TrainingError
-from eas_train.recipe import SupernetRecipe
 from eas_train.strategy.cream import Cream
 from eas_train.strategy.greedy import Greedy
 from eas_train.strategy.recipe import CreamRecipe, GreedyRecipe, NseRecipe, UniformRecipe
 from eas_train.strategy.trial import Trial
 from eas_train.strategy.uniform import Uniform
 from eas_train.supernet.model import Supernet
+from eas_train.supernet.recipe import SupernetRecipe
 
 
 def strategy(recipe: SupernetRecipe, net: Supernet, trial: Trial | None) -> Uniform:

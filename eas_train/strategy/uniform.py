@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from eas_sdk.space.architecture import Architecture
-from eas_train.recipe import Phase
 from eas_train.strategy.draw import draw
 from eas_train.supernet.model import Supernet
+from eas_train.supernet.recipe import Phase
 from eas_train.supernet.resize import images_for
 
 

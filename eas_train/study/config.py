@@ -9,8 +9,9 @@ from pydantic import Field, ValidationError, model_validator
 
 from eas_sdk.budget import format_madds
 from eas_sdk.errors import TrainingError
-from eas_train.recipe import Recipe, SupernetRecipe
+from eas_train.recipe import Recipe
 from eas_train.settings import Settings, read_toml
+from eas_train.supernet.recipe import SupernetRecipe
 
 SHIPPED = Path(__file__).parent / "studies"
 

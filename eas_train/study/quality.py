@@ -27,12 +27,12 @@ from eas_train.data.imageset import superclass_of_class
 from eas_train.data.splits import Images, Splits
 from eas_train.pipeline import Training
 from eas_train.progress import progress
-from eas_train.recipe import Phase, SupernetRecipe
 from eas_train.strategy.uniform import Uniform
 from eas_train.study.config import Quality
 from eas_train.study.records import keep, kept
 from eas_train.supernet.evaluate import logits_of, recalibrated, within_superclass
 from eas_train.supernet.model import Supernet
+from eas_train.supernet.recipe import Phase, SupernetRecipe
 from eas_train.supernet.train import CHECKPOINT, train_over
 
 Array = npt.NDArray[np.float64]

@@ -11,7 +11,8 @@ from eas_train.supernet.model import Supernet
 from eas_train.supernet.norm import FixedStatistics, Norm, Recorder
 from eas_train.supernet.resize import images_for
 
-PIXELS = 256 * 64**2
+PIXELS = 256 * 96**2
+"""Of a batch that is judged or recorded: 256 images of up to 96 px, 47 of 224 px."""
 
 
 @torch.no_grad()
@@ -68,7 +69,7 @@ def recalibrated(
 
 def _batch(net: Supernet, architecture: Architecture, side: int | None = None) -> int:
     """Images that are judged at a time: as many as keep memory the same at every size."""
-    return max(16, min(256, PIXELS // (side or size_of(net.space, architecture)) ** 2))
+    return max(1, min(256, PIXELS // (side or size_of(net.space, architecture)) ** 2))
 
 
 def within_superclass(logits: Tensor, targets: Tensor, superclass_of: Tensor) -> Tensor:

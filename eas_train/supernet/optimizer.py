@@ -7,8 +7,8 @@ from typing import Any
 
 import torch
 
-from eas_train.recipe import Phase, SupernetRecipe
 from eas_train.supernet.model import Supernet
+from eas_train.supernet.recipe import Phase, SupernetRecipe
 
 STILL = ("gamma", "beta")
 """What learned statistics say as well."""

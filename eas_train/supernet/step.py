@@ -18,7 +18,6 @@ from eas_sdk.space.architecture import Architecture
 from eas_sdk.space.protocol import Space
 from eas_train.data.feed import Batch
 from eas_train.distributed import Share, WholeBatchStatistics
-from eas_train.recipe import Phase, SupernetRecipe
 from eas_train.strategy.uniform import Lesson, Moment, Uniform
 from eas_train.supernet.loss import (
     cross_entropy,
@@ -30,6 +29,7 @@ from eas_train.supernet.loss import (
 )
 from eas_train.supernet.model import Supernet
 from eas_train.supernet.norm import Norm
+from eas_train.supernet.recipe import Phase, SupernetRecipe
 from eas_train.supernet.resize import images_for
 from eas_train.supernet.teacher import Teacher
 

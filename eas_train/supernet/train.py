@@ -31,7 +31,6 @@ from eas_train.data.splits import Images
 from eas_train.distributed import share
 from eas_train.pretrained.importer import load_pretrained
 from eas_train.progress import progress
-from eas_train.recipe import Phase, SupernetRecipe
 from eas_train.statistics.model import begin_learned
 from eas_train.strategy.registry import strategy
 from eas_train.strategy.trial import Trial
@@ -39,6 +38,7 @@ from eas_train.strategy.uniform import Uniform
 from eas_train.supernet.learned import LearnedStatistics
 from eas_train.supernet.model import Supernet
 from eas_train.supernet.optimizer import learning_rate, new_optimizer, set_rate
+from eas_train.supernet.recipe import Phase, SupernetRecipe
 from eas_train.supernet.sort import sort_channels
 from eas_train.supernet.spread import spread_weights
 from eas_train.supernet.step import Stepper

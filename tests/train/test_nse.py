@@ -29,11 +29,11 @@ from eas_sdk.space.tables import madds_table  # noqa: E402
 from eas_train.nse.fitness import Fitness, two_way  # noqa: E402
 from eas_train.nse.retrieval import Judged, pareto, retrieve  # noqa: E402
 from eas_train.nse.rounds import aggregated, refilled, shuffled  # noqa: E402
-from eas_train.recipe import Phase  # noqa: E402
 from eas_train.strategy.recipe import NseRecipe  # noqa: E402
 from eas_train.strategy.trial import Trial  # noqa: E402
 from eas_train.strategy.uniform import Moment  # noqa: E402
 from eas_train.supernet.norm import BatchStatistics  # noqa: E402
+from eas_train.supernet.recipe import Phase  # noqa: E402
 
 BLOCKS = (Block(3, 1), Block(5, 1), Block(3, 1, 2), Block(7, 2), Block(5, 1, factorised=True))
 EVOLVED = CellSpace(

@@ -29,9 +29,10 @@ from eas_train.nse.history import HISTORY, Round, read_history, write_history  #
 from eas_train.nse.retrieval import Judged  # noqa: E402
 from eas_train.nse.rounds import evolve_space, round_supernets  # noqa: E402
 from eas_train.pipeline import BUNDLE, Training  # noqa: E402
-from eas_train.recipe import BoardRecipe, BundleRecipe, Recipe, StatisticsRecipe, SupernetRecipe  # noqa: E402
+from eas_train.recipe import BoardRecipe, BundleRecipe, Recipe, StatisticsRecipe  # noqa: E402
 from eas_train.strategy.trial import Trial  # noqa: E402
 from eas_train.supernet.evaluate import logits_of, recalibrated, within_superclass  # noqa: E402
+from eas_train.supernet.recipe import SupernetRecipe  # noqa: E402
 from eas_train.supernet.train import train_over, train_supernet  # noqa: E402
 
 TRAIN, VALIDATION, TEST = drawings(10, 0), drawings(5, 1), drawings(5, 2)

@@ -40,10 +40,11 @@ from eas_sdk.space.sample import random_architecture  # noqa: E402
 from eas_sdk.space.tables import madds_range, madds_table  # noqa: E402
 from eas_train.data.splits import Splits  # noqa: E402
 from eas_train.pipeline import BUNDLE, REPORT, Training  # noqa: E402
-from eas_train.recipe import BoardRecipe, BundleRecipe, Nsga2Recipe, Phase, Recipe, StatisticsRecipe, SupernetRecipe  # noqa: E402
+from eas_train.recipe import BoardRecipe, BundleRecipe, Nsga2Recipe, Recipe, StatisticsRecipe  # noqa: E402
 from eas_train.search import board, nsga2  # noqa: E402
 from eas_train.selection import Given, Trained  # noqa: E402
 from eas_train.supernet.model import Supernet  # noqa: E402
+from eas_train.supernet.recipe import Phase, SupernetRecipe  # noqa: E402
 
 SMALL = Nsga2Recipe(population=8, generations=6, budgets=(0.3, 0.8), views=1)
 

@@ -35,9 +35,9 @@ from eas_train.data.order import Epochs  # noqa: E402
 from eas_train.data.photo_augment import PhotoAugmentation  # noqa: E402
 from eas_train.data.photoset import UNLABELLED, PhotoSet  # noqa: E402
 from eas_train.distributed import Share  # noqa: E402
-from eas_train.recipe import Phase  # noqa: E402
 from eas_train.supernet.loss import mixed_targets, superclass_mask, with_neighbours  # noqa: E402
 from eas_train.supernet.model import Supernet  # noqa: E402
+from eas_train.supernet.recipe import Phase  # noqa: E402
 from eas_train.supernet.teacher import Teacher  # noqa: E402
 from eas_train.supernet.train import CHECKPOINT, train_supernet  # noqa: E402
 

@@ -41,7 +41,6 @@ from eas_train.pipeline import BUNDLE, REPORT, STAGES, Training  # noqa: E402
 from eas_train.recipe import (  # noqa: E402
     BundleRecipe,
     GeneratorRecipe,
-    Phase,
     PredictorRecipe,
     Recipe,
     RouterRecipe,
@@ -49,6 +48,7 @@ from eas_train.recipe import (  # noqa: E402
     StatisticsRecipe,
 )
 from eas_train.supernet.evaluate import logits_of  # noqa: E402
+from eas_train.supernet.recipe import Phase  # noqa: E402
 
 RECIPE = Recipe(
     name="tiny",

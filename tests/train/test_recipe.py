@@ -13,7 +13,8 @@ from train.tiny import SizesRecipe, drawings, sandwich, tiny_recipe  # noqa: E40
 import eas_train  # noqa: E402
 from eas_sdk.errors import TrainingError  # noqa: E402
 from eas_sdk.space.elastic.space import ElasticSpace  # noqa: E402
-from eas_train.recipe import Recipe, SupernetRecipe  # noqa: E402
+from eas_train.recipe import Recipe  # noqa: E402
+from eas_train.supernet.recipe import SupernetRecipe  # noqa: E402
 
 SHIPPED = sorted(path.stem for path in (Path(eas_train.__file__).parent / "recipes").glob("*.toml"))
 

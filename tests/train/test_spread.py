@@ -21,9 +21,9 @@ from eas_sdk.space.cells.space import Cell  # noqa: E402
 from eas_sdk.space.sample import even_architecture  # noqa: E402
 from eas_sdk.space.widths import make_divisible  # noqa: E402
 from eas_train import checkpoint  # noqa: E402
-from eas_train.recipe import Phase, SupernetRecipe  # noqa: E402
 from eas_train.strategy.greedy import Greedy  # noqa: E402
 from eas_train.strategy.recipe import GreedyRecipe  # noqa: E402
+from eas_train.supernet.recipe import Phase, SupernetRecipe  # noqa: E402
 from eas_train.supernet.spread import spread_weights  # noqa: E402
 from eas_train.supernet.train import train_supernet  # noqa: E402
 

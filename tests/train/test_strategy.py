@@ -33,7 +33,6 @@ from eas_sdk.space.protocol import Space, size_of  # noqa: E402
 from eas_sdk.space.sample import even_architecture  # noqa: E402
 from eas_sdk.space.tables import madds_range, madds_table  # noqa: E402
 from eas_train import checkpoint  # noqa: E402
-from eas_train.recipe import Phase, SupernetRecipe  # noqa: E402
 from eas_train.strategy.cream import Board, Cream, Entry, MetaNetwork  # noqa: E402
 from eas_train.strategy.greedy import Greedy, Pool, updated  # noqa: E402
 from eas_train.strategy.recipe import CreamRecipe, GreedyRecipe  # noqa: E402
@@ -42,6 +41,7 @@ from eas_train.strategy.uniform import Moment, Uniform  # noqa: E402
 from eas_train.supernet.evaluate import within_superclass  # noqa: E402
 from eas_train.supernet.loss import cross_entropy, distillation  # noqa: E402
 from eas_train.supernet.model import Supernet  # noqa: E402
+from eas_train.supernet.recipe import Phase, SupernetRecipe  # noqa: E402
 from eas_train.supernet.resize import images_for, resized  # noqa: E402
 from eas_train.supernet.train import load_supernet, train_supernet  # noqa: E402
 

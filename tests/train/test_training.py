@@ -37,11 +37,11 @@ from eas_sdk.errors import TrainingError  # noqa: E402
 from eas_sdk.space.architecture import Architecture  # noqa: E402
 from eas_sdk.space.elastic.space import ElasticSpace  # noqa: E402
 from eas_train import checkpoint  # noqa: E402
-from eas_train.recipe import Phase  # noqa: E402
 from eas_train.strategy.draw import draw  # noqa: E402
 from eas_train.strategy.uniform import Uniform  # noqa: E402
 from eas_train.supernet.model import Supernet  # noqa: E402
 from eas_train.supernet.optimizer import learning_rate  # noqa: E402
+from eas_train.supernet.recipe import Phase  # noqa: E402
 from eas_train.supernet.sort import sort_channels  # noqa: E402
 from eas_train.supernet.step import phase_architectures  # noqa: E402
 from eas_train.supernet.train import CHECKPOINT, LOG, load_supernet, train_supernet  # noqa: E402

@@ -27,10 +27,10 @@ from eas_train.data.photo_augment import PhotoAugmentation
 from eas_train.data.photoset import PhotoFiles, PhotoSet
 from eas_train.data.splits import Splits
 from eas_train.generator.model import ArchitectureGenerator
-from eas_train.recipe import Phase, SupernetRecipe
 from eas_train.selection import Selection
 from eas_train.statistics.model import Context, StatisticsModel, fit, observe
 from eas_train.supernet.model import Supernet
+from eas_train.supernet.recipe import Phase, SupernetRecipe
 from eas_train.supernet.train import train_supernet
 
 # More threads would sum in another order, and other work on the machine would slow all of them down.
