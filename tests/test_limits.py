@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -125,12 +125,19 @@ def device(
     return Device(dataclasses.replace(runtime, latency=table, power=power), engine)
 
 
-def draw_budget(data: st.DataObject, found: Device, task: str, low: float, high: float) -> Budget:
-    """Some bounds, each a part from `low` to `high` of the way from the smallest network to the largest."""
+Parts = Mapping[str, float]
+"""Unit -> how far on the way from the smallest network to the largest."""
+
+
+def parts(low: float = 0.001, high: float = 1.2) -> st.SearchStrategy[Parts]:
+    return st.dictionaries(st.sampled_from([*UNITS, "level"]), st.floats(low, high), min_size=1)
+
+
+def budget_at(found: Device, task: str, parts: Parts) -> Budget:
+    """Bounds at these parts of the way."""
     least, most = found.ends(task)
     bounds: dict[str, float] = {}
-    for unit in data.draw(st.lists(st.sampled_from([*UNITS, "level"]), min_size=1, unique=True)):
-        part = data.draw(st.floats(low, high))
+    for unit, part in parts.items():
         if unit == "level":
             bounds[unit] = abs(round(min(max(part, 0.0), 1.0), 4))
         else:
@@ -142,24 +149,27 @@ def draw_budget(data: st.DataObject, found: Device, task: str, low: float, high:
 
 
 TASKS = st.sampled_from(sorted(SUPERCLASSES))
+ASKED = st.lists(st.tuples(TASKS, parts()), min_size=1)
 
 
-@given(DEVICES, st.data(), st.integers(0, 2**40))
+@given(DEVICES, ASKED, st.integers(0, 2**40))
 @settings(max_examples=60)
-def test_every_answer_keeps_every_bound(runtime: Runtime, drawn: tuple, data: st.DataObject, seed: int) -> None:
+def test_every_answer_keeps_every_bound(
+    runtime: Runtime, drawn: tuple, asked: list[tuple[str, Parts]], seed: int
+) -> None:
     found = device(runtime, *drawn)
-    requests = [(task, draw_budget(data, found, task, 0.001, 1.2)) for task in data.draw(st.lists(TASKS, min_size=1))]
+    requests = [(task, budget_at(found, task, parts)) for task, parts in asked]
     for (task, budget), architecture in zip(requests, found.pick(requests, seed), strict=True):
         assert found.keeps(task, budget, architecture), budget
 
 
-@given(st.sampled_from(TABLES_OF_SIZES), st.sampled_from([*MODELS, "another"]), st.data(), st.integers(0, 2**40))
+@given(st.sampled_from(TABLES_OF_SIZES), st.sampled_from([*MODELS, "another"]), ASKED, st.integers(0, 2**40))
 @settings(max_examples=60)
 def test_every_answer_keeps_every_bound_where_sizes_are_chosen_too(
-    of_sizes: Runtime, table: LatencyTable, engine: str, data: st.DataObject, seed: int
+    of_sizes: Runtime, table: LatencyTable, engine: str, asked: list[tuple[str, Parts]], seed: int
 ) -> None:
     found = device(of_sizes, table, engine=engine)
-    requests = [(task, draw_budget(data, found, task, 0.001, 1.2)) for task in data.draw(st.lists(TASKS, min_size=1))]
+    requests = [(task, budget_at(found, task, parts)) for task, parts in asked]
     answers = found.pick(requests, seed)
     for (task, budget), architecture in zip(requests, answers, strict=True):
         assert found.keeps(task, budget, architecture), budget
@@ -181,11 +191,11 @@ def test_smaller_images_meet_what_larger_ones_cannot(of_sizes: Runtime, unit: st
     assert max(picked) > 32
 
 
-@given(DEVICES, st.data())
+@given(DEVICES, TASKS, parts(-0.3, 0.6))
 @settings(max_examples=60)
-def test_an_infeasible_budget_tells_the_nearest(runtime: Runtime, drawn: tuple, data: st.DataObject) -> None:
-    found, task = device(runtime, *drawn), data.draw(TASKS)
-    budget = draw_budget(data, found, task, -0.3, 0.6)
+def test_an_infeasible_budget_tells_the_nearest(runtime: Runtime, drawn: tuple, task: str, parts: Parts) -> None:
+    found = device(runtime, *drawn)
+    budget = budget_at(found, task, parts)
     least = found.costs(task, SPACE.smallest)
     if found.keeps(task, budget, SPACE.smallest):
         assert found.keeps(task, budget, found.pick([(task, budget)])[0])
@@ -307,14 +317,13 @@ def test_auto_follows_the_battery(runtime: Runtime, monkeypatch: pytest.MonkeyPa
     assert len(set(spent)) == 3
 
 
-@given(DEVICES, st.data(), st.integers(0, 2**40))
+@given(DEVICES, st.lists(st.tuples(TASKS, parts()), min_size=2, max_size=5), st.integers(0, 2**40))
 @settings(max_examples=20)
 def test_an_answer_does_not_depend_on_the_requests_beside_it(
-    runtime: Runtime, drawn: tuple, data: st.DataObject, seed: int
+    runtime: Runtime, drawn: tuple, asked: list[tuple[str, Parts]], seed: int
 ) -> None:
     found = device(runtime, *drawn)
-    tasks = data.draw(st.lists(TASKS, min_size=2, max_size=5))
-    requests = [(task, draw_budget(data, found, task, 0.001, 1.2)) for task in tasks]
+    requests = [(task, budget_at(found, task, parts)) for task, parts in asked]
     together = found.pick(requests, seed)
     assert [found.pick([one], seed)[0] for one in requests] == together
     assert found.pick(requests[::-1], seed) == together[::-1]
@@ -323,17 +332,17 @@ def test_an_answer_does_not_depend_on_the_requests_beside_it(
         assert found.pick(requests, seed) == together
 
 
-@given(DEVICES, st.data(), st.integers(0, 2**40))
+@given(DEVICES, TASKS, parts(), st.sets(st.sampled_from([*UNITS, "level"]), min_size=1), st.integers(0, 2**40))
 @settings(max_examples=40)
 def test_a_bound_that_every_network_keeps_changes_nothing(
-    runtime: Runtime, drawn: tuple, data: st.DataObject, seed: int
+    runtime: Runtime, drawn: tuple, task: str, parts: Parts, loosely: set[str], seed: int
 ) -> None:
-    found, task = device(runtime, *drawn), data.draw(TASKS)
-    budget = draw_budget(data, found, task, 0.001, 1.2)
+    found = device(runtime, *drawn)
+    budget = budget_at(found, task, parts)
     most: dict[str, float] = {"level": 1.0}
     for name, value in found.ends(task)[1].items():
         most[name] = value + 1 if isinstance(value, int) else value * 1.000001
-    loose = Budget(**{name: most[name] for name in data.draw(st.lists(st.sampled_from(sorted(most)), min_size=1))})
+    loose = Budget(**{name: most[name] for name in loosely})
     assert found.pick([(task, budget & loose)], seed) == found.pick([(task, budget)], seed)
     for name in ("latency_ms", "energy_mj", "memory_bytes"):
         together, alone = Budget(level=0.5) & Budget(**{name: most[name]}), Budget(level=0.5)
@@ -355,19 +364,20 @@ def test_a_bound_that_the_answer_keeps_never_makes_it_much_smaller(runtime: Runt
             assert found.costs(task, answer)["madds"] >= costs["madds"] - within
 
 
-@given(DEVICES, st.data(), st.sampled_from([-2.0, 3.0, 60.0]))
+@given(
+    DEVICES, st.lists(st.tuples(TASKS, parts(0.001, 0.7)), min_size=1, max_size=3), st.sampled_from([-2.0, 3.0, 60.0])
+)
 @settings(max_examples=30)
 def test_bounds_are_kept_whatever_the_generator_learned(
-    runtime: Runtime, drawn: tuple, data: st.DataObject, bias: float
+    runtime: Runtime, drawn: tuple, asked: list[tuple[str, Parts]], bias: float
 ) -> None:
     found, selector = device(runtime, *drawn), random_selector(SPACE, bias=bias, samples=3)
-    tasks = data.draw(st.lists(TASKS, min_size=1, max_size=3))
-    budgets = [draw_budget(data, found, task, 0.001, 0.7) for task in tasks]
-    asked = []
-    for task, budget in zip(tasks, budgets, strict=True):
+    budgets = [(task, budget_at(found, task, parts)) for task, parts in asked]
+    requests = []
+    for task, budget in budgets:
         costs = found.runtime.costs(budget, found.engine)
-        asked.append(request(selector, resolve(task, runtime.bundle.superclasses), budget, costs))
-    for task, budget, architecture in zip(tasks, budgets, selector.select(asked), strict=True):
+        requests.append(request(selector, resolve(task, runtime.bundle.superclasses), budget, costs))
+    for (task, budget), architecture in zip(budgets, selector.select(requests), strict=True):
         assert found.keeps(task, budget, architecture)
 
 
