@@ -4,9 +4,9 @@ engine.
     python -m benchmarks.photo_random PHOTOS --choose FOLDER     # PHOTOS: a folder with labels.csv
 
 At five budgets that lie between input sizes, so that there is a choice of blocks: the generated network for all
-classes; the mean of random members of its input size whose multiply-adds lie within 2% below its own; and the best of them, as
-someone would choose it who tries them all: by how often they answer as the published network does on the photos of
-FOLDER, which are none of the test. Intervals are 95% bootstraps over photos, paired.
+classes; the mean of random members of its input size whose multiply-adds lie within 2% below its own; and the best of
+them, as someone would choose it who tries them all: by how often they answer as the published network does on the
+photos of FOLDER, which are none of the test. Intervals are 95% bootstraps over photos, paired.
 """
 
 from __future__ import annotations
