@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import importlib.resources
 import numbers
 import os
 from collections.abc import Mapping, Sequence
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 
 from eas_sdk.bank import bundle as bundles
 from eas_sdk.bank.bundle import Bundle
+from eas_sdk.bank.shipped import bundle_file
 from eas_sdk.bank.slicing import cut
 from eas_sdk.budget import Budget
 from eas_sdk.device.power import DEFAULT, PowerTable
@@ -33,8 +33,6 @@ from eas_sdk.task import TaskLike, is_auto, resolve, routed
 
 if TYPE_CHECKING:
     from eas_sdk.adaptive.session import Session
-
-EMBEDDED = "emoji.safetensors"
 
 
 @dataclass(frozen=True, eq=False)
@@ -304,14 +302,16 @@ def read_budget(budget: object) -> Budget:
 
 
 def load(
-    path: str | os.PathLike[str] | None = None,
+    bundle: str | os.PathLike[str] | None = None,
     *,
     latency: LatencyTable | str | os.PathLike[str] | None = None,
     power: PowerTable | str | os.PathLike[str] = DEFAULT,
 ) -> Runtime:
-    """Load a bundle: the embedded one (14 superclasses of emoji drawings), or the file at `path`.
+    """Load a bundle.
 
     Args:
+        bundle: name of one that ships with the package: "emoji" (14 superclasses of drawings); by default the first of
+            them. Else the path of a file; "./emoji" is a file even where it has such a name.
         latency: the latency table that budgets in time and energy are met by, or its file: of a phone, for instance.
             By default the one of this machine, engine and number of threads, which `eas lut build` measures.
         power: the power table for budgets in energy, or its file.
@@ -325,14 +325,9 @@ def load(
         latency = read_latency_table(latency)
     if isinstance(power, (str, os.PathLike)):
         power = PowerTable.read(power)
-    if path is not None:
-        bundle = bundles.read(path)
-    else:
-        # as_file extracts the bundle where the package is a zip (Chaquopy); the map stays valid after the
-        # context on every system that lets a mapped file be unlinked.
-        with importlib.resources.as_file(importlib.resources.files("eas_sdk") / "assets" / EMBEDDED) as file:
-            bundle = bundles.read(file)
-    return Runtime(bundle, load_selector(bundle), latency, power, load_router(bundle))
+    with bundle_file(bundle) as file:
+        read = bundles.read(file)  # the map stays valid on every system that lets a mapped file be unlinked
+    return Runtime(read, load_selector(read), latency, power, load_router(read))
 
 
 @functools.lru_cache(maxsize=1)

@@ -17,7 +17,6 @@ from PIL import Image
 import eas_sdk
 from eas_sdk.bank import bundle as bundles
 from eas_sdk.bank.atomic import write_atomically
-from eas_sdk.runtime import EMBEDDED
 from eas_train.data.emoji import load_emoji
 from eas_train.data.imageset import ImageSet
 from eas_train.data.styles import STYLES
@@ -33,7 +32,7 @@ def main() -> None:
     folder = parser.parse_args().folder
     bundle = bundles.read(folder / BUNDLE)
     ASSETS.mkdir(exist_ok=True)
-    size = write_atomically(ASSETS / EMBEDDED, [(folder / BUNDLE).read_bytes()])
+    size = write_atomically(ASSETS / "emoji.safetensors", [(folder / BUNDLE).read_bytes()])
     count = write_drawings(load_emoji().test, bundle.input_size, ASSETS / "drawings")
     print(f"{size} bytes of bundle and {count} drawings in {ASSETS.name}/")
 

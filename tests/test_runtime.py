@@ -14,6 +14,7 @@ from sizes import LARGE, SMALL, runtime_of_sizes
 
 import eas_sdk
 from eas_sdk import Budget, Runtime
+from eas_sdk.bank.shipped import SHIPPED
 from eas_sdk.errors import ArchitectureError, BudgetError, ImageError, InfeasibleBudget, InputError, TaskError
 from eas_sdk.graph.cost import cost
 from eas_sdk.images import to_square
@@ -302,3 +303,13 @@ def test_loading_a_file_that_is_not_there(tmp_path: Path) -> None:
 
 def test_paths_of_any_kind(path: Path) -> None:
     assert eas_sdk.load(str(path)).tasks == eas_sdk.load(path).tasks
+
+
+def test_shipped_bundles_have_names(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert eas_sdk.load("emoji").bundle.name == "emoji"
+    assert eas_sdk.load().bundle.name == eas_sdk.load(SHIPPED[0]).bundle.name
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "emoji").write_bytes(path.read_bytes())
+    assert eas_sdk.load("emoji").bundle.name == "emoji", "a name is not the file that happens to have it"
+    assert eas_sdk.load("./emoji").bundle.name == eas_sdk.load(path).bundle.name
+    assert eas_sdk.load(tmp_path / "emoji").bundle.name == eas_sdk.load(path).bundle.name

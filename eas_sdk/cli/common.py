@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.resources
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -10,9 +9,10 @@ from typing import ParamSpec, TypeVar
 
 import click
 
+from eas_sdk.bank.shipped import SHIPPED, bundle_file
 from eas_sdk.engine.registry import load_engine
 from eas_sdk.errors import BundleError
-from eas_sdk.runtime import EMBEDDED, Runtime, load
+from eas_sdk.runtime import Runtime, load
 from eas_sdk.space.tables import madds_table
 from eas_sdk.task import TaskLike
 
@@ -23,7 +23,7 @@ bundle_option = click.option(
     "--bundle",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="The bundle to use.  [default: the one that ships with the package]",
+    help=f"The bundle to use: a file, or {' or '.join(SHIPPED)}, which ship with the package.  [default: {SHIPPED[0]}]",
 )
 json_option = click.option(
     "--json", "as_json", is_flag=True, help="Print one JSON object to standard output instead of tables."
@@ -62,7 +62,7 @@ def read_task(runtime: Runtime, text: str) -> TaskLike:
 
 
 def open_runtime(bundle: Path | None, latency: Path | None = None) -> Runtime:
-    """The runtime of `bundle`, or of the embedded one, with a latency table.
+    """The runtime of `bundle`, by default of the first that ships with the package, with a latency table.
 
     Its table of multiply-adds and the engine's code are loaded here, and do not count in later timings.
 
@@ -80,11 +80,9 @@ def open_runtime(bundle: Path | None, latency: Path | None = None) -> Runtime:
     return runtime
 
 
-def bundle_file(bundle: Path | None) -> tuple[str, int]:
-    """Path and size in bytes of `bundle`, or of the embedded one."""
-    if bundle is not None:
-        return str(bundle), bundle.stat().st_size
-    with importlib.resources.as_file(importlib.resources.files("eas_sdk") / "assets" / EMBEDDED) as file:
+def file_of(bundle: Path | None) -> tuple[str, int]:
+    """Path and size in bytes of `bundle`, by default of the first that ships with the package."""
+    with bundle_file(bundle) as file:
         return str(file), file.stat().st_size
 
 

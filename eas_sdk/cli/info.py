@@ -11,7 +11,7 @@ import numpy as np
 
 from eas_sdk._version import __version__
 from eas_sdk.bank import bundle as bundles
-from eas_sdk.cli.common import bundle_file, bundle_option, json_option, open_runtime
+from eas_sdk.cli.common import bundle_option, file_of, json_option, open_runtime
 from eas_sdk.cli.output import (
     BY_SUPERCLASS,
     accuracy_rows,
@@ -40,7 +40,7 @@ def info(bundle: Path | None, as_json: bool) -> None:
       eas info --bundle mine.safetensors --json
     """
     runtime = open_runtime(bundle)
-    facts = describe(runtime, *bundle_file(bundle))
+    facts = describe(runtime, *file_of(bundle))
     if as_json:
         print_json(facts)
     else:

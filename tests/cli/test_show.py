@@ -103,3 +103,9 @@ def test_without_options_the_embedded_bundle_and_drawings_are_used(
     result = eas(*[a.format(tmp_path) for a in arguments])
     assert result.exit_code == 0, result.output
     assert shown in result.stdout
+
+
+def test_a_shipped_bundle_is_asked_for_by_its_name(eas) -> None:
+    facts = json.loads(eas("info", "--bundle", "emoji", "--json").stdout)
+    assert facts["name"] == "emoji"
+    assert len(facts["tasks"]) == 14
