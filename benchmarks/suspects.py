@@ -100,8 +100,11 @@ def row(name: str, options: argparse.Namespace) -> dict[str, Any]:
 
 
 def shortened(recipe: SupernetRecipe, teacher: int, supernet: int) -> SupernetRecipe:
-    first, *_, last = recipe.phases
-    phases = (first.model_copy(update={"steps": teacher}), last.model_copy(update={"steps": supernet}))
+    *_, first, last = (phase for phase in recipe.phases if phase.image_size is None)
+    phases = (
+        first.model_copy(update={"steps": teacher}),
+        last.model_copy(update={"steps": supernet, "sort_channels": True}),
+    )
     return recipe.model_copy(update={"phases": phases})
 
 
