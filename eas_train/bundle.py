@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from eas_sdk.bank.bundle import CALIBRATION, CLASSIFIER, CLASSIFIER_SCALE, Bundle, tensor_shapes
+from eas_sdk.bank.bundle import CALIBRATION, CLASSIFIER, CLASSIFIER_SCALE, Bundle, adapter_shapes, tensor_shapes
 from eas_sdk.bank.container_writer import write
 from eas_sdk.errors import TrainingError
 from eas_sdk.graph.nodes import Conv2d, DepthwiseConv2d, Node
@@ -29,6 +29,7 @@ from eas_train.data.splits import Images
 from eas_train.router.calibrate import TrainedRouter
 from eas_train.selection import Selection
 from eas_train.statistics.model import StatisticsModel, arrays, from_arrays
+from eas_train.supernet.adapters import Adapters
 from eas_train.supernet.model import Supernet
 from eas_train.supernet.recipe import SupernetRecipe
 from eas_train.supernet.teacher import Teacher
@@ -66,7 +67,7 @@ def assemble(
                 case _:
                     pass
             tensors[tensor] = np.ascontiguousarray(value)
-    tensors |= {f"selector/{key}": array for key, array in selection.tensors.items()}
+    tensors |= _adapters(net) | {f"selector/{key}": array for key, array in selection.tensors.items()}
     if router is not None:
         tensors |= {f"router/{key}": weight for key, weight in router.tensors.items()}
     if calibration is not None:
@@ -82,7 +83,32 @@ def assemble(
         tensors=tensors,
         training=dict(training),
         attributions=tuple(attributions),
+        adapters=() if net.adapters is None else net.adapters.sizes,
     )
+
+
+def _adapters(net: Supernet) -> dict[str, np.ndarray]:
+    """A supernet's adapters as the bundle has them: inputs last."""
+    made: dict[str, np.ndarray] = {}
+    if net.adapters is not None:
+        for node in net.space.bank(net.classes):
+            if node.name in net.adapters.names:
+                up, down = (value.detach().float().cpu().numpy() for value in net.adapters.of(node.name))
+                down = down[:, :, 0] if isinstance(node, DepthwiseConv2d) else np.moveaxis(down, 2, -1)
+                made[f"adapters/{node.name}.up"] = up
+                made[f"adapters/{node.name}.down"] = np.ascontiguousarray(down)
+    return made
+
+
+def _restore_adapters(net: Supernet, bundle: Bundle) -> None:
+    """The way back."""
+    rank = max(bundle.tensors[name].shape[-1] for name in bundle.tensors if name.startswith("adapters/"))
+    net.adapters = Adapters(net.elastic, net.classes, bundle.adapters, rank)
+    for node in net.space.bank(net.classes):
+        if node.name in net.adapters.names:
+            up, down = (bundle.tensors[f"adapters/{node.name}.{suffix}"] for suffix in ("up", "down"))
+            down = down[:, :, None] if isinstance(node, DepthwiseConv2d) else np.moveaxis(down, -1, 2)
+            net.adapters.put(node.name, *(torch.from_numpy(value.astype(np.float32)) for value in (up, down)))
 
 
 def calibration_images(
@@ -132,7 +158,8 @@ def half(bundle: Bundle, *, integer_classifier: bool = False) -> Bundle:
 
 
 def _halved(name: str) -> bool:
-    return (name.startswith(("bank/", "router/")) and name.endswith("weight")) or name.endswith(".basis")
+    weight = name.startswith(("bank/", "router/")) and name.endswith("weight")
+    return weight or name.startswith("adapters/") or name.endswith(".basis")
 
 
 def selectable(bundle: Bundle, budgets: int, needed: Sequence[Architecture] = ()) -> Space:
@@ -177,6 +204,13 @@ def prune(bundle: Bundle, space: Space) -> Bundle:
                 crop = (full.shape[0] - node.kernel) // 2
                 full = full[crop : crop + node.kernel, crop : crop + node.kernel]
             tensors[name] = np.ascontiguousarray(full[tuple(slice(n) for n in shape)])
+        for name, shape in adapter_shapes(bundle, node).items():
+            full = bundle.tensors[name]
+            if isinstance(node, (Conv2d, DepthwiseConv2d)) and name.endswith(".down"):
+                window = node.window if isinstance(node, Conv2d) else (node.kernel, node.kernel)
+                crop = (full.shape[2] - window[0]) // 2
+                full = full[:, :, crop : crop + window[0], crop : crop + window[1]]
+            tensors[name] = np.ascontiguousarray(full[tuple(slice(n) for n in shape)])
     return dataclasses.replace(bundle, space=space, tensors=tensors)
 
 
@@ -206,6 +240,8 @@ def to_supernet(bundle: Bundle, device: torch.device | str = "cpu") -> tuple[Sup
                     case _:
                         pass
                 net.tensor(tensor.removeprefix("bank/")).copy_(value)
+    if bundle.adapters:
+        _restore_adapters(net, bundle)
     target = torch.device(device)
     net = net.to(target, memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stubs lack it
     return net.eval(), from_arrays(net.space, bundle.group("statistics")).to(target)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from eas_sdk.space.widths import MAX_INPUT_SIZE
 from eas_train.settings import Settings, read_toml
@@ -212,6 +212,15 @@ class Recipe(Settings):
     board: BoardRecipe = BoardRecipe()
     router: RouterRecipe = RouterRecipe()
     bundle: BundleRecipe = BundleRecipe()
+
+    @model_validator(mode="after")
+    def _check_objective(self) -> Recipe:
+        if self.supernet.adapted_sizes and self.selector == "generator" and self.generator.objective != "predictor":
+            raise ValueError(
+                'adapted_sizes change weights with the input size, which the objective "cross-entropy" mixes; take '
+                'generator.objective = "predictor"'
+            )
+        return self
 
     @classmethod
     def read(cls, source: str | Path) -> Recipe:

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from eas_sdk.bank.bundle import CALIBRATION, Bundle, tensor_shapes
+from eas_sdk.bank.bundle import CALIBRATION, Bundle, adapter_shapes, tensor_shapes
 from eas_sdk.bank.container_writer import write
 from eas_sdk.engine.checks import weight_shapes
 from eas_sdk.graph.cost import cost
@@ -57,6 +57,7 @@ def random_bundle(
     training: Mapping[str, Any] | None = None,
     calibration_images: int = 4,
     router: bool = True,
+    adapters: Sequence[Sequence[int]] = (),
 ) -> Path:
     """Write `folder`/random.safetensors and return its path. Equal arguments give equal bytes.
 
@@ -70,6 +71,7 @@ def random_bundle(
         training: the bundle's `training` section, for instance {"accuracy": [...]}.
         calibration_images: how many it carries; noise.
         router: whether it has one, with a row for what belongs to none.
+        adapters: groups of input sizes with changes of the weights.
     """
     rng = np.random.default_rng(seed)
     classes = sum(len(labels) for labels in superclasses.values())
@@ -111,7 +113,10 @@ def random_bundle(
         training=training or {},
         attributions=("Random numbers by numpy, public domain.",),
         router=section,
+        adapters=tuple(tuple(group) for group in adapters),
     )
+    changes = [shapes for node in space.bank(classes) for shapes in adapter_shapes(bundle, node).items()]
+    bundle = replace(bundle, tensors=tensors | {name: _change(rng, name, shape) for name, shape in changes})
     if router:
         _centred(bundle)
     path = folder / "random.safetensors"
@@ -141,6 +146,12 @@ def _tensor(rng: np.random.Generator, name: str, shape: tuple[int, ...]) -> np.n
     else:
         value = 0.005 * noise
     return value.astype(np.float32)
+
+
+def _change(rng: np.random.Generator, name: str, shape: tuple[int, ...]) -> np.ndarray:
+    """A change of a weight that shows, and leaves it what it is."""
+    inputs = 1 if name.endswith(".up") else int(np.prod(shape[2:]))
+    return (0.5 * rng.standard_normal(shape) / np.sqrt(inputs)).astype(np.float32)
 
 
 def _centred(bundle: Bundle) -> None:

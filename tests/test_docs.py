@@ -15,7 +15,7 @@ from typing import Any
 
 import click
 import pytest
-from bundles import SPACE, random_bundle
+from bundles import SIZES, SPACE, random_bundle
 from cell_spaces import SPACES as CELLS
 from pydantic import BaseModel
 
@@ -303,7 +303,7 @@ def test_the_strategies_page_lists_every_field_with_its_default(title: str, kind
 def test_the_format_page_lists_every_field_and_tensor_of_a_bundle(tmp_path: Path) -> None:
     text = (ROOT / "docs" / "bundle-format.md").read_text(encoding="utf-8")
     fields, tensors = text.split("| field of `eas`")[1].split("| tensor  ")
-    bundle = bundles.read(random_bundle(tmp_path))
+    bundle = bundles.read(random_bundle(tmp_path, space=SIZES, adapters=[SIZES.input_sizes[:1]]))
     told = {name for row in re.findall(r"^\| (`\w+`.*?)\|", fields, re.MULTILINE) for name in inline(row)}
     assert told == set(bundle.metadata())
     names = {n for row in re.findall(r"^\| (`\w+/.*?)\|", tensors, re.MULTILINE) for n in inline(row)}

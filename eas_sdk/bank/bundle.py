@@ -41,9 +41,10 @@ class Bundle:
         superclasses: the tasks, and their labels in the order of the classifier's rows.
         mean, std: normalisation of RGB in [0, 1].
         selector: configuration of the selector; "kind" names it.
+        adapters: groups of input sizes whose networks add changes of low rank to the bank's weights.
         router: configuration of the router; None where the bundle has none (see eas_sdk/router/network.py).
         tensors: "bank/<node>.<suffix>", "statistics/<node>.<suffix>", "selector/<name>", and perhaps
-            "router/<node>.<suffix>" and "calibration/images" (docs/bundle-format.md).
+            "adapters/<node>.<suffix>", "router/<node>.<suffix>" and "calibration/images" (docs/bundle-format.md).
         training: recipe and accuracy figures of its own training.
         attributions: whose work the weights were trained on, one text each.
     """
@@ -58,6 +59,7 @@ class Bundle:
     training: Mapping[str, Any]
     attributions: tuple[str, ...]
     router: Mapping[str, Any] | None = None
+    adapters: tuple[tuple[int, ...], ...] = ()
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -98,6 +100,7 @@ class Bundle:
     def metadata(self) -> dict[str, Any]:
         """The JSON section of the file."""
         router = {} if self.router is None else {"router": copy.deepcopy(dict(self.router))}
+        adapters = {"adapters": [list(group) for group in self.adapters]} if self.adapters else {}
         return {
             "version": VERSION,
             "name": self.name,
@@ -109,6 +112,7 @@ class Bundle:
             "training": dict(self.training),
             "attributions": list(self.attributions),
             **router,
+            **adapters,
         }
 
 
@@ -149,6 +153,7 @@ def _decode(data: object, tensors: Mapping[str, np.ndarray]) -> Bundle:
         training=_get(data, "training", dict),
         attributions=_texts(data, "attributions"),
         router=_get(data, "router", dict) if isinstance(data, dict) and "router" in data else None,
+        adapters=_sizes(data) if isinstance(data, dict) and "adapters" in data else (),
     )
 
 
@@ -178,6 +183,8 @@ def check(bundle: Bundle) -> None:
                 _check_integers(bundle, shape)
             else:
                 check_tensor(f"the bundle's tensor {name!r}", bundle.tensors.get(name), shape)
+        for name, shape in adapter_shapes(bundle, node).items():
+            check_tensor(f"the bundle's tensor {name!r}", bundle.tensors.get(name), shape)
     images, side = bundle.calibration_images, bundle.input_size
     if images is not None and not (
         images.dtype == np.uint8
@@ -253,6 +260,41 @@ def tensor_shapes(space: Space, node: Node, rank: int) -> dict[str, tuple[int, .
         f"{statistics}.basis": (rank, 2, channels),
         f"{statistics}.offset": (2, channels),
     }
+
+
+def adapter_shapes(bundle: Bundle, node: Node) -> dict[str, tuple[int, ...]]:
+    """Names and shapes of the changes that a node of the largest network has; none where the bundle has none.
+
+    A network whose input size is in group g adds up[g] @ down[g], of rank r, to the node's weight.
+    """
+    match node:
+        case Conv2d(bias="norm"):
+            outputs = node.out_channels
+            inputs: tuple[int, ...] = (*node.window, node.in_channels)
+        case DepthwiseConv2d():
+            outputs, inputs = node.channels, (node.kernel, node.kernel)
+        case _:
+            return {}
+    if not bundle.adapters:
+        return {}
+    groups, up = len(bundle.adapters), bundle.tensors.get(f"adapters/{node.name}.up")
+    rank = up.shape[-1] if up is not None and up.ndim == 3 else 1
+    return {f"adapters/{node.name}.up": (groups, outputs, rank), f"adapters/{node.name}.down": (groups, rank, *inputs)}
+
+
+def _sizes(data: object) -> tuple[tuple[int, ...], ...]:
+    groups = _get(data, "adapters", list)
+    sizes = [size for group in groups if isinstance(group, list) for size in group]
+    if (
+        not groups
+        or not all(isinstance(group, list) and group for group in groups)
+        or not all(type(size) is int and size > 0 for size in sizes)
+        or len(set(sizes)) < len(sizes)
+    ):
+        raise BundleError(
+            f"'adapters' in the section 'eas' is a list of groups of sizes, none twice; got {reprlib.repr(groups)}"
+        )
+    return tuple(tuple(group) for group in groups)
 
 
 def _get(data: object, key: str, kind: type[T]) -> T:

@@ -15,6 +15,7 @@ import numpy.typing as npt
 from eas_sdk.bank.bundle import Bundle
 from eas_sdk.graph.nodes import Conv2d, DepthwiseConv2d, Graph, Normalize
 from eas_sdk.space.architecture import Architecture
+from eas_sdk.space.protocol import size_of
 
 FloatArray = npt.NDArray[np.float32]
 
@@ -43,6 +44,8 @@ def with_head(
     """
     nodes = bundle.space.structure(architecture, len(labels))
     features = bundle.space.features_of(bundle.space.encode([architecture]))[0].astype(np.float32)
+    size = size_of(bundle.space, architecture)
+    group = next((g for g, sizes in enumerate(bundle.adapters) if size in sizes), None)
     weights: dict[str, FloatArray] = {"classifier.weight": weight, "classifier.bias": bias}
     for node in nodes:
         match node:
@@ -57,12 +60,17 @@ def with_head(
                     weight = _float32(stored)
                     bias = _float32(bundle.tensors[f"bank/{node.name}.bias"][: node.out_channels])
                 else:
+                    if group is not None:
+                        stored = stored + _change(bundle, node.name, group, node.out_channels, node.in_channels)
                     scale, bias = _batch_norm(bundle, node.name, features, node.out_channels)
                     weight = np.multiply(stored, scale[:, None, None, None], dtype=np.float32)
             case DepthwiseConv2d():
                 full = bundle.tensors[f"bank/{node.name}.weight"]
                 crop = (full.shape[0] - node.kernel) // 2
                 stored = full[crop : crop + node.kernel, crop : crop + node.kernel, : node.channels]
+                if group is not None:
+                    change = _change(bundle, node.name, group, node.channels)
+                    stored = stored + np.moveaxis(change, 0, -1)[crop : crop + node.kernel, crop : crop + node.kernel]
                 scale, bias = _batch_norm(bundle, node.name, features, node.channels)
                 weight = np.multiply(stored, scale, dtype=np.float32)
             case _:
@@ -70,6 +78,15 @@ def with_head(
         weights[f"{node.name}.weight"] = weight
         weights[f"{node.name}.bias"] = bias
     return Graph(nodes, weights, labels)
+
+
+def _change(bundle: Bundle, name: str, group: int, outputs: int, inputs: int | None = None) -> FloatArray:
+    """What networks of a group of input sizes add to a node's weight: [outputs, k, k, inputs], or without inputs."""
+    up = _float32(bundle.tensors[f"adapters/{name}.up"][group, :outputs])
+    down = bundle.tensors[f"adapters/{name}.down"][group]
+    down = _float32(down if inputs is None else down[..., :inputs])
+    change: FloatArray = (up @ down.reshape(len(down), -1)).reshape(outputs, *down.shape[1:])
+    return change
 
 
 def _batch_norm(bundle: Bundle, name: str, features: FloatArray, channels: int) -> tuple[FloatArray, FloatArray]:

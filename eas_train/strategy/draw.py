@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import random
 
 from eas_sdk.space.architecture import Architecture, Block
@@ -17,11 +16,12 @@ def draw(space: Space, phase: Phase, rng: random.Random) -> Architecture:
     if not isinstance(space, ElasticSpace):
         return even_architecture(space, rng)
     most_px = space.largest.input_size
-    size = None if most_px is None else rng.choice(phase.options("input_sizes", space.input_sizes, most_px))
-    if phase.whole and rng.random() < phase.whole:
-        return dataclasses.replace(space.largest, input_size=size)
+    size = None if most_px is None else _size(space, phase, rng, most_px)
     units = []
     for unit, most in zip(space.units, space.largest.units, strict=True):
+        if phase.whole and rng.random() < phase.whole:
+            units.append(most)
+            continue
         depth = rng.choice(phase.options("depths", unit.depths, len(most)))
         units.append(
             tuple(
@@ -33,3 +33,10 @@ def draw(space: Space, phase: Phase, rng: random.Random) -> Architecture:
             )
         )
     return Architecture(tuple(units), size)
+
+
+def _size(space: ElasticSpace, phase: Phase, rng: random.Random, most_px: int) -> int:
+    sizes = phase.options("input_sizes", space.input_sizes, most_px)
+    if not phase.size_power:
+        return rng.choice(sizes)
+    return rng.choices(sizes, [size ** (-2 * phase.size_power) for size in sizes])[0]

@@ -32,6 +32,7 @@ from eas_sdk.graph.nodes import (
 from eas_sdk.space.architecture import Architecture
 from eas_sdk.space.elastic.space import ElasticSpace
 from eas_sdk.space.protocol import Space
+from eas_train.supernet.adapters import Adapters
 from eas_train.supernet.depthwise import depthwise_conv2d
 from eas_train.supernet.learned import LearnedStatistics
 from eas_train.supernet.norm import BatchStatistics, Known, Norm
@@ -56,7 +57,7 @@ class Supernet(nn.Module):
     Parameters are named after the nodes of the network description: "<node>.weight" (convolutions
     O x I x k x k, depthwise C x 1 x k x k, classifier classes x features), "<node>.bias"
     (squeeze-and-excitation, classifier), "<node>.gamma" and "<node>.beta" (batch-norm). `learned` are statistics that
-    are trained along with them, or None.
+    are trained along with them, `adapters` changes of weights for some input sizes, or None.
     """
 
     mean: Tensor
@@ -76,6 +77,7 @@ class Supernet(nn.Module):
         self.classes = classes
         self.dropout = dropout
         self.learned: LearnedStatistics | None = None
+        self.adapters: Adapters | None = None
         self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1))
         self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1))
         self.tensors = nn.ParameterDict()
@@ -140,26 +142,32 @@ class Supernet(nn.Module):
         """
         if norm is None:
             norm = BatchStatistics(self.space.epsilon) if self.learned is None else self.learned.norm(architecture)
+        group = None if self.adapters is None else self.adapters.group(architecture)
         nodes = self.nodes(architecture, images.shape[-1])
         made: dict[str, Tensor] = {INPUT: images}
         for node, done in zip(nodes, _done(nodes), strict=True):
             inputs = [made[name] for name in node.inputs]
             if look is not None:
                 look(node, inputs)
-            made[node.name] = self.evaluate(node, inputs, norm)
+            made[node.name] = self.evaluate(node, inputs, norm, group)
             del inputs
             for name in done:
                 del made[name]
         return made[nodes[-1].name], made[nodes[-1].inputs[0]].flatten(1)
 
-    def evaluate(self, node: Node, inputs: list[Tensor], norm: Norm) -> Tensor:
-        """The output of one node of `nodes`."""
+    def evaluate(self, node: Node, inputs: list[Tensor], norm: Norm, group: int | None = None) -> Tensor:
+        """The output of one node of `nodes`.
+
+        Args:
+            group: of `adapters`.
+        """
         x = inputs[0]
         match node:
             case Normalize():
                 return (x - self.mean) / self.std
             case Conv2d():
                 weight = self.tensor(f"{node.name}.weight")[: node.out_channels, : node.in_channels]
+                weight = self._adapted(node.name, weight, group)
                 bias = self._prefix(f"{node.name}.bias", node.out_channels)
                 weight, bias, after = self._folded(node.name, weight, bias, norm)
                 return activate(after(convolve(node, x, weight, bias)), node.activation)
@@ -167,6 +175,7 @@ class Supernet(nn.Module):
                 full = self.tensor(f"{node.name}.weight")
                 crop = (full.shape[-1] - node.kernel) // 2
                 weight = full[: node.channels, :, crop : crop + node.kernel, crop : crop + node.kernel]
+                weight = self._adapted(node.name, weight, group)
                 weight, bias, after = self._folded(node.name, weight, None, norm)
                 y = depthwise_conv2d(x, weight, bias, node.stride, node.dilation, pads=node.pads[0])
                 return activate(after(y), node.activation)
@@ -184,6 +193,9 @@ class Supernet(nn.Module):
 
     def _prefix(self, name: str, channels: int) -> Tensor | None:
         return self.tensor(name)[:channels] if self.has(name) else None
+
+    def _adapted(self, name: str, weight: Tensor, group: int | None) -> Tensor:
+        return weight if self.adapters is None or group is None else self.adapters.adapted(name, weight, group)
 
     def _folded(
         self, name: str, weight: Tensor, bias: Tensor | None, norm: Norm

@@ -17,12 +17,13 @@ STILL = ("gamma", "beta")
 def new_optimizer(net: Supernet, recipe: SupernetRecipe) -> torch.optim.Optimizer:
     """Of all that the recipe trains; no weight decay on batch-norm and biases (OFA).
 
-    Learned statistics take a rate of their own (see `set_rate`), and the gamma and beta beside them, which say the
-    same, rest.
+    Learned statistics and adapters take rates of their own (see `set_rate`); the gamma and beta beside learned
+    statistics, which say the same, rest.
     """
     named = [(name.replace("-", "."), p) for name, p in net.named_parameters()]
     own = [(name.removeprefix("tensors."), p) for name, p in named if name.startswith("tensors.")]
     learned = [p for name, p in named if name.startswith("learned.")]
+    adapters = [p for name, p in named if name.startswith("adapters.")]
     trained = [
         (name, p)
         for name, p in own
@@ -30,12 +31,13 @@ def new_optimizer(net: Supernet, recipe: SupernetRecipe) -> torch.optim.Optimize
     ]
     for parameter in net.parameters():
         parameter.requires_grad_(False)
-    for parameter in [*(p for _, p in trained), *learned]:
+    for parameter in [*(p for _, p in trained), *learned, *adapters]:
         parameter.requires_grad_(True)
     groups: list[dict[str, Any]] = [
         {"params": [p for name, p in trained if name.endswith("weight")], "weight_decay": recipe.weight_decay},
         {"params": [p for name, p in trained if not name.endswith("weight")], "weight_decay": 0.0},
         {"params": learned, "weight_decay": 0.0, "times": recipe.statistics_rate},
+        {"params": adapters, "weight_decay": 0.0, "times": recipe.adapter_rate},
     ]
     groups = [{"times": 1.0} | group for group in groups if group["params"]]
     if recipe.optimizer == "adam":
@@ -54,7 +56,7 @@ def sgd(net: Supernet, *, momentum: float, weight_decay: float) -> torch.optim.O
 
 
 def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
-    """The learning rate of all groups, of learned statistics in multiples of it."""
+    """The learning rate of all groups, of learned statistics and adapters in multiples of it."""
     for group in optimizer.param_groups:
         group["lr"] = rate * group.get("times", 1.0)  # a checkpoint from before there were such has none
 

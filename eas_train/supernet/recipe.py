@@ -73,7 +73,9 @@ class Phase(Settings):
     superclass_dropout: float = Field(default=0.0, ge=0, le=1)
     """q of EAS, Eq. 2."""
     whole: float = Field(default=0.0, ge=0, le=1)
-    """Share of the sub-networks drawn that are the largest but for their input size."""
+    """Probability of each unit of a sub-network drawn to be that of the largest; other units are drawn."""
+    size_power: float = Field(default=0.0, ge=0, le=4)
+    """Input sizes are drawn in proportion to one over their area, to this power; 0: evenly."""
     largest_only: bool = False
     """Whether the largest network alone, at its own input size, is trained, and the strategy waits."""
     spread_weights: bool = False
@@ -118,14 +120,33 @@ class Phase(Settings):
         )
 
 
-ELASTIC_FIELDS = ("depths", "kernels", "expansions", "input_sizes", "whole", "sort_channels", "sort_tiers")
+ELASTIC_FIELDS = (
+    "depths",
+    "kernels",
+    "expansions",
+    "input_sizes",
+    "whole",
+    "size_power",
+    "sort_channels",
+    "sort_tiers",
+)
 """Of phases, which nothing but an elastic space understands."""
 
 
 UNIMPORTANT = {"checkpoint_every_s", "mixed_precision", "workers"}
 """Settings of a supernet's training on which its result does not depend."""
-LATER = ("pretrained", "normalisation", "optimizer", "statistics_rate", "frozen", "rarity")
-LATER_OF_PHASE = ("feature_distillation", "whole")
+LATER = (
+    "pretrained",
+    "normalisation",
+    "optimizer",
+    "statistics_rate",
+    "frozen",
+    "rarity",
+    "adapted_sizes",
+    "adapter_rank",
+    "adapter_rate",
+)
+LATER_OF_PHASE = ("feature_distillation", "whole", "size_power")
 """Settings that came after the first checkpoints: at their defaults these go on."""
 
 
@@ -157,6 +178,13 @@ class SupernetRecipe(Settings):
     """Learning rate of learned statistics, as a multiple of that of the weights."""
     frozen: tuple[str, ...] = ()
     """Layers whose weights are not trained, by the beginnings of their names, such as "classifier"."""
+    adapted_sizes: tuple[tuple[int, ...], ...] = ()
+    """Input sizes whose networks add changes of low rank to the weights of their convolutions, which are trained where
+    the weights themselves rest, for instance; in groups that share one change."""
+    adapter_rank: int = Field(default=4, ge=1)
+    """Rank of these changes."""
+    adapter_rate: float = Field(default=1.0, gt=0)
+    """Their learning rate, as a multiple of that of the weights."""
     label_smoothing: float = Field(default=0.1, ge=0, lt=1)
     dropout: float = Field(default=0.1, ge=0, lt=1)
     clip_norm: float = Field(default=5.0, gt=0)
@@ -203,6 +231,14 @@ class SupernetRecipe(Settings):
             raise ValueError(str(error)) from None
         if self.pretrained is not None and not isinstance(space, ElasticSpace):
             raise ValueError(f"{self.pretrained!r} is a member of elastic spaces; {self.preset!r} is none")
+        if self.adapted_sizes:
+            smaller = space.input_sizes[:-1] if isinstance(space, ElasticSpace) else ()
+            adapted = [size for group in self.adapted_sizes for size in group]
+            if len(set(adapted)) < len(adapted) or not set(adapted) <= set(smaller) or not all(self.adapted_sizes):
+                raise ValueError(
+                    "adapted_sizes are groups of an elastic space's input sizes below its largest, each once: "
+                    f"{list(smaller)}; got {[list(group) for group in self.adapted_sizes]}"
+                )
         for phase in self.phases:
             if phase.spread_weights and not (isinstance(space, CellSpace) and space.single):
                 raise ValueError(

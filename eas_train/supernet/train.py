@@ -35,6 +35,7 @@ from eas_train.statistics.model import begin_learned
 from eas_train.strategy.registry import strategy
 from eas_train.strategy.trial import Trial
 from eas_train.strategy.uniform import Uniform
+from eas_train.supernet.adapters import Adapters
 from eas_train.supernet.learned import LearnedStatistics
 from eas_train.supernet.model import Supernet
 from eas_train.supernet.optimizer import learning_rate, new_optimizer, set_rate
@@ -292,6 +293,8 @@ def new_supernet(space: Space, recipe: SupernetRecipe, data: Images, device: tor
         net.dropout = recipe.dropout
         if recipe.normalisation == "learned":
             net.learned = LearnedStatistics(space, published.statistics)
+    if recipe.adapted_sizes:
+        net.adapters = Adapters(net.elastic, net.classes, recipe.adapted_sizes, recipe.adapter_rank)
     # torch documents this overload but does not annotate it.
     net.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     return net

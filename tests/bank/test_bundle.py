@@ -48,7 +48,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
 
 @pytest.fixture(scope="module")
 def sized(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
-    return bundles.read(random_bundle(tmp_path_factory.mktemp("bundle"), space=SIZED))
+    return bundles.read(random_bundle(tmp_path_factory.mktemp("bundle"), space=SIZED, adapters=[SIZED.input_sizes[:1]]))
 
 
 @pytest.fixture

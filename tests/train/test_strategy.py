@@ -34,6 +34,7 @@ from eas_sdk.space.sample import even_architecture  # noqa: E402
 from eas_sdk.space.tables import madds_range, madds_table  # noqa: E402
 from eas_train import checkpoint  # noqa: E402
 from eas_train.strategy.cream import Board, Cream, Entry, MetaNetwork  # noqa: E402
+from eas_train.strategy.draw import draw  # noqa: E402
 from eas_train.strategy.greedy import Greedy, Pool, updated  # noqa: E402
 from eas_train.strategy.recipe import CreamRecipe, GreedyRecipe  # noqa: E402
 from eas_train.strategy.trial import Trial  # noqa: E402
@@ -442,3 +443,16 @@ def test_the_even_strategy_draws_every_option() -> None:
 def test_wrong_settings_are_told(strategy: dict[str, object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         recipe(strategy)
+
+
+def test_units_are_whole_and_small_sizes_frequent_as_a_phase_says() -> None:
+    rng = random.Random(0)
+    phase = Phase(name="p", steps=1, learning_rate=0.1, whole=0.8, size_power=1.0)
+    drawn = [draw(SIZES, phase, rng) for _ in range(2000)]
+    whole = [unit == most for a in drawn for unit, most in zip(a.units, SIZES.largest.units, strict=True)]
+    assert 0.8 < np.mean(whole) < 0.93, "some of the units that are drawn are the largest too"
+    shares = [np.mean([a.input_size == size for a in drawn]) for size in SIZES.input_sizes]
+    weights = np.array([size**-2.0 for size in SIZES.input_sizes])
+    np.testing.assert_allclose(shares, weights / weights.sum(), atol=0.04)
+    plain = [draw(SIZES, Phase(name="p", steps=1, learning_rate=0.1), rng).input_size for _ in range(2000)]
+    np.testing.assert_allclose([np.mean([s == size for s in plain]) for size in SIZES.input_sizes], 1 / 3, atol=0.04)
