@@ -49,6 +49,7 @@ from eas_sdk.images import as_float_batch
 from eas_sdk.space.sample import random_architecture
 from eas_train.pretrained.bundle import published_bundle
 from eas_train.pretrained.importer import Pretrained, load_pretrained
+from eas_train.pretrained.labels import imagenet_labels
 from eas_train.progress import progress
 from exporters.tflite.exporter import file_parts, program
 from exporters.tflite.interpreter import Interpreter
@@ -68,7 +69,7 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(2)
     pretrained = load_pretrained("lite0")
-    bundle = published_bundle(pretrained, "lite0")
+    bundle = published_bundle(pretrained, "lite0", imagenet_labels())
     source = source_module()
     figures: dict[str, Any] = {"parity": parity(pretrained, bundle, source)}
     figures["members"] = members(pretrained, options.members)
@@ -168,7 +169,7 @@ def counted(source: torch.nn.Module, size: int) -> int:
 
 def members(pretrained: Pretrained, count: int) -> dict[str, Any]:
     """Greatest relative difference of each runtime's logits from the numpy engine's, over random members."""
-    bundle = published_bundle(pretrained, "lite0")
+    bundle = published_bundle(pretrained, "lite0", imagenet_labels())
     rng = random.Random(0)
     drawn = [random_architecture(bundle.space, rng) for _ in range(count)]
     errors: dict[str, list[float]] = {name: [] for name in RUNTIMES[1:]}

@@ -35,7 +35,7 @@ from eas_sdk.runtime import Runtime
 from eas_sdk.space.presets import PRESETS
 from eas_train.pretrained.bundle import published_bundle
 from eas_train.pretrained.importer import load_pretrained
-from eas_train.pretrained.labels import imagenet_rows
+from eas_train.pretrained.labels import imagenet_labels, imagenet_rows
 from eas_train.progress import progress
 
 BUDGETS = (30e6, 50e6, 72e6, 100e6, 130e6, 200e6, 285e6, 1e9)
@@ -130,7 +130,7 @@ def by_superclass(runtime: Runtime, photos: TestPhotos, budget: int) -> tuple[Hi
 def untrained_bundle() -> Bundle:
     """The published network at many input sizes."""
     space = dataclasses.replace(PRESETS["lite0"], input_sizes=SIZES)  # type: ignore[type-var]
-    return published_bundle(load_pretrained("lite0", space=space), "lite0")
+    return published_bundle(load_pretrained("lite0", space=space), "lite0", imagenet_labels())
 
 
 def madds_at(source: Bundle, size: int) -> int:

@@ -26,7 +26,7 @@ NORMALISATION = 1e6
 """Greatest mean and deviation of the normalisation, and the inverse of the smallest deviation."""
 
 CALIBRATION = "calibration/images"
-CLASSIFIER, CLASSIFIER_SCALE = "bank/classifier.weight", "bank/classifier.scale"
+CLASSIFIER, CLASSIFIER_SCALE, CLASSIFIER_BIAS = (f"bank/classifier.{name}" for name in ("weight", "scale", "bias"))
 
 T = TypeVar("T")
 

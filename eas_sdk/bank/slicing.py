@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from eas_sdk.bank.bundle import Bundle
+from eas_sdk.bank.bundle import CLASSIFIER_BIAS, Bundle
 from eas_sdk.graph.nodes import Conv2d, DepthwiseConv2d, Graph, Normalize
 from eas_sdk.space.architecture import Architecture
 from eas_sdk.space.protocol import size_of
@@ -26,7 +26,7 @@ def cut(bundle: Bundle, architecture: Architecture, classes: Sequence[int]) -> G
     Raises:
         ArchitectureError: the bank cannot serve the architecture.
     """
-    bias = _float32(bundle.tensors["bank/classifier.bias"][np.asarray(classes)])
+    bias = _float32(bundle.tensors[CLASSIFIER_BIAS][np.asarray(classes)])
     labels = bundle.labels
     return with_head(bundle, architecture, bundle.classifier_rows(classes), bias, tuple(labels[c] for c in classes))
 
