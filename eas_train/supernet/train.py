@@ -15,6 +15,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -47,6 +48,7 @@ from eas_train.supernet.teacher import Teacher
 
 CHECKPOINT = "supernet.pt"
 LOG = "supernet.jsonl"
+LOG_EVERY = 20
 STATISTICS_IMAGES = 64
 """For each sub-network that learned statistics begin with."""
 TEACHER_IMAGES = 2048
@@ -214,13 +216,16 @@ def train_over(
             order, end = order_of(images, recipe.seed, recipe.rarity), step - at + phase.steps
             wanted = _asked(recipe, order, phase, step, end, size_of(space, space.largest))
             taught_by = frozen if phase.teacher == "frozen" else None
+            recent: list[list[float]] = []
             with closing(feed(images, wanted, recipe.augmentation, device, part, workers=recipe.workers)) as batches:
                 for batch in batches:
                     set_rate(optimizer, learning_rate(phase, recipe.phase_at(step)[1]))
-                    losses = stepper.step(phase, batch, step, taught_by)
+                    recent.append(stepper.step(phase, batch, step, taught_by))
+                    losses = np.mean(recent[-LOG_EVERY:], 0).tolist()
                     step += 1
-                    if step % 20 == 0 and part.rank == 0:
+                    if step % LOG_EVERY == 0 and part.rank == 0:
                         _log(folder / LOG, step, phase.name, losses)
+                        recent.clear()
                     done = step == total or chosen.finished
                     if time.monotonic() - saved >= recipe.checkpoint_every_s or done:
                         save()
@@ -301,6 +306,7 @@ def new_supernet(space: Space, recipe: SupernetRecipe, data: Images, device: tor
 
 
 def _log(path: Path, step: int, phase: str, losses: list[float]) -> None:
+    """One line: the losses of a step's networks, in order, as means over the steps since the line before."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a") as file:
         file.write(json.dumps({"step": step, "phase": phase, "losses": [round(v, 4) for v in losses]}) + "\n")
