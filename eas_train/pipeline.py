@@ -56,6 +56,7 @@ from eas_train.supernet.model import Supernet
 from eas_train.supernet.teacher import Teacher
 from eas_train.supernet.train import CHECKPOINT as SUPERNET
 from eas_train.supernet.train import load_supernet, train_supernet
+from eas_train.temperature import temperatures
 
 STAGES = ("supernet", "statistics", "predictor", "selector", "router", "bundle")
 BY_PREDICTOR = ("generator", "search")
@@ -444,6 +445,20 @@ class Training:
         images, _ = fixed_views(self.calibration, 1, size, torch.device("cpu"))
         return np.ascontiguousarray(images.permute(0, 2, 3, 1).numpy())
 
+    def temperatures(self) -> tuple[float, ...]:
+        """What makes the logits of every input size probabilities; see `eas_train.temperature`."""
+        answers_are_labels = self.teacher is not None and any(
+            phase.images == "unlabelled" and not phase.label_weight for phase in self.recipe.supernet.phases
+        )
+        return temperatures(
+            self.net,
+            self.statistics,
+            self.data.validation,
+            self.device,
+            teacher=self.teacher if answers_are_labels else None,
+            teacher_temperature=self.recipe.bundle.teacher_temperature,
+        )
+
     def write_bundle(self) -> dict[str, Any]:
         """Assemble, prune, measure, write; the report says how many bytes each step took off."""
         folder, fingerprint = self.place("bundle"), self.fingerprints["bundle"]
@@ -452,7 +467,7 @@ class Training:
         if done.get("fingerprint") == fingerprint and path.is_file():
             return done
         settings = self.recipe.bundle
-        whole = self.whole_bundle()
+        whole = dataclasses.replace(self.whole_bundle(), temperatures=self.temperatures())
         halved = bundles.half(whole, integer_classifier=settings.integer_classifier)
         needed = () if self.router_member is None else (self.router_member,)
         pruned = bundles.prune(halved, bundles.selectable(halved, settings.prune_budgets, needed))
@@ -473,6 +488,7 @@ class Training:
             "selector": {"way": self.recipe.selector, **self.selection.figures},
             "accuracy": table,
             "router": router,
+            "temperatures": list(final.temperatures),
         }
         write_atomically(folder / REPORT, [json.dumps(report, indent=1).encode()])
         return report

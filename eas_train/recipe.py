@@ -180,6 +180,10 @@ class RouterRecipe(Settings):
 class BundleRecipe(Settings):
     """What the bundle holds and which accuracy figures are measured for it."""
 
+    teacher_temperature: float = Field(default=1.0, gt=0)
+    """What a published network's logits are divided by to be probabilities, where its answers are the labels: photos
+    with labels of people tell."""
+
     samples: int = Field(default=64, ge=1, le=4096)
     """Gate vectors that the selector draws for each request."""
     prune_budgets: int = Field(default=200, ge=2)

@@ -58,6 +58,7 @@ def random_bundle(
     calibration_images: int = 4,
     router: bool = True,
     adapters: Sequence[Sequence[int]] = (),
+    temperatures: Sequence[float] = (),
 ) -> Path:
     """Write `folder`/random.safetensors and return its path. Equal arguments give equal bytes.
 
@@ -71,7 +72,7 @@ def random_bundle(
         training: the bundle's `training` section, for instance {"accuracy": [...]}.
         calibration_images: how many it carries; noise.
         router: whether it has one, with a row for what belongs to none.
-        adapters: groups of input sizes with changes of the weights.
+        adapters: groups of input sizes with changes of the weights; temperatures: of each input size.
     """
     rng = np.random.default_rng(seed)
     classes = sum(len(labels) for labels in superclasses.values())
@@ -114,6 +115,7 @@ def random_bundle(
         attributions=("Random numbers by numpy, public domain.",),
         router=section,
         adapters=tuple(tuple(group) for group in adapters),
+        temperatures=tuple(temperatures),
     )
     changes = [shapes for node in space.bank(classes) for shapes in adapter_shapes(bundle, node).items()]
     bundle = replace(bundle, tensors=tensors | {name: _change(rng, name, shape) for name, shape in changes})

@@ -303,7 +303,9 @@ def test_the_strategies_page_lists_every_field_with_its_default(title: str, kind
 def test_the_format_page_lists_every_field_and_tensor_of_a_bundle(tmp_path: Path) -> None:
     text = (ROOT / "docs" / "bundle-format.md").read_text(encoding="utf-8")
     fields, tensors = text.split("| field of `eas`")[1].split("| tensor  ")
-    bundle = bundles.read(random_bundle(tmp_path, space=SIZES, adapters=[SIZES.input_sizes[:1]]))
+    bundle = bundles.read(
+        random_bundle(tmp_path, space=SIZES, adapters=[SIZES.input_sizes[:1]], temperatures=[2.0, 1.5, 1.0])
+    )
     told = {name for row in re.findall(r"^\| (`\w+`.*?)\|", fields, re.MULTILINE) for name in inline(row)}
     assert told == set(bundle.metadata())
     names = {n for row in re.findall(r"^\| (`\w+/.*?)\|", tensors, re.MULTILINE) for n in inline(row)}

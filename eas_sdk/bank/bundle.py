@@ -25,6 +25,9 @@ VERSION = 2
 NORMALISATION = 1e6
 """Greatest mean and deviation of the normalisation, and the inverse of the smallest deviation."""
 
+TEMPERATURE = 1e3
+"""Greatest temperature of logits, and the inverse of the smallest."""
+
 CALIBRATION = "calibration/images"
 CLASSIFIER, CLASSIFIER_SCALE, CLASSIFIER_BIAS = (f"bank/classifier.{name}" for name in ("weight", "scale", "bias"))
 
@@ -42,6 +45,8 @@ class Bundle:
         mean, std: normalisation of RGB in [0, 1].
         selector: configuration of the selector; "kind" names it.
         adapters: groups of input sizes whose networks add changes of low rank to the bank's weights.
+        temperatures: of each input size of the space: what the logits of its networks are divided by, so that their
+            softmax is a probability to go by; none: 1.
         router: configuration of the router; None where the bundle has none (see eas_sdk/router/network.py).
         tensors: "bank/<node>.<suffix>", "statistics/<node>.<suffix>", "selector/<name>", and perhaps
             "adapters/<node>.<suffix>", "router/<node>.<suffix>" and "calibration/images" (docs/bundle-format.md).
@@ -60,6 +65,7 @@ class Bundle:
     attributions: tuple[str, ...]
     router: Mapping[str, Any] | None = None
     adapters: tuple[tuple[int, ...], ...] = ()
+    temperatures: tuple[float, ...] = ()
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -100,7 +106,7 @@ class Bundle:
     def metadata(self) -> dict[str, Any]:
         """The JSON section of the file."""
         router = {} if self.router is None else {"router": copy.deepcopy(dict(self.router))}
-        adapters = {"adapters": [list(group) for group in self.adapters]} if self.adapters else {}
+        optional = {"adapters": [list(group) for group in self.adapters], "temperatures": list(self.temperatures)}
         return {
             "version": VERSION,
             "name": self.name,
@@ -112,7 +118,7 @@ class Bundle:
             "training": dict(self.training),
             "attributions": list(self.attributions),
             **router,
-            **adapters,
+            **{name: value for name, value in optional.items() if value},
         }
 
 
@@ -154,6 +160,7 @@ def _decode(data: object, tensors: Mapping[str, np.ndarray]) -> Bundle:
         attributions=_texts(data, "attributions"),
         router=_get(data, "router", dict) if isinstance(data, dict) and "router" in data else None,
         adapters=_sizes(data) if isinstance(data, dict) and "adapters" in data else (),
+        temperatures=_temperatures(data) if isinstance(data, dict) and "temperatures" in data else (),
     )
 
 
@@ -177,6 +184,11 @@ def check(bundle: Bundle) -> None:
         raise BundleError(f"mean lies between -{NORMALISATION:g} and {NORMALISATION:g}; got {bundle.mean}")
     if not all(1 / NORMALISATION <= v <= NORMALISATION for v in bundle.std):
         raise BundleError(f"std lies between {1 / NORMALISATION:g} and {NORMALISATION:g}; got {bundle.std}")
+    if len(bundle.temperatures) not in (0, len(bundle.space.input_sizes)):
+        raise BundleError(
+            f"'temperatures' has a number for each input size, {list(bundle.space.input_sizes)}; "
+            f"got {len(bundle.temperatures)}"
+        )
     for node in bundle.space.bank(len(bundle.labels)):
         for name, shape in tensor_shapes(bundle.space, node, bundle.statistics_rank).items():
             if name == CLASSIFIER and CLASSIFIER_SCALE in bundle.tensors:
@@ -295,6 +307,16 @@ def _sizes(data: object) -> tuple[tuple[int, ...], ...]:
             f"'adapters' in the section 'eas' is a list of groups of sizes, none twice; got {reprlib.repr(groups)}"
         )
     return tuple(tuple(group) for group in groups)
+
+
+def _temperatures(data: object) -> tuple[float, ...]:
+    values = _get(data, "temperatures", list)
+    if not values or not all(type(v) in (int, float) and 1 / TEMPERATURE <= v <= TEMPERATURE for v in values):
+        raise BundleError(
+            f"'temperatures' in the section 'eas' lie between {1 / TEMPERATURE:g} and {TEMPERATURE:g}; "
+            f"got {reprlib.repr(values)}"
+        )
+    return tuple(float(v) for v in values)
 
 
 def _get(data: object, key: str, kind: type[T]) -> T:

@@ -26,9 +26,13 @@ def cut(bundle: Bundle, architecture: Architecture, classes: Sequence[int]) -> G
     Raises:
         ArchitectureError: the bank cannot serve the architecture.
     """
-    bias = _float32(bundle.tensors[CLASSIFIER_BIAS][np.asarray(classes)])
+    weight, bias = bundle.classifier_rows(classes), _float32(bundle.tensors[CLASSIFIER_BIAS][np.asarray(classes)])
+    if bundle.temperatures:
+        space = bundle.space
+        temperature = np.float32(bundle.temperatures[space.input_sizes.index(size_of(space, architecture))])
+        weight, bias = weight / temperature, bias / temperature
     labels = bundle.labels
-    return with_head(bundle, architecture, bundle.classifier_rows(classes), bias, tuple(labels[c] for c in classes))
+    return with_head(bundle, architecture, weight, bias, tuple(labels[c] for c in classes))
 
 
 def with_head(

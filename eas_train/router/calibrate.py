@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from eas_train.data.feed import AnyAugmentation
@@ -23,10 +22,9 @@ from eas_train.router.train import batches
 from eas_train.supernet.evaluate import calibrate, logits_of
 from eas_train.supernet.model import Supernet
 from eas_train.supernet.norm import FixedStatistics
+from eas_train.temperature import best_temperature
 
 FloatArray = npt.NDArray[np.float64]
-
-TEMPERATURES = np.exp(np.linspace(np.log(0.2), np.log(5), 161))
 
 
 @dataclass(frozen=True)
@@ -106,7 +104,7 @@ def calibrated(
     if others is not None:
         owner = superclass_of_class(others.superclasses)[others.targets]
         strange = logits(others.take(np.flatnonzero(owner == superclasses)))
-    temperature = _temperature(found, targets)
+    temperature = best_temperature(found, targets)
     sure, unsure = (_confidence(of / temperature, superclasses) for of in (found, strange))
     threshold = float(np.quantile(sure, 1 - accepted))
     right = (found[:, :superclasses].argmax(1) == targets).float().mean()
@@ -121,12 +119,6 @@ def calibrated(
             "validation_rejection_auc": round(float((sure[:, None] > unsure[None]).mean()), 4),
         }
     return Calibration(temperature, threshold, figures)
-
-
-def _temperature(logits: Tensor, targets: Tensor) -> float:
-    """The temperature of the least cross-entropy (Guo et al. 2017), on a grid."""
-    losses = [float(F.cross_entropy(logits / t, targets)) for t in TEMPERATURES.tolist()]
-    return float(TEMPERATURES[int(np.argmin(losses))])
 
 
 def _confidence(logits: Tensor, superclasses: int) -> FloatArray:

@@ -48,7 +48,11 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
 
 @pytest.fixture(scope="module")
 def sized(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
-    return bundles.read(random_bundle(tmp_path_factory.mktemp("bundle"), space=SIZED, adapters=[SIZED.input_sizes[:1]]))
+    return bundles.read(
+        random_bundle(
+            tmp_path_factory.mktemp("bundle"), space=SIZED, adapters=[SIZED.input_sizes[:1]], temperatures=[1.5, 2]
+        )
+    )
 
 
 @pytest.fixture

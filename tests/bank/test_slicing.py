@@ -16,7 +16,7 @@ from eas_sdk.bank import bundle as bundles
 from eas_sdk.bank.bundle import Bundle, tensor_shapes
 from eas_sdk.bank.slicing import cut
 from eas_sdk.engine.registry import load_engine
-from eas_sdk.errors import ArchitectureError
+from eas_sdk.errors import ArchitectureError, BundleError
 from eas_sdk.graph.nodes import Graph
 from eas_sdk.runtime import Runtime
 from eas_sdk.selector.registry import load_selector
@@ -279,3 +279,18 @@ def test_a_bundle_of_one_network(tmp_path: Path) -> None:
     low, high = runtime.budget_range("birds")
     assert low == high
     assert np.isfinite(runtime.specialize("birds", low).logits(np.zeros((1, 32, 32, 3), np.uint8))).all()
+
+
+def test_logits_are_divided_by_the_temperature_of_their_input_size(tmp_path: Path) -> None:
+    plain = Runtime(read := bundles.read(random_bundle(tmp_path, space=SIZES)), load_selector(read))
+    warm = dataclasses.replace(plain, bundle=dataclasses.replace(plain.bundle, temperatures=(2.0, 0.5, 1.0)))
+    bundles.check(warm.bundle)
+    images = np.random.default_rng(0).integers(0, 256, (3, 40, 50, 3), np.uint8)
+    for size, temperature in zip(SIZES.input_sizes, warm.bundle.temperatures, strict=True):
+        for task in ("birds", "all"):
+            architecture = dataclasses.replace(SIZES.smallest, input_size=size)
+            one, other = (runtime.build(task, architecture).logits(images) for runtime in (plain, warm))
+            np.testing.assert_allclose(other, one / temperature, rtol=1e-5, atol=1e-5)
+    for wrong in ((1.0,), (1.0, 2.0, 3.0, 4.0)):
+        with pytest.raises(BundleError, match="'temperatures' has a number for each input size"):
+            bundles.check(dataclasses.replace(plain.bundle, temperatures=wrong))
