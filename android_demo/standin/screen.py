@@ -13,6 +13,7 @@ from typing import Any
 from android_demo.standin.camera import Camera
 from android_demo.standin.device import Device
 from android_demo.standin.frames import Exchange, Frames, LiteRtRunner
+from android_demo.standin.scenes import Pictures, Scene
 from eas_demo.blocks import Stopped
 from eas_demo.choice import UNITS
 from eas_demo.demo import Demo
@@ -48,12 +49,15 @@ class Screen:
 
     Args:
         folder: the app's storage.
+        scene: what the camera sees; by default pictures that come with the package.
 
     Raises:
         BundleError, OSError: see `Demo`.
     """
 
-    def __init__(self, folder: Path, *, threads: int = 1, bundle: str | None = None) -> None:
+    def __init__(
+        self, folder: Path, *, threads: int = 1, bundle: str | None = None, scene: Scene | None = None
+    ) -> None:
         self.device = Device()
         self._demo = Demo(str(folder), threads=threads, bundle=bundle, read_state=self.device.read)
         self._info: dict[str, Any] = json.loads(self._demo.info())
@@ -68,7 +72,7 @@ class Screen:
         self._rewritten: set[str] = set()
         self._wake = threading.Condition()
         self._pending = True
-        self._camera = Camera(task)
+        self._camera = Camera(scene or Pictures.shipped(list(self._info["tasks"])), task)
         self._frames = Frames(self._camera, lambda: self.device.slowdown, self._unreadable)
         self._thread = threading.Thread(target=self._run, name="python", daemon=True)
         self._thread.start()

@@ -34,11 +34,11 @@ class Drawings:
     targets: npt.NDArray[np.int64]
 
 
-def shipped_folder(runtime: Runtime) -> Path:
-    """The images that ship with the package: photos for a bundle that knows them, drawings for any other."""
+def shipped_folder(tasks: Sequence[str]) -> Path:
+    """The images that ship with the package: photos for a bundle that has their tasks, drawings for any other."""
     assets = Path(str(importlib.resources.files("eas_sdk") / "assets"))
     photos = assets / "photos"
-    known = photos.is_dir() and all(f.name in runtime.tasks for f in _entries(photos) if f.is_dir())
+    known = photos.is_dir() and all(f.name in tasks for f in _entries(photos) if f.is_dir())
     return photos if known else assets / "drawings"
 
 
@@ -58,7 +58,7 @@ def load_drawings(runtime: Runtime, folder: Path | None, tasks: Sequence[str] = 
     """
     for task in tasks:
         runtime.labels(task)
-    root = shipped_folder(runtime) if folder is None else folder
+    root = shipped_folder(runtime.tasks) if folder is None else folder
     if not root.is_dir():
         missing = "this installation ships no images; name a folder with --images DIR"
         raise DataError(missing if folder is None else f"{root} must be a folder of superclass/label.png")
@@ -88,7 +88,7 @@ def load_drawings(runtime: Runtime, folder: Path | None, tasks: Sequence[str] = 
 
 def attribution(runtime: Runtime, folder: Path | None) -> str:
     """Whose the images are: the first paragraph below the headings of the folder's ATTRIBUTION.md, or ""."""
-    path = (shipped_folder(runtime) if folder is None else folder) / ATTRIBUTION
+    path = (shipped_folder(runtime.tasks) if folder is None else folder) / ATTRIBUTION
     if not path.is_file():
         return ""
     lines = path.read_text(encoding="utf-8", errors="replace").splitlines()

@@ -19,14 +19,18 @@ import pytest
 from PIL import Image
 from sizes import LARGE, SMALL, runtime_of_sizes
 
+import eas_sdk
+from eas_sdk.errors import InputError, MissingDependency
+
 pytest.importorskip("ai_edge_litert")
 
-from android_demo.standin.camera import SIDE, frame
 from android_demo.standin.frames import network_input
+from android_demo.standin.scenes import HELD_S, SIDE, Pictures, Webcam, webcam
 from android_demo.standin.screen import Screen
 from android_demo.standin.server import Server
 
 PATIENCE_S = 30.0
+ASSETS = Path(eas_sdk.__file__).parent / "assets"
 
 
 class Browser:
@@ -219,7 +223,62 @@ def test_the_network_gets_the_middle_square_scaled() -> None:
     image = network_input(wide, 16)
     assert (image.shape, image.dtype) == ((1, 16, 16, 3), np.float32)
     assert (image == 1).all()
-    assert len({frame("birds", time_s, 1).shown for time_s in range(30)}) > 5
+
+
+def test_the_camera_shows_what_ships_for_the_tasks() -> None:
+    drawings = Pictures.shipped(eas_sdk.load("emoji").tasks)
+    assert len({drawings.frame("birds", time_s, 1).shown for time_s in range(30)}) > 5
+    assert (drawings.frame("birds", 0.0, 1).pixels[[0, 0, -1, -1], [0, -1, 0, -1]] == 255).all(), "on white"
+    photos = Pictures.shipped([f.name for f in (ASSETS / "photos").iterdir()])
+    seen = photos.frame("dogs", 1.0, 7)
+    assert seen.number == 7
+    assert seen.pixels.shape == (SIDE, SIDE, 3)
+    assert not (seen.pixels[[0, 0, -1, -1], [0, -1, 0, -1]] == 255).all(), "a photo fills the frame"
+    assert len({photos.frame("no such task", HELD_S * i, 1).shown for i in range(20)}) > 5, "of all tasks"
+
+
+def test_the_camera_shows_a_folder_of_one_s_own(tmp_path: Path) -> None:
+    def write(*places: str, grey: int) -> None:
+        path = tmp_path.joinpath(*places)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (50, 40), (grey, grey, grey)).save(path)
+
+    with pytest.raises(InputError, match="holds none"):
+        Pictures.of(tmp_path, ["birds"])
+    write("birds", "owl.png", grey=10)
+    write("birds", "duck", "a.jpg", grey=20)
+    write("garden", "rose.png", grey=30)
+    write("me.png", grey=40)
+    (tmp_path / "birds" / "broken.png").write_bytes(b"no picture")
+    write(".hidden", "x.png", grey=50)
+    pictures = Pictures.of(tmp_path, ["birds", "tools"])
+    shown = {pictures.frame("birds", HELD_S * i, 1).shown for i in range(3)}
+    assert shown == {"owl", "duck"}, "what cannot be read is passed over"
+    everything = {pictures.frame("tools", HELD_S * i, 1).shown for i in range(6)}
+    assert everything == {"owl", "duck", "garden", "me"}
+
+
+def test_a_webcam_gives_its_middle_square_and_its_last_frame_where_it_fails() -> None:
+    class Capture:
+        """OpenCV's, of which there is none here."""
+
+        def __init__(self) -> None:
+            self.frames = [(True, np.full((30, 50, 3), (0, 0, 200), np.uint8)), (False, None)]
+
+        def read(self) -> object:
+            return self.frames.pop(0)
+
+    camera = Webcam(Capture())
+    for number in (1, 2):
+        seen = camera.frame("birds", 0.0, number)
+        assert (seen.number, seen.shown, seen.pixels.shape) == (number, "", (SIDE, SIDE, 3))
+        assert (seen.pixels == (200, 0, 0)).all(), "RGB, where OpenCV has BGR"
+
+
+def test_a_webcam_that_is_not_there_is_told_in_one_line() -> None:
+    """Neither is there OpenCV everywhere, nor a camera of this number."""
+    with pytest.raises((MissingDependency, InputError), match=r"pip install opencv-python|no camera 73"), webcam(73):
+        pass
 
 
 def test_the_command_says_where_the_page_is(tmp_path: Path) -> None:
