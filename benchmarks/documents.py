@@ -10,13 +10,12 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import json
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
-from benchmarks.record import RESULTS
+from benchmarks import photo_documents
+from benchmarks.photo_documents import figures
 from eas_sdk.graph.cost import cost
 from eas_sdk.space.presets import PRESETS
 from eas_train.study import report
@@ -47,13 +46,6 @@ def main() -> None:
 def renewed(text: str) -> str:
     """The text with all of its tables made afresh."""
     return MARKED.sub(lambda found: found[1] + report.markdown(TABLES[found["name"]]()) + found[3], text)
-
-
-def figures(name: str) -> dict[str, Any]:
-    """The stored figures of one benchmark."""
-    data: dict[str, Any] = json.loads((RESULTS / f"{name}.json").read_text())
-    found: dict[str, Any] = data["figures"]
-    return found
 
 
 def percents(values: Sequence[float]) -> str:
@@ -172,6 +164,7 @@ TABLES: dict[str, Callable[[], Table]] = {
     "filtering": filtering,
     "rounds": rounds,
     "strategy-bundles": strategy_bundles,
+    **photo_documents.TABLES,
 }
 
 

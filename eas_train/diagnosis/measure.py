@@ -91,7 +91,10 @@ class Diagnosis:
             "choices": {
                 kind: {
                     label: score.to_json()
-                    | {"most_minus_this": _rounded(difference(self.members["largest"].top1, score.top1))}
+                    | {
+                        "most_minus_this": _rounded(difference(self.members["largest"].top1, score.top1)),
+                        "most_minus_this_within": _rounded(difference(self.members["largest"].within, score.within)),
+                    }
                     for label, score in by_label.items()
                 }
                 for kind, by_label in self.choices.items()
