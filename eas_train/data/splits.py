@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 import numpy as np
+import numpy.typing as npt
 
 from eas_sdk.errors import DataError
-from eas_train.data.imageset import ImageSet, Superclass
+from eas_train.data.imageset import ImageSet, Superclass, superclass_of_class
 from eas_train.data.photoset import PhotoSet, PhotosJoined
 
 Images = ImageSet | PhotoSet
@@ -46,13 +47,18 @@ class Splits(Generic[SomeImages]):
 
 
 def first_of_each(splits: Splits[Images], count: int) -> Splits[Images]:
-    """At most `count` images of each class in each split: enough to see that a training runs."""
-    return Splits(*(_first_of_each(part, count) for part in (splits.train, splits.validation, splits.test)))
+    """At most `count` images of each class to train on, and of each superclass to judge by: enough to see that a
+    training runs."""
+    owner = superclass_of_class(splits.superclasses)
+    return Splits(
+        _first_of_each(splits.train, splits.train.targets, count),
+        *(_first_of_each(part, owner[part.targets], count) for part in (splits.validation, splits.test)),
+    )
 
 
-def _first_of_each(images: Images, count: int) -> Images:
-    kept = [np.flatnonzero(images.targets == target)[:count] for target in range(len(images.classes))]
-    return images.take(np.sort(np.concatenate(kept)))
+def _first_of_each(images: Images, group: npt.NDArray[np.int64], count: int) -> Images:
+    kept = [np.flatnonzero(group == each)[:count] for each in np.unique(group)]
+    return images.take(np.sort(np.concatenate(kept)) if kept else np.zeros(0, np.int64))
 
 
 def joined(first: Images, second: Images) -> Images:
