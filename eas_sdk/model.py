@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from eas_sdk.bank.bundle import Bundle
+from eas_sdk.budget import format_madds
 from eas_sdk.engine.numpy_engine import NumpyEngine, NumpyProgram
 from eas_sdk.engine.protocol import Program
 from eas_sdk.expected import expected_accuracy
@@ -68,6 +69,10 @@ class Model:
     program: Program
     engine: str = "numpy"
     latency_ms: float | None = None
+
+    def __repr__(self) -> str:
+        cost = f"{format_madds(self.madds)} multiply-adds"
+        return f"<Model {self.task.name!r}: {len(self.labels)} labels, {cost}, {self.input_size} px, {self.engine}>"
 
     @property
     def labels(self) -> tuple[str, ...]:

@@ -13,7 +13,7 @@ from eas_sdk.bank import bundle as bundles
 from eas_sdk.bank.bundle import Bundle
 from eas_sdk.bank.shipped import bundle_file
 from eas_sdk.bank.slicing import cut
-from eas_sdk.budget import Budget
+from eas_sdk.budget import Budget, format_madds
 from eas_sdk.device.power import DEFAULT, PowerTable
 from eas_sdk.engine.registry import load_engine
 from eas_sdk.errors import InputError, TaskError
@@ -52,6 +52,13 @@ class Runtime:
     latency: LatencyTable | None = None
     power: PowerTable = DEFAULT
     router: Router | None = None
+
+    def __repr__(self) -> str:
+        low, high = self.budget_range("all")
+        costs = f"{format_madds(low, up=True)} to {format_madds(high, up=True)} multiply-adds"
+        router = "" if self.router is None else ", a router"
+        bundle = self.bundle
+        return f"<Runtime {bundle.name!r}: {len(self.tasks)} tasks, {len(bundle.labels)} labels, {costs}{router}>"
 
     @property
     def tasks(self) -> tuple[str, ...]:

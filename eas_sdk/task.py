@@ -37,6 +37,9 @@ class Superclass:
     name: str
     labels: tuple[str, ...]
 
+    def __repr__(self) -> str:
+        return f"<Superclass {self.name!r}: {len(self.labels)} labels>"
+
     def __hash__(self) -> int:
         return hash(self.name)  # that of all labels takes long, and is asked for with every request
 
@@ -57,6 +60,9 @@ class Task:
     classes: tuple[int, ...]
     labels: tuple[str, ...]
     shares: tuple[tuple[int, int], ...]
+
+    def __repr__(self) -> str:
+        return f"<Task {reprlib.repr(self.name)}: {len(self.labels)} labels>"
 
 
 TaskLike: TypeAlias = Union[str, Sequence[str], Task]  # noqa: UP007  # evaluated at run time, by 3.10 too

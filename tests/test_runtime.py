@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from bundles import SPACE, SUPERCLASSES, random_bundle
+from latency.tables import random_table
 from sizes import LARGE, SMALL, runtime_of_sizes
 
 import eas_sdk
@@ -18,6 +19,7 @@ from eas_sdk.bank.shipped import SHIPPED
 from eas_sdk.errors import ArchitectureError, BudgetError, ImageError, InfeasibleBudget, InputError, TaskError
 from eas_sdk.graph.cost import cost
 from eas_sdk.images import to_square
+from eas_sdk.space.architecture import Architecture
 from eas_sdk.space.tables import madds_table
 from eas_sdk.task import Task, resolve
 
@@ -313,3 +315,35 @@ def test_shipped_bundles_have_names(path: Path, tmp_path: Path, monkeypatch: pyt
     assert eas_sdk.load("emoji").bundle.name == "emoji", "a name is not the file that happens to have it"
     assert eas_sdk.load("./emoji").bundle.name == eas_sdk.load(path).bundle.name
     assert eas_sdk.load(tmp_path / "emoji").bundle.name == eas_sdk.load(path).bundle.name
+
+
+def test_what_a_notebook_shows_is_short_and_says_what_it_is(tmp_path: Path) -> None:
+    runtime = eas_sdk.load("emoji")
+    model, routed = runtime.specialize("birds", "4M"), runtime.specialize("auto", "9M")
+    table = random_table(runtime.bundle.space, 0)
+    for thing, parts in (
+        (runtime, ["Runtime", "emoji", "14 tasks", "multiply-adds"]),
+        (runtime.bundle, ["Bundle", "emoji", "14 superclasses", "MB"]),
+        (runtime.selector, ["GeneratorSelector"]),
+        (runtime.router, ["Router", "14 superclasses"]),
+        (routed.router, ["CompiledRouter", "numpy"]),
+        (model, ["Model", "birds", "12 labels", "64 px", "numpy"]),
+        (routed, ["RoutedModel", "14 superclasses"]),
+        (model.graph, ["Graph", "64 px", "12 labels"]),
+        (model.program, ["NumpyProgram", "64 px"]),
+        (model.task, ["Task", "birds", "12 labels"]),
+        (resolve("all", runtime.bundle.superclasses), ["Task", "labels"]),
+        (runtime.bundle.superclasses[0], ["Superclass", "mammals"]),
+        (model.architecture, ["Architecture", "k3e1"]),
+        (model.architecture.units[0][0], ["Block", "k3e1"]),
+        (model.cost, ["Cost", "madds"]),
+        (Budget.parse("4M and 3ms"), ["Budget", "4000000"]),
+        (table, ["LatencyTable", "segments"]),
+        (model.predict(IMAGES[:1])[0], ["Prediction"]),
+    ):
+        shown = repr(thing)
+        assert len(shown) < 250, type(thing)
+        assert "\n" not in shown
+        for part in parts:
+            assert part in shown, shown
+    assert eval(repr(model.architecture), {"Architecture": Architecture}) == model.architecture

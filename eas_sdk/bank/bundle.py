@@ -67,6 +67,11 @@ class Bundle:
     adapters: tuple[tuple[int, ...], ...] = ()
     temperatures: tuple[float, ...] = ()
 
+    def __repr__(self) -> str:
+        megabytes = sum(tensor.nbytes for tensor in self.tensors.values()) / 1e6
+        superclasses = f"{len(self.superclasses)} superclasses, {len(self.labels)} labels"
+        return f"<Bundle {self.name!r}: {superclasses}, {megabytes:.1f} MB of tensors>"
+
     @property
     def labels(self) -> tuple[str, ...]:
         """All labels in the order of the classifier's rows."""

@@ -71,6 +71,9 @@ class NumpyProgram:
         self._batch = 0
         self._idle: list[Plan] = []
 
+    def __repr__(self) -> str:
+        return f"<NumpyProgram: {self._input_shape[0]} px, {self._output_shape[-1]} labels, {self._threads} threads>"
+
     def run(self, images: Array) -> Array:
         """Logits [N, classes] of float32 images [N, S, S, 3] in [0, 1]; see `Program.run`.
 

@@ -208,6 +208,9 @@ class Graph:
     weights: Mapping[str, np.ndarray]
     labels: tuple[str, ...]
 
+    def __repr__(self) -> str:
+        return f"<Graph: {len(self.nodes)} nodes, {self.input_size} px, {len(self.labels)} labels>"
+
     @property
     def input_size(self) -> int:
         """Side of the square input image, in pixels."""

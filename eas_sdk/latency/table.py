@@ -53,6 +53,10 @@ class LatencyTable:
     scale: float = 1.0
     offset_ms: float = 0.0
 
+    def __repr__(self) -> str:
+        conditions = self.conditions
+        return f"<LatencyTable: {conditions.engine}, {conditions.threads} threads, {len(self.timings)} segments>"
+
     def latency_ms(self, nodes: Sequence[Node]) -> float:
         """Predicted milliseconds of one image through a network.
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from eas_sdk.budget import format_madds
 from eas_sdk.export import SIGNATURE
 from eas_sdk.images import Images, as_float_batch, pick
 from eas_sdk.model import Model, Prediction
@@ -54,6 +55,9 @@ class RoutedModel:
         self._build, self._kept = build, kept
         self._held: OrderedDict[str, Model] = OrderedDict()
         self._lock = threading.Lock()
+
+    def __repr__(self) -> str:
+        return f"<RoutedModel: {len(self.superclasses)} superclasses, at most {format_madds(self.madds)} multiply-adds>"
 
     @property
     def superclasses(self) -> tuple[str, ...]:

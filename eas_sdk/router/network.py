@@ -23,6 +23,7 @@ import numpy.typing as npt
 
 from eas_sdk.bank.bundle import Bundle, check_tensor
 from eas_sdk.bank.slicing import with_head
+from eas_sdk.budget import format_madds
 from eas_sdk.engine.checks import weight_shapes
 from eas_sdk.engine.protocol import Program
 from eas_sdk.engine.registry import load_engine
@@ -78,6 +79,10 @@ class Router:
     nodes: tuple[Node, ...]
     make: Callable[[], Graph]
 
+    def __repr__(self) -> str:
+        madds = format_madds(self.cost.madds)
+        return f"<Router: {len(self.superclasses)} superclasses, {madds} multiply-adds, threshold {self.threshold:.2f}>"
+
     @cached_property
     def graph(self) -> Graph:
         """Labelled with the superclasses, and `NONE` where it has a row for that."""
@@ -106,6 +111,9 @@ class CompiledRouter:
     router: Router
     program: Program
     engine: str
+
+    def __repr__(self) -> str:
+        return f"<CompiledRouter: {len(self.router.superclasses)} superclasses, {self.engine}>"
 
     def log_probabilities(self, images: Images) -> FloatArray:
         """[N, rows]: of the superclasses, and of none of them where the router has a row for it.

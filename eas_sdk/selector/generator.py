@@ -79,6 +79,9 @@ class GeneratorSelector(AnyMember):
     cost: str = "madds"
     encoding: str = "single-path"
 
+    def __repr__(self) -> str:
+        return f"<GeneratorSelector: {len(self.budgets)} budgets, {self.samples} samples a request>"
+
     def select(self, requests: Sequence[Request], *, seed: int = 0) -> list[Architecture]:
         """See `Selector.select`; the noise of a seed is the same for every request."""
         picked: list[Architecture] = []

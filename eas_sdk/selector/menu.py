@@ -37,6 +37,9 @@ class MenuSelector:
     choices: IntArray
     scores: npt.NDArray[np.float64]
 
+    def __repr__(self) -> str:
+        return f"<MenuSelector: {len(self.architectures)} architectures>"
+
     def madds_range(self, classes: int) -> tuple[int, int]:
         """See `Selector.madds_range`."""
         madds = madds_table(self.space).total(self.space, self.choices, classes)

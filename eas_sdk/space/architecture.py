@@ -37,6 +37,9 @@ class Block:
     factorised: bool = False
     squeeze_excite: bool = False
 
+    def __repr__(self) -> str:
+        return f"Block.parse({str(self)!r})"
+
     def __str__(self) -> str:
         dilation = f"d{self.dilation}" if self.dilation > 1 else ""
         window = f"1x{self.kernel}" if self.factorised else f"k{self.kernel}{dilation}"
@@ -88,6 +91,9 @@ class Architecture:
     def blocks(self) -> tuple[Block, ...]:
         """All blocks, unit by unit."""
         return tuple(block for unit in self.units for block in unit)
+
+    def __repr__(self) -> str:
+        return f"Architecture.parse({str(self)!r})"
 
     def __str__(self) -> str:
         size = "" if self.input_size is None else f"{self.input_size}px "
