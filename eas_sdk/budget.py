@@ -13,6 +13,7 @@ from typing import Any
 
 from eas_sdk.errors import BudgetError
 
+MOST_DIGITS = 30
 LIMIT = 2**62
 """Budgets in multiply-adds and bytes lie below it, so that sums fit int64."""
 
@@ -20,8 +21,12 @@ GRAMMAR = (
     "a budget is a positive number with a unit, or several joined by 'and': multiply-adds '4M' '350k' 4_000_000, "
     "time '12ms', energy '0.5mJ', memory '20MB', or '40%' of the way from the smallest network to the largest"
 )
-_TERM = re.compile(r"\s*([0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]{1,3})?)\s*([a-zµμ%]*(?:\s+madds)?)\s*", re.IGNORECASE)
+_TERM = re.compile(
+    r"\s*([0-9]+(?:_[0-9]+)*(?:\.[0-9]+)?(?:[eE][+-]?[0-9]{1,3})?)\s*([a-zµμ%]*(?:\s+madds)?)\s*", re.IGNORECASE
+)
 _JOINT = re.compile(r"\band\b|[,&]", re.IGNORECASE)
+_DECIMAL_COMMA = re.compile(r"[0-9]\s*,\s*[0-9]")
+"""Which some countries write for a point, and others between thousands."""
 
 _PREFIXES = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9}
 _UNITS: dict[str, tuple[str, Fraction]] = {
@@ -95,11 +100,18 @@ class Budget:
         if isinstance(value, str):
             return cls._parse_text(value)
         if isinstance(value, (numbers.Real, Decimal)) and not isinstance(value, bool):
+            if isinstance(value, Decimal) and value.is_finite() and value.adjusted() > MOST_DIGITS:
+                raise BudgetError(f"{GRAMMAR}, below 2**62; {_got(value)}")  # as an int it would take minutes
             return cls(madds=_count(value, value))
         raise BudgetError(f"{GRAMMAR}; {_got(value)}")
 
     @classmethod
     def _parse_text(cls, text: str) -> Budget:
+        if _DECIMAL_COMMA.search(text):
+            raise BudgetError(
+                "a budget has a point before decimals and nothing between thousands ('8.5M', '12345678'); two bounds "
+                f"are joined by 'and'; {_got(text)}"
+            )
         made: Budget | None = None
         for part in _JOINT.split(text) if len(text) <= 128 else [""]:
             match = _TERM.fullmatch(part)
@@ -107,7 +119,7 @@ class Budget:
             if match is None or unit not in _UNITS:
                 raise BudgetError(f"{GRAMMAR}; {_got(text)}")
             field, scale = _UNITS[unit]
-            number = Fraction(match[1]) * scale  # exact: 4.1 * 10**6 < 4_100_000 in floats
+            number = Fraction(match[1].replace("_", "")) * scale  # exact: 4.1 * 10**6 < 4_100_000 in floats
             fields: Any
             if field in ("madds", "memory_bytes"):
                 fields = {field: _count(number, text)}
@@ -120,6 +132,8 @@ class Budget:
                     raise BudgetError(f"{GRAMMAR}; {_got(text)}")
                 fields = {field: real}
             term = cls(**fields)
+            if made is not None and made.bounds.get(field, term.bounds[field]) != term.bounds[field]:
+                raise BudgetError(f"a budget has one bound of each unit: two budgets are two texts; {_got(text)}")
             made = term if made is None else made & term
         assert made is not None
         return made

@@ -24,6 +24,8 @@ from eas_sdk.errors import BudgetError, InputError
         (2**53 + 1, 2**53 + 1),  # which no float holds
         (LIMIT - 1, LIMIT - 1),
         ("4000000", 4_000_000),
+        ("4_000_000", 4_000_000),
+        ("4M and 4000k", 4_000_000),
         ("4M", 4_000_000),
         ("4m", 4_000_000),
         ("4 M", 4_000_000),
@@ -62,7 +64,25 @@ def test_a_budget_is_read(value: object, madds: int) -> None:
         *(0, -1, -0.5, 0.0, math.nan, math.inf, -math.inf, 1e300, LIMIT, 10**400, -(10**5000), 10**5000),
         *(np.float32(math.nan), np.float64(math.inf), np.int64(-4), np.float16(0)),
         *(Decimal("NaN"), Decimal("sNaN"), Decimal("Infinity"), Decimal("1e400"), Fraction(-1, 2)),
-        *("", " ", "M", "4X", "-1", "+4", "4MM", "4 M M", "4_000_000", "4,5X", "4M.", ".5M", "4.M", "0x4", "MAdds"),
+        *(
+            "",
+            " ",
+            "M",
+            "4X",
+            "-1",
+            "+4",
+            "4MM",
+            "4 M M",
+            "4__0",
+            "_4",
+            "4_",
+            "4,5X",
+            "4M.",
+            ".5M",
+            "4.M",
+            "0x4",
+            "MAdds",
+        ),
         *("ms", "12 m s", "-3ms", "0ms", "20 B", "20B", "1MiJ", "101%", "-1%", "%", "nan ms", "8ms20MB"),
         *("8ms and", "and 8ms", "8ms and and 20MB", "8ms or 20MB", "8ms & & 20MB", "4M" + " and 4M" * 40),
         *("nan", "inf", "1e400", "1e999999999", "0", "0M", "0.0G", "5e9G", "4M" * 40, "4" * 65, "٤M", "4M\0"),
@@ -107,9 +127,27 @@ def test_units(text: str, field: str, value: float) -> None:
     assert type(getattr(budget, field)) is type(value)
 
 
-@pytest.mark.parametrize("text", ["8ms and 20MB", "8ms, 20MB", "20MB & 8ms", "8 ms AND 20 MB", "9ms and 20MB and 8ms"])
+@pytest.mark.parametrize("text", ["8ms and 20MB", "8ms, 20MB", "20MB & 8ms", "8 ms AND 20 MB", "8ms and 20MB and 8ms"])
 def test_bounds_are_joined(text: str) -> None:
     assert Budget.parse(text) == Budget(latency_ms=8.0, memory_bytes=20_000_000)
+
+
+@pytest.mark.parametrize("text", ["8,5M", "12,345,678", "8 , 5 ms", "4000000,20MB", "0,5mJ", "4,5X"])
+def test_a_comma_between_digits_is_no_and(text: str) -> None:
+    with pytest.raises(BudgetError, match=r"a point before decimals .* 'and'; got"):
+        Budget.parse(text)
+
+
+@pytest.mark.parametrize("text", ["4M,8M,16M", "4M and 8M", "8ms and 20MB and 9ms", "10% & 20%"])
+def test_two_bounds_of_one_unit_are_no_budget(text: str) -> None:
+    with pytest.raises(BudgetError, match="one bound of each unit: two budgets are two texts"):
+        Budget.parse(text)
+
+
+def test_a_number_too_large_for_any_machine_is_refused_at_once() -> None:
+    for value in (Decimal("1e1000000"), Decimal("1e31")):
+        with pytest.raises(BudgetError, match="below 2"):
+            Budget.parse(value)
 
 
 BUDGETS = st.builds(
