@@ -76,7 +76,6 @@ def test_a_budget_is_read(value: object, madds: int) -> None:
             "4__0",
             "_4",
             "4_",
-            "4,5X",
             "4M.",
             ".5M",
             "4.M",
