@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numbers
 import os
 from dataclasses import dataclass
 
@@ -12,6 +13,7 @@ from eas_sdk.bank.bundle import Bundle
 from eas_sdk.budget import format_madds
 from eas_sdk.engine.numpy_engine import NumpyEngine, NumpyProgram
 from eas_sdk.engine.protocol import Program
+from eas_sdk.errors import InputError
 from eas_sdk.expected import expected_accuracy
 from eas_sdk.export import SIGNATURE, Export, InputKind, OutputKind, export
 from eas_sdk.graph.cost import Cost
@@ -150,7 +152,7 @@ class Model:
             top_k: how many pairs; cut to between one and the number of labels.
 
         Raises:
-            ImageError: see `logits`.
+            ImageError: see `logits`; InputError: top_k is no integer.
         """
         return self.named(self.logits(images), top_k)
 
@@ -159,8 +161,19 @@ class Model:
         logits = logits.astype(np.float64)
         probabilities = np.exp(logits - logits.max(1, keepdims=True))
         probabilities /= probabilities.sum(1, keepdims=True)
-        order = np.argsort(-probabilities, axis=1, kind="stable")[:, : max(top_k, 1)]
+        order = np.argsort(-probabilities, axis=1, kind="stable")[:, : at_least_one(top_k)]
         return [
             Prediction(tuple((self.labels[c], float(row[c])) for c in best))
             for row, best in zip(probabilities, order, strict=True)
         ]
+
+
+def at_least_one(top_k: object) -> int:
+    """How many labels are asked for.
+
+    Raises:
+        InputError: it is no integer.
+    """
+    if not isinstance(top_k, numbers.Integral) or isinstance(top_k, bool):
+        raise InputError(f"top_k is an integer, 1 or more; got {top_k!r} of type {type(top_k).__name__}")
+    return max(int(top_k), 1)

@@ -171,14 +171,16 @@ def _classes(entries: Sequence[str], superclasses: Sequence[Superclass]) -> tupl
 
 
 def _hint(name: str, superclasses: Sequence[Superclass]) -> str:
-    """The names that come closest: superclasses first, classes where none of those does."""
+    """The names that come closest, of superclasses and classes alike."""
+    labels = [label for superclass in superclasses for label in superclass.labels]
+    if name in labels:
+        return f"it is a class: write a list of classes, [{name!r}]"
     names = [superclass.name for superclass in superclasses]
-    hint = closest(name[:64], names)
-    if not hint.startswith("did you mean"):
-        among = closest(name[:64], [label for superclass in superclasses for label in superclass.labels])
-        if among.startswith("did you mean"):
-            return f"{among[:-1]} (a class: write a list of classes)?"
-    return hint
+    among = closest(name[:64], [*names, *labels])
+    if not among.startswith("did you mean"):
+        return closest(name[:64], names)
+    only_classes = not any(repr(known) in among for known in names)
+    return f"{among[:-1]} (a class: write a list of classes)?" if only_classes else among
 
 
 def _shares(classes: Sequence[int], superclasses: Sequence[Superclass]) -> tuple[tuple[int, int], ...]:

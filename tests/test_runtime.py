@@ -347,3 +347,11 @@ def test_what_a_notebook_shows_is_short_and_says_what_it_is(tmp_path: Path) -> N
         for part in parts:
             assert part in shown, shown
     assert eval(repr(model.architecture), {"Architecture": Architecture}) == model.architecture
+
+
+@pytest.mark.parametrize("top_k", [2.0, "3", None, True, [1]])
+def test_labels_are_counted_in_integers(runtime: Runtime, top_k: object) -> None:
+    for model in (runtime.specialize("birds", "1M"), runtime.specialize("auto", "4M")):
+        with pytest.raises(InputError, match="top_k is an integer, 1 or more; got"):
+            model.predict(IMAGES[:1], top_k)  # type: ignore[arg-type]
+    assert len(runtime.specialize("birds", "1M").predict(IMAGES[:1], np.int64(2))[0].top) == 2

@@ -41,7 +41,9 @@ def test_a_task_stands_for_itself() -> None:
         ("sea-animals", "did you mean 'sea animals'?"),
         ("vehicles", "known: 'birds', 'insects', 'sea animals'"),
         ("", "known: 'birds'"),
-        ("duck", "did you mean 'duck' (a class: write a list of classes)?"),
+        ("duck", "it is a class: write a list of classes, ['duck']"),
+        ("owl", "it is a class: write a list of classes, ['owl']"),
+        ("dukc", "did you mean 'duck' (a class: write a list of classes)?"),
     ],
 )
 def test_an_unknown_name_gets_the_closest(name: str, hint: str) -> None:

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from eas_sdk.budget import format_madds
 from eas_sdk.export import SIGNATURE
 from eas_sdk.images import Images, as_float_batch, pick
-from eas_sdk.model import Model, Prediction
+from eas_sdk.model import Model, Prediction, at_least_one
 from eas_sdk.router.network import CompiledRouter, Route, log_softmax
 from eas_sdk.space.architecture import Architecture
 
@@ -136,5 +136,5 @@ def combined(route: Route, logits: npt.NDArray[np.float32], model: Model, top_k:
     owners = [every[c] for c in model.task.classes]
     of_class = np.log(np.maximum([prior[name] for name in owners], LEAST))
     probabilities = np.exp(log_softmax((logits.astype(np.float64) + of_class)[None]))[0]
-    best = np.argsort(-probabilities, kind="stable")[: max(top_k, 1)]
+    best = np.argsort(-probabilities, kind="stable")[: at_least_one(top_k)]
     return Prediction(tuple((model.labels[c], float(probabilities[c])) for c in best), owners[best[0]])
