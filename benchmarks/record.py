@@ -27,10 +27,10 @@ def record(name: str, figures: dict[str, Any]) -> Path:
 
 
 def command() -> str:
-    """The command line as a user would type it."""
+    """The command line as a user would type it; of folders elsewhere on the machine their names alone."""
     module = sys.modules["__main__"].__spec__
     words = [f"python -m {module.name}"] if module else ["python", Path(sys.argv[0]).name]
-    return " ".join([*words, *sys.argv[1:]])
+    return " ".join([*words, *(Path(word).name if os.path.isabs(word) else word for word in sys.argv[1:])])
 
 
 def machine() -> dict[str, Any]:

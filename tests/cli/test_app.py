@@ -97,7 +97,7 @@ def test_without_the_packages_of_training_one_line_names_the_extra(
     [
         (["specialize", "brids", "1M"], ["'brids'", "did you mean 'birds'?"]),
         (["predict", "x.png", "--task", "brids", "--budget", "1M"], ["'brids'", "did you mean 'birds'?"]),
-        (["evaluate", "--tasks", "birds,tool"], ["'tool'", "did you mean 'tools'?"]),
+        (["evaluate", "--tasks", "birds,tool"], ["'tool'", "did you mean 'tools'"]),
         (["specialize", "birds", "much"], ["'much'", "'4M'", "'350k'"]),
         (["specialize", "birds", "10"], ["got 10", "476248"]),
         (["predict", "x.png", "--task", "birds", "--budget", "0"], ["'0'"]),

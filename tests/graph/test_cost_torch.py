@@ -26,8 +26,8 @@ from eas_train.supernet.model import Supernet  # noqa: E402
 class Recorded(Supernet):
     """A supernet that notes the bytes of every tensor that it makes."""
 
-    def evaluate(self, node: Node, inputs: list[torch.Tensor], norm: object) -> torch.Tensor:
-        made = super().evaluate(node, inputs, norm)
+    def evaluate(self, node: Node, inputs: list[torch.Tensor], *how: object) -> torch.Tensor:
+        made = super().evaluate(node, inputs, *how)
         self.sizes[node.name] = made.element_size() * made.numel()
         return made
 

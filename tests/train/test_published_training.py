@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import random
 from pathlib import Path
 
 import numpy as np
@@ -28,7 +27,6 @@ from eas_train.pretrained import answers as module  # noqa: E402
 from eas_train.pretrained.answers import answered, labelled_by  # noqa: E402
 from eas_train.pretrained.importer import load_pretrained  # noqa: E402
 from eas_train.pretrained.labels import imagenet_labels, imagenet_rows  # noqa: E402
-from eas_train.strategy.draw import draw  # noqa: E402
 from eas_train.supernet.loss import feature_distance  # noqa: E402
 from eas_train.supernet.recipe import Phase, SupernetRecipe  # noqa: E402
 from eas_train.supernet.teacher import Teacher  # noqa: E402
@@ -198,14 +196,6 @@ def test_a_training_that_was_stopped_goes_on_exactly(
     whole, cut = (torch.load(tmp_path / name / CHECKPOINT, weights_only=True) for name in ("whole", "cut"))
     for part in ("net", "began"):
         assert all(torch.equal(value, cut[part][name]) for name, value in whole[part].items())
-
-
-def test_whole_networks_are_drawn_as_often_as_a_phase_says() -> None:
-    space, rng = recipe().search_space(), random.Random(0)
-    drawn = [draw(space, phase(whole=0.6), rng) for _ in range(300)]
-    whole = [a for a in drawn if a.units == space.largest.units]
-    assert {a.input_size for a in whole} == {32, 48}
-    assert 0.5 < len(whole) / 300 < 0.72
 
 
 def test_rare_classes_are_drawn_more_often() -> None:
