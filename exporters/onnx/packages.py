@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 from typing import Any
 
 from eas_sdk.errors import MissingDependency
@@ -14,6 +15,8 @@ def require(module: str) -> Any:
     Raises:
         MissingDependency: its package is not installed.
     """
+    # onnxruntime looks up a host of its makers and keeps a file of ids in the user's home unless this is set before.
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     try:
         return importlib.import_module(module)
     except ImportError as error:
