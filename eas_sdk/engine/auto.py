@@ -23,6 +23,7 @@ import numpy as np
 
 from eas_sdk.bank.atomic import write_atomically
 from eas_sdk.cache import cache_folder
+from eas_sdk.device.processor import processor
 from eas_sdk.engine.checks import check_graph, check_threads
 from eas_sdk.errors import MissingDependency
 from eas_sdk.graph.cost import cost
@@ -101,7 +102,7 @@ def family(graph: Graph, threads: int) -> str:
         with suppress(metadata.PackageNotFoundError):
             versions.append(f"{name}={metadata.version(name)}")
     magnitude = round(math.log2(max(cost(graph.nodes).madds, 1)))
-    machine = (platform.system(), platform.machine(), platform.processor(), os.cpu_count(), threads)
+    machine = (platform.system(), platform.machine(), processor(), os.cpu_count(), threads)
     return " ".join(map(str, (*machine, *versions, f"{graph.input_size}px", f"2^{magnitude}")))
 
 

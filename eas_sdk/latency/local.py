@@ -14,6 +14,7 @@ from importlib import metadata
 
 import numpy as np
 
+from eas_sdk.device.processor import processor
 from eas_sdk.engine.registry import ENGINES, load_engine
 from eas_sdk.errors import InputError
 from eas_sdk.graph.nodes import Graph
@@ -103,13 +104,3 @@ def conditions(engine: str, threads: int) -> Conditions:
         precision="float32",
         runtime_version=", ".join(versions) or "unknown",
     )
-
-
-def processor() -> str:
-    """The processor's name, as the system has it."""
-    with suppress(OSError), open("/proc/cpuinfo", encoding="utf-8", errors="replace") as file:
-        for line in file:
-            name, _, value = line.partition(":")
-            if name.strip() in ("model name", "Hardware"):
-                return value.strip()
-    return platform.processor() or "unknown"

@@ -9,8 +9,9 @@ import pytest
 from bundles import SPACE
 from latency.tables import CONDITIONS, random_table
 
+from eas_sdk.device.processor import processor
 from eas_sdk.errors import TableError
-from eas_sdk.latency.local import conditions, processor
+from eas_sdk.latency.local import conditions
 from eas_sdk.latency.meter import Timing
 from eas_sdk.latency.store import find, find_fastest, table_path
 from eas_sdk.latency.table import LatencyTable, write
