@@ -2,7 +2,8 @@
 
     python -m benchmarks.suspects tiny-imagenet-200 runs/suspects
 
-Each row is the recipe `tiny-imagenet`, shortened, with one thing as it was before; the first is as it is now. Members
+Each row is the recipe `tiny-imagenet`, shortened and without its phases on small photos, with one thing as it was
+before; the first is as it is now. Members
 are judged on validation photos, recalibrated; beside them how much residual branches add to what passes them by, and
 how far filters turned. Trainings go on where they were stopped; `--only ROW` trains one, so that several processes may
 share the work.

@@ -77,6 +77,7 @@ class Training:
         unlabelled: images that phases of `images = "unlabelled"` train on.
         teacher: what phases of `teacher = "frozen"` learn from; by default the largest network when the first begins.
         calibration: photos that the bundle carries for integer exports; by default training images.
+        answered: whether the labels are the teacher's own answers.
         shared: whether the folder serves other trainings too. Each stage then has a folder of its own in it, named
             after all that it depends on, so that trainings which agree up to a stage do it once.
 
@@ -93,6 +94,7 @@ class Training:
     unlabelled: Images | None = None
     teacher: Teacher | None = None
     calibration: Images | None = None
+    answered: bool = False
     shared: bool = False
 
     def __post_init__(self) -> None:
@@ -447,15 +449,12 @@ class Training:
 
     def temperatures(self) -> tuple[float, ...]:
         """What makes the logits of every input size probabilities; see `eas_train.temperature`."""
-        answers_are_labels = self.teacher is not None and any(
-            phase.images == "unlabelled" and not phase.label_weight for phase in self.recipe.supernet.phases
-        )
         return temperatures(
             self.net,
             self.statistics,
             self.data.validation,
             self.device,
-            teacher=self.teacher if answers_are_labels else None,
+            teacher=self.teacher if self.answered else None,
             teacher_temperature=self.recipe.bundle.teacher_temperature,
         )
 

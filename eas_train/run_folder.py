@@ -91,6 +91,7 @@ class Run:
             None if self.unlabelled is None else unlabelled_photos(self.unlabelled, splits.superclasses),
             teacher,
             None if self.calibration is None else unlabelled_photos(self.calibration, splits.superclasses),
+            answered=self.source.layout == UNLABELLED,
         )
 
     def _published(self, classes: Sequence[str], device: torch.device) -> Teacher:

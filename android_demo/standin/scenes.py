@@ -26,8 +26,8 @@ SIDE = 320
 HELD_S = 2.5
 """How long each picture is held."""
 
-MARGIN = 1.15
-"""By which a photo is larger than the frame, so that a hand that shakes shows nothing beside it."""
+DRAWING, PHOTO = 0.92, 1.19
+"""Side of what is held, in parts of the frame: a photo is so large that a hand that shakes shows nothing beside it."""
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -139,15 +139,14 @@ def webcam(number: int) -> Iterator[Webcam]:
 
 @lru_cache(maxsize=64)
 def square(path: Path) -> Image.Image:
-    """The central square of a picture, a little larger than a frame."""
-    return Image.fromarray(to_square(read_image(path), int(SIDE * MARGIN)))
+    """The central square of a picture, as large as a photo is held."""
+    return Image.fromarray(to_square(read_image(path), int(SIDE * PHOTO)))
 
 
 def held(picture: Image.Image, time_s: float) -> Pixels:
     """A picture in a hand that is never quite still. A drawing on white lies before white; a photo fills the frame."""
     angle = 4 * math.sin(1.7 * time_s)
-    grown = 1 if is_drawing(picture) else 1.12
-    side = int(SIDE * (0.92 * grown + 0.05 * math.sin(1.1 * time_s)) * (1 if grown == 1 else MARGIN))
+    side = int(SIDE * ((DRAWING if is_drawing(picture) else PHOTO) + 0.05 * math.sin(1.1 * time_s)))
     turned = picture.resize((side, side), Image.Resampling.BICUBIC).rotate(
         angle, Image.Resampling.BICUBIC, fillcolor=(255, 255, 255)
     )
