@@ -58,13 +58,13 @@ wheel-test: $(VENV)/test.stamp
 
 # A stamp is newer than what decides its contents, so an up-to-date .venv is used as it is.
 $(VENV)/demo.stamp: $(SETUP)
-	@echo "Installing eas-sdk into $(VENV) ..."
+	@echo "Installing eas_sdk into $(VENV) ..."
 	$(make-venv)
 	@$(BIN)/python -m pip install $(PIN) --editable ".[cli]"
 	@touch $@
 
 $(VENV)/test.stamp: $(SETUP)
-	@echo "Installing eas-sdk with torch and the test tools into $(VENV) (the first time takes minutes) ..."
+	@echo "Installing eas_sdk with torch and the test tools into $(VENV) (the first time takes minutes) ..."
 	$(make-venv)
 	@$(BIN)/python -m pip install $(PIN) --editable ".[cli,train,lite0,litert,onnx,coreml,bench,dev]"
 	@$(BIN)/python -m pip install $(PIN) mediapipe \

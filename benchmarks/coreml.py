@@ -25,10 +25,10 @@ import numpy as np
 import eas_sdk
 from benchmarks.drawings import drawings
 from benchmarks.record import record
+from eas_exporters.coreml.exporter import CoreMLExporter
 from eas_sdk.export import Options
 from eas_sdk.space.sample import random_architecture
 from eas_train.progress import progress
-from exporters.coreml.exporter import CoreMLExporter
 from tests.exporters import mil_evaluator
 
 

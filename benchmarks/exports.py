@@ -39,14 +39,14 @@ from benchmarks.bootstrap import interval
 from benchmarks.drawings import Drawings, drawings
 from benchmarks.networks import ABOUT_300M, KERNELS_7, paper_runtime
 from benchmarks.record import record
+from eas_exporters.tflite.exporter import file_parts
+from eas_exporters.tflite.interpreter import Interpreter
 from eas_sdk.engine.registry import ENGINES, load_engine
 from eas_sdk.errors import MissingDependency
 from eas_sdk.export import EXPORTERS, Exporter, Options, load_exporter
 from eas_sdk.runtime import Runtime
 from eas_sdk.space.sample import random_architecture
 from eas_train.progress import progress
-from exporters.tflite.exporter import file_parts
-from exporters.tflite.interpreter import Interpreter
 
 INSTANCES = 3
 """Of everything whose steady latency is measured."""

@@ -39,6 +39,8 @@ from benchmarks.bootstrap import interval
 from benchmarks.exports import chosen, in_turns
 from benchmarks.record import record
 from benchmarks.strategy_bundles import fully_delegated
+from eas_exporters.tflite.exporter import file_parts, program
+from eas_exporters.tflite.interpreter import Interpreter
 from eas_sdk.bank.bundle import Bundle
 from eas_sdk.bank.slicing import cut
 from eas_sdk.cli.images import read_image
@@ -51,8 +53,6 @@ from eas_train.pretrained.bundle import published_bundle
 from eas_train.pretrained.importer import Pretrained, load_pretrained
 from eas_train.pretrained.labels import imagenet_labels
 from eas_train.progress import progress
-from exporters.tflite.exporter import file_parts, program
-from exporters.tflite.interpreter import Interpreter
 
 SIZES = (224, 160, 128)
 RUNTIMES = ("numpy", "litert", "onnxruntime")

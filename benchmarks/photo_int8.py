@@ -21,11 +21,11 @@ import numpy.typing as npt
 import eas_sdk
 from benchmarks.photo_test import TestPhotos, percent, read_squares, read_test_photos
 from benchmarks.record import record
+from eas_exporters.tflite.interpreter import Interpreter
 from eas_sdk.cli.images import SUFFIXES
 from eas_sdk.images import as_float_batch
 from eas_sdk.model import Model
 from eas_train.progress import progress
-from exporters.tflite.interpreter import Interpreter
 
 BUDGETS = (72e6, 130e6, 1e9)
 

@@ -31,6 +31,8 @@ from benchmarks.drawings import Drawings, accuracy_by_drawing, drawings
 from benchmarks.exports import chosen, runnable
 from benchmarks.record import record
 from benchmarks.trainings import training_of
+from eas_exporters.tflite.exporter import file_parts
+from eas_exporters.tflite.interpreter import Interpreter
 from eas_sdk.engine.registry import ENGINES, load_engine
 from eas_sdk.errors import MissingDependency
 from eas_sdk.graph.nodes import Mean
@@ -40,8 +42,6 @@ from eas_sdk.selector.menu import MenuSelector
 from eas_train import bundle as bundles
 from eas_train.progress import progress
 from eas_train.study.config import Study
-from exporters.tflite.exporter import file_parts
-from exporters.tflite.interpreter import Interpreter
 
 METHODS = ("SPOS", "GreedyNAS", "Cream", "NSE")
 PIXELS = 64

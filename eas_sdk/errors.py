@@ -26,12 +26,14 @@ import difflib
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+from eas_sdk._version import DISTRIBUTION
+
 if TYPE_CHECKING:
     from eas_sdk.budget import Budget
 
 
 class EasError(Exception):
-    """Base of every error raised on purpose by eas_sdk, exporters and eas_train."""
+    """Base of every error raised on purpose by eas_sdk, eas_exporters and eas_train."""
 
 
 class InputError(EasError, ValueError):
@@ -99,7 +101,20 @@ class TrainingError(EasError, RuntimeError):
 
 
 class MissingDependency(EasError, ImportError):
-    """An optional package is not installed; the message names the extra that brings it."""
+    """An optional package is not installed; the message names the extra that brings it.
+
+    Args:
+        message: what is needed for what.
+        extra: of this distribution, which brings it; the message then ends in the command that installs it.
+    """
+
+    def __init__(self, message: str, extra: str | None = None) -> None:
+        super().__init__(f"{message}; {install_hint(extra)}" if extra else message)
+
+
+def install_hint(extra: str) -> str:
+    """The command that installs an extra of this distribution."""
+    return f"install the extra `{extra}`: pip install '{DISTRIBUTION}[{extra}]'"
 
 
 def closest(name: object, known: Iterable[str], limit: int = 3) -> str:

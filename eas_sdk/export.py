@@ -25,9 +25,9 @@ if TYPE_CHECKING:
     from eas_sdk.bank.bundle import Bundle
 
 EXPORTERS: dict[str, str] = {
-    ".tflite": "exporters.tflite.exporter:TFLiteExporter",
-    ".mlpackage": "exporters.coreml.exporter:CoreMLExporter",
-    ".onnx": "exporters.onnx.exporter:OnnxExporter",
+    ".tflite": "eas_exporters.tflite.exporter:TFLiteExporter",
+    ".mlpackage": "eas_exporters.coreml.exporter:CoreMLExporter",
+    ".onnx": "eas_exporters.onnx.exporter:OnnxExporter",
 }
 """Suffix -> "module:function" that makes the exporter when called without arguments."""
 

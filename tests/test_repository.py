@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 import inspect
+import pickle
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 import eas_sdk
+from eas_sdk._version import DISTRIBUTION
+from eas_sdk.errors import MissingDependency
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
 
 ROOT = Path(__file__).resolve().parents[1]
 TEXT = {".md", ".py", ".toml", ".txt", ".json", ".yml", ".yaml", ".cfg", ""}
@@ -64,7 +73,7 @@ def test_the_machine_check_catches_hosts(host: str) -> None:
     assert MACHINE.search("https://files." + host + ".org/simple")
 
 
-@pytest.mark.parametrize("line", ["pip install eas-sdk", "docs/work/plan.md", "a/tmp/b", "madds / root / 2"])
+@pytest.mark.parametrize("line", ["pip install numpy", "docs/work/plan.md", "a/tmp/b", "madds / root / 2"])
 def test_the_machine_check_allows(line: str) -> None:
     assert not MACHINE.search(line)
 
@@ -86,3 +95,21 @@ def test_the_docstring_check_catches_missing_names_and_docstrings() -> None:
         size = 224
 
     assert undocumented(Fake, ["bare", "told", "size", "absent"]) == ["bare", "absent"]
+
+
+def test_the_name_to_install_is_ours_and_the_only_one() -> None:
+    """`eas-sdk` on the public index is another project: nothing here may tell anyone to install it."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert project["name"] == DISTRIBUTION
+    foreign = re.compile(r"pip install\b[^\n]*\beas[-_]sdk\b")
+    found = [
+        str(p.relative_to(ROOT)) for p in tracked_files() if p.suffix in TEXT and foreign.search(p.read_text("utf-8"))
+    ]
+    assert found == []
+
+
+@pytest.mark.parametrize("extra", ["cli", "train", "litert"])
+def test_a_missing_package_names_the_extra_that_brings_it(extra: str) -> None:
+    error = MissingDependency("running needs it", extra)
+    assert f"pip install '{DISTRIBUTION}[{extra}]'" in str(error)
+    assert str(pickle.loads(pickle.dumps(error))) == str(error)

@@ -17,13 +17,17 @@ import eas_sdk
 from eas_sdk._version import __version__
 
 ROOT = Path(__file__).resolve().parents[1]
-PACKAGES = ("eas_sdk", "exporters", "eas_train")
+PACKAGES = (ROOT / "eas_sdk", ROOT / "exporters" / "eas_exporters", ROOT / "eas_train")
 
 
 def missing_files(installed: Path) -> list[str]:
     """Files of the checkout's packages that the wheel did not bring."""
-    paths = [path for package in PACKAGES for path in (ROOT / package).rglob("*") if path.is_file()]
-    names = [path.relative_to(ROOT) for path in paths if "__pycache__" not in path.parts]
+    names = [
+        path.relative_to(package.parent)
+        for package in PACKAGES
+        for path in package.rglob("*")
+        if path.is_file() and "__pycache__" not in path.parts
+    ]
     return sorted(str(name) for name in names if not (installed / name).is_file())
 
 

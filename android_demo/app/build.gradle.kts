@@ -51,8 +51,8 @@ chaquopy {
         getByName("main") {
             // The SDK and its bundle as they are in this repository. Installing them with pip, as "../..", would make
             // the whole repository an input of the build, the build's own outputs included, which Gradle refuses.
-            srcDir("../..")
-            include("eas_demo/**", "eas_sdk/**", "exporters/**")
+            srcDirs("../..", "../../exporters")
+            include("eas_demo/**", "eas_sdk/**", "eas_exporters/**")
             // Neither is used here, and data files are unpacked one by one when the app first starts.
             exclude("eas_sdk/assets/drawings/**", "eas_sdk/cli/**", "**/__pycache__/**")
         }

@@ -16,8 +16,8 @@ import numpy.typing as npt
 from PIL import Image
 
 from android_demo.standin.camera import Camera
+from eas_exporters.tflite.interpreter import Interpreter
 from eas_sdk.errors import ExportError
-from exporters.tflite.interpreter import Interpreter
 
 REMEMBERED = 200
 """Frames that percentiles are taken of."""

@@ -1,10 +1,12 @@
-"""The `eas` command. It needs the extra `cli`: pip install 'eas-sdk[cli]'."""
+"""The `eas` command. It needs the extra `cli`."""
 
 from __future__ import annotations
 
 import importlib
 import io
 import sys
+
+from eas_sdk.errors import install_hint
 
 
 def main() -> None:
@@ -16,10 +18,7 @@ def main() -> None:
         for package in ("click", "rich", "PIL"):
             importlib.import_module(package)
     except ImportError as error:
-        print(
-            f"error: the eas command needs click, rich and Pillow ({error}): pip install 'eas-sdk[cli]'",
-            file=sys.stderr,
-        )
+        print(f"error: the eas command needs click, rich and Pillow ({error}); {install_hint('cli')}", file=sys.stderr)
         sys.exit(2)
     for stream in (sys.stdout, sys.stderr):
         # A name that the terminal's encoding lacks is shown escaped, not a reason to stop.

@@ -64,7 +64,7 @@ def _explain(error: Exception) -> str:
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
-@click.version_option(__version__, "-V", "--version", message="eas-sdk %(version)s")
+@click.version_option(__version__, "-V", "--version", message="eas_sdk %(version)s")
 @click.option("--debug", is_flag=True, envvar="EAS_DEBUG", help="Show where an error arose.  [env: EAS_DEBUG=1]")
 def cli(debug: bool) -> None:
     """Elastic Architecture Search: one file of weights, a network for any task and budget.

@@ -47,8 +47,5 @@ def _checked(context: click.Context, parameter: Any, path: Path | None) -> Path 
     try:
         importlib.import_module("matplotlib.figure")
     except ImportError:
-        raise MissingDependency(
-            "drawing a plot needs matplotlib, and it is not installed; install the extra `bench`: "
-            "pip install 'eas-sdk[bench]'"
-        ) from None
+        raise MissingDependency("drawing a plot needs matplotlib, and it is not installed", "bench") from None
     return path

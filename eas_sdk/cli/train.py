@@ -242,9 +242,7 @@ def training_packages() -> Iterator[None]:
     except ImportError as error:
         if isinstance(error, MissingDependency):
             raise
-        raise MissingDependency(
-            f"this command needs the packages of training ({error}): pip install 'eas-sdk[train]'"
-        ) from error
+        raise MissingDependency(f"this command needs the packages of training ({error})", "train") from error
 
 
 def torch_device(name: str) -> torch.device:

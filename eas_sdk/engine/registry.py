@@ -10,9 +10,9 @@ from eas_sdk.errors import InputError, closest
 
 ENGINES: dict[str, str] = {
     "numpy": "eas_sdk.engine.numpy_engine:NumpyEngine",
-    "litert": "exporters.tflite.engine:LiteRTEngine",
-    "coreml": "exporters.coreml.engine:CoreMLEngine",
-    "onnxruntime": "exporters.onnx.engine:OnnxRuntimeEngine",
+    "litert": "eas_exporters.tflite.engine:LiteRTEngine",
+    "coreml": "eas_exporters.coreml.engine:CoreMLEngine",
+    "onnxruntime": "eas_exporters.onnx.engine:OnnxRuntimeEngine",
     "auto": "eas_sdk.engine.registry:fastest_engine",
 }
 """Engine name -> "module:function" that makes the engine when called without arguments."""

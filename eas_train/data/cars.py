@@ -83,9 +83,7 @@ def _read(top: Path, split: str) -> tuple[list[str], list[tuple[Path, int]]]:
     try:
         import scipy.io  # noqa: F401  # torchvision needs it, and reports it as it does a missing data set
     except ImportError as error:
-        raise MissingDependency(
-            f"reading MATLAB files needs SciPy ({error}); install the extra `train`: pip install 'eas-sdk[train]'"
-        ) from None
+        raise MissingDependency(f"reading MATLAB files needs SciPy ({error})", "train") from None
     from torchvision.datasets import StanfordCars
 
     try:

@@ -38,9 +38,7 @@ def prepare(
     try:
         from eas_train.progress import progress
     except ImportError as error:
-        raise MissingDependency(
-            f"progress needs rich ({error}); install the extra `train`: pip install 'eas-sdk[train]'"
-        ) from None
+        raise MissingDependency(f"progress needs rich ({error})", "train") from None
     folder = cache_folder(cache)
     packages = [emojibase, *(style.package for style in styles)]
     with progress("fetch", len(packages)) as update:

@@ -60,8 +60,7 @@ def cache_folder(cache: str | os.PathLike[str] | None = None) -> Path:
         import platformdirs
     except ImportError:
         raise MissingDependency(
-            "finding the user's cache folder needs platformdirs; set EAS_CACHE or install the extra `train`: "
-            "pip install 'eas-sdk[train]'"
+            "finding the user's cache folder needs platformdirs, or the variable EAS_CACHE", "train"
         ) from None
     return Path(platformdirs.user_cache_dir("eas_sdk")) / "emoji-v1"
 

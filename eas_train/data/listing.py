@@ -111,7 +111,5 @@ def _decoding(total: int) -> AbstractContextManager[Callable[[int, str], None]]:
     try:
         from eas_train.progress import progress
     except ImportError as error:
-        raise MissingDependency(
-            f"progress needs rich ({error}); install the extra `train`: pip install 'eas-sdk[train]'"
-        ) from None
+        raise MissingDependency(f"progress needs rich ({error})", "train") from None
     return progress("read images", total)

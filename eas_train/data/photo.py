@@ -31,9 +31,7 @@ def read_square(path: Path, size: int) -> npt.NDArray[np.uint8]:
     try:
         from PIL import Image, ImageOps
     except ImportError as error:
-        raise MissingDependency(
-            f"reading images needs Pillow ({error}); install the extra `train`: pip install 'eas-sdk[train]'"
-        ) from None
+        raise MissingDependency(f"reading images needs Pillow ({error})", "train") from None
     try:
         with Image.open(path) as image:
             image.load()

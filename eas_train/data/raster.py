@@ -41,9 +41,7 @@ def rasterise(svg: str, size: int) -> npt.NDArray[np.uint8]:
         import resvg_py
         from PIL import Image
     except ImportError as error:
-        raise MissingDependency(
-            f"rasterising needs resvg-py and Pillow ({error}); install the extra `train`: pip install 'eas-sdk[train]'"
-        ) from None
+        raise MissingDependency(f"rasterising needs resvg-py and Pillow ({error})", "train") from None
     try:
         # Without system fonts: a drawing with text would differ from machine to machine.
         png = bytes(resvg_py.svg_to_bytes(svg_string=svg, skip_system_fonts=True))

@@ -52,9 +52,7 @@ def views(images: npt.NDArray[np.uint8], count: int, size: int, seed: int) -> np
     try:
         from PIL import Image
     except ImportError as error:
-        raise MissingDependency(
-            f"composing views needs Pillow ({error}); install the extra `train`: pip install 'eas-sdk[train]'"
-        ) from None
+        raise MissingDependency(f"composing views needs Pillow ({error})", "train") from None
     result = np.empty((len(images), count, size, size, 3), np.uint8)
     for index, pixels in enumerate(images):
         drawing = Image.fromarray(np.asarray(pixels))

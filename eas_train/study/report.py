@@ -26,9 +26,7 @@ def write_report(figures: Mapping[str, Any], folder: Path) -> Path:
     try:
         pictures = plots.draw_all(figures)
     except ImportError as error:
-        raise MissingDependency(
-            f"the report's figures need matplotlib ({error}); install the extra `bench`: pip install 'eas-sdk[bench]'"
-        ) from None
+        raise MissingDependency(f"the report's figures need matplotlib ({error})", "bench") from None
     folder.mkdir(parents=True, exist_ok=True)
     for name, (_, png) in pictures.items():
         write_atomically(folder / f"{name}.png", [png])

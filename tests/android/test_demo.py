@@ -68,7 +68,7 @@ def test_the_info_has_all_that_the_screen_needs_at_its_start(demo: Demo, bundle:
 def test_what_is_written_keeps_to_the_slider_and_computes_the_network(
     bundle: Path, tmp_path_factory: pytest.TempPathFactory, task: str, madds: float
 ) -> None:
-    interpreter = pytest.importorskip("exporters.tflite.interpreter")
+    interpreter = pytest.importorskip("eas_exporters.tflite.interpreter")
     pytest.importorskip("ai_edge_litert")
     demo = Demo(str(tmp_path_factory.mktemp("storage")), bundle=str(bundle), read_state=lambda: CALM)
     said = update(demo, task, "madds", madds)

@@ -362,9 +362,11 @@ def test_the_shared_copy_lies_where_other_apps_may_read() -> None:
 
 
 def test_what_the_build_packs_is_enough_to_run(tmp_path: Path) -> None:
-    (included,), (excluded,) = (re.findall(rf"\b{word}\((.*?)\)", BUILD) for word in ("include", "exclude"))
+    (sources,), (included,), (excluded,) = (
+        re.findall(rf"\b{word}\((.*?)\)", BUILD) for word in ("srcDirs", "include", "exclude")
+    )
     packed = tmp_path / "packed"
-    for folder in (ROOT, MAIN / "python"):
+    for folder in (*(PROJECT / "app" / name for name in re.findall(r'"(.*?)"', sources)), MAIN / "python"):
         for pattern in re.findall(r'"(\w+)/\*\*"', included):
             if (folder / pattern).is_dir():
                 shutil.copytree(folder / pattern, packed / pattern, ignore=shutil.ignore_patterns("__pycache__"))

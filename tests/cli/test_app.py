@@ -73,14 +73,16 @@ def test_every_command_explains_itself(eas, command: str) -> None:
 
 
 def test_version(eas) -> None:
-    assert eas("--version").stdout == f"eas-sdk {eas_sdk.__version__}\n"
+    assert eas("--version").stdout == f"eas_sdk {eas_sdk.__version__}\n"
     done = process("-m", "eas_sdk.cli", "--version")
-    assert (done.returncode, done.stdout) == (0, f"eas-sdk {eas_sdk.__version__}\n")
+    assert (done.returncode, done.stdout) == (0, f"eas_sdk {eas_sdk.__version__}\n")
 
 
 @pytest.mark.parametrize("package", ["click", "rich", "PIL"])
 def test_without_the_extra_one_line_names_it(package: str) -> None:
-    assert_one_line_error(process("-c", BLOCKED, package, "info"), package, "pip install 'eas-sdk[cli]'")
+    assert_one_line_error(
+        process("-c", BLOCKED, package, "info"), package, "pip install 'elastic-architecture-search[cli]'"
+    )
 
 
 @pytest.mark.parametrize(("package", "command"), [("torch", "train"), ("platformdirs", "data")])
@@ -89,7 +91,7 @@ def test_without_the_packages_of_training_one_line_names_the_extra(
 ) -> None:
     monkeypatch.delenv("EAS_CACHE", raising=False)
     done = process("-c", BLOCKED, package, command, cwd=tmp_path)
-    assert_one_line_error(done, package, "pip install 'eas-sdk[train]'")
+    assert_one_line_error(done, package, "pip install 'elastic-architecture-search[train]'")
 
 
 @pytest.mark.parametrize(

@@ -191,7 +191,7 @@ def test_a_plot_without_matplotlib_is_refused_before_anything_is_measured(
         monkeypatch.setitem(sys.modules, name, None)
     result = eas("bench", "--bundle", bundle, "--plot", tmp_path / "bench.png")
     assert (result.exit_code, result.stdout) == (2, "")
-    assert "'eas-sdk[bench]'" in result.stderr
+    assert "'elastic-architecture-search[bench]'" in result.stderr
 
 
 def test_a_phone_gives_latencies(eas, bundle: Path, phone: FakePhone, tmp_path: Path) -> None:

@@ -198,7 +198,7 @@ def test_a_plot_without_matplotlib_is_told(
     plot = tmp_path / "check.png"
     result = eas("lut", "check", "--bundle", bundle, "--table", table, "--networks", 2, "--plot", plot)
     assert result.exit_code == 2
-    assert "eas-sdk[bench]" in result.stderr
+    assert "elastic-architecture-search[bench]" in result.stderr
     assert not plot.exists()
 
 

@@ -13,8 +13,8 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from exporters.coreml.library import coremltools
-from exporters.coreml.package import WEIGHTS, read_model
+from eas_exporters.coreml.library import coremltools
+from eas_exporters.coreml.package import WEIGHTS, read_model
 
 TYPES = {"fp32": torch.float32, "fp16": torch.float16}
 

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from engine.graphs import efficientnet_lite, make_graph, mobilenet, reference
 
+from eas_exporters.calibration import SATURATES, calibrate
 from eas_sdk.engine.trace import activate, trace
 from eas_sdk.errors import ImageError
 from eas_sdk.graph.nodes import Activation, Conv2d, DepthwiseConv2d, Graph
-from exporters.calibration import SATURATES, calibrate
 
 GRAPH = make_graph(mobilenet(32))
 LITE = make_graph(efficientnet_lite(32))

@@ -16,15 +16,15 @@ import pytest
 from engine.graphs import efficientnet_lite, error, make_graph, mobilenet, multibranch, reference
 
 import eas_sdk
+from eas_exporters.coreml.exporter import CoreMLExporter
+from eas_exporters.coreml.library import coremltools
+from eas_exporters.coreml.package import MANIFEST, MODEL, Sharing, sharing
 from eas_sdk.engine import load_engine
 from eas_sdk.errors import InputError, MissingDependency
 from eas_sdk.export import InputKind, Options, OutputKind
 from eas_sdk.graph.cost import cost
 from eas_sdk.graph.nodes import INPUT, Add, Conv2d, DepthwiseConv2d, GlobalMean, Graph, Linear, Node, Normalize
 from eas_sdk.model import Model
-from exporters.coreml.exporter import CoreMLExporter
-from exporters.coreml.library import coremltools
-from exporters.coreml.package import MANIFEST, MODEL, Sharing, sharing
 from tests.exporters import mil_evaluator
 
 installed = pytest.mark.skipif(importlib.util.find_spec("coremltools") is None, reason="coremltools is not installed")
@@ -343,7 +343,7 @@ def test_the_extra_is_named_where_coremltools_is_missing(
     model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "coremltools", None)
-    with pytest.raises(MissingDependency, match=r"eas-sdk\[coreml\]"):
+    with pytest.raises(MissingDependency, match=r"elastic-architecture-search\[coreml\]"):
         model.export(tmp_path / "birds.mlpackage")
     assert list(tmp_path.iterdir()) == []
 

@@ -15,13 +15,13 @@ from engine.graphs import error, images, make_graph, mobilenet, reference
 from sizes import LARGE, SMALL, runtime_of_sizes
 
 import eas_sdk
+from eas_exporters.coreml import engine as engine_module
+from eas_exporters.coreml import predictor as predictor_module
+from eas_exporters.coreml.engine import CoreMLEngine
+from eas_exporters.coreml.library import coremltools
 from eas_sdk.errors import ExportError
 from eas_sdk.export import InputKind, OutputKind, export
 from eas_sdk.model import Model
-from exporters.coreml import engine as engine_module
-from exporters.coreml import predictor as predictor_module
-from exporters.coreml.engine import CoreMLEngine
-from exporters.coreml.library import coremltools
 from tests.exporters import mil_evaluator
 
 installed = pytest.mark.skipif(importlib.util.find_spec("coremltools") is None, reason="coremltools is not installed")

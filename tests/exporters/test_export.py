@@ -12,13 +12,13 @@ from bundles import random_bundle
 from click.testing import CliRunner
 
 import eas_sdk
+from eas_exporters.tflite.exporter import TFLiteExporter
 from eas_sdk import export as module
 from eas_sdk.cli.app import cli
 from eas_sdk.errors import ExportError, ImageError, InputError
 from eas_sdk.export import Options, export
 from eas_sdk.graph.nodes import Graph
 from eas_sdk.model import Model
-from exporters.tflite.exporter import TFLiteExporter
 
 
 @pytest.fixture(scope="module")
@@ -63,10 +63,10 @@ def test_what_is_wrong_does_not_get_the_name(
 def test_without_a_runtime_the_file_is_written_and_said_to_be_unproved(
     model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("exporters.tflite.interpreter.PACKAGES", ("no_such_package",))
+    monkeypatch.setattr("eas_exporters.tflite.interpreter.PACKAGES", ("no_such_package",))
     made = model.export(tmp_path / "a.tflite")
     assert made.proof is None
-    assert "eas-sdk[litert]" in made.unproved
+    assert "elastic-architecture-search[litert]" in made.unproved
     assert made.path.stat().st_size == made.bytes
 
 

@@ -17,6 +17,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import eas_sdk
+from eas_exporters.onnx.exporter import OnnxExporter, file_content
+from eas_exporters.onnx.session import Session
 from eas_sdk.cli.drawings import load_drawings
 from eas_sdk.engine import load_engine
 from eas_sdk.errors import ExportError, InputError, MissingDependency
@@ -35,8 +37,6 @@ from eas_sdk.graph.nodes import (
 )
 from eas_sdk.model import Model
 from eas_sdk.space.elastic.backbones import PAPER
-from exporters.onnx.exporter import OnnxExporter, file_content
-from exporters.onnx.session import Session
 
 onnx = pytest.importorskip("onnx")
 onnxruntime = pytest.importorskip("onnxruntime")
@@ -393,7 +393,10 @@ def _without(package: str, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_writing_without_onnx(models: list[Model], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     _without("onnx", monkeypatch)
-    with pytest.raises(MissingDependency, match=r"writing an .onnx file needs onnx, .* pip install 'eas-sdk\[onnx\]'"):
+    with pytest.raises(
+        MissingDependency,
+        match=r"writing an .onnx file needs onnx, .* pip install 'elastic-architecture-search\[onnx\]'",
+    ):
         models[0].export(tmp_path / "network.onnx")
     assert list(tmp_path.iterdir()) == []
 
@@ -403,14 +406,16 @@ def test_writing_without_onnxruntime(models: list[Model], tmp_path: Path, monkey
     made = models[0].export(tmp_path / "network.onnx")
     assert made.proof is None
     assert "needs onnxruntime" in made.unproved
-    assert "pip install 'eas-sdk[onnx]'" in made.unproved
+    assert "pip install 'elastic-architecture-search[onnx]'" in made.unproved
     assert made.path.exists()
 
 
 @pytest.mark.parametrize("package", ["onnx", "onnxruntime"])
 def test_the_engine_without_a_package(package: str, monkeypatch: pytest.MonkeyPatch) -> None:
     _without(package, monkeypatch)
-    with pytest.raises(MissingDependency, match=rf"needs {package}, .* pip install 'eas-sdk\[onnx\]'"):
+    with pytest.raises(
+        MissingDependency, match=rf"needs {package}, .* pip install 'elastic-architecture-search\[onnx\]'"
+    ):
         load_engine("onnxruntime")
 
 

@@ -12,12 +12,12 @@ from bundles import SIZES, random_bundle
 from sizes import LARGE, SMALL, runtime_of_sizes
 
 import eas_sdk
+from eas_exporters.calibration import calibrate
 from eas_sdk.export import export, proof_images
 from eas_sdk.images import to_square
 from eas_sdk.model import Model
 from eas_sdk.runtime import Runtime
 from eas_sdk.space.sample import random_architecture
-from exporters.calibration import calibrate
 
 FRAMES = [np.random.default_rng(i).integers(0, 256, (50 + i, 70, 3), np.uint8) for i in range(5)]
 
@@ -80,7 +80,7 @@ def test_signatures_of_different_sizes_in_one_file(
     models: dict[str, Model], tmp_path: Path, precision: str, most: float, own: bool
 ) -> None:
     pytest.importorskip("ai_edge_litert")
-    from exporters.tflite.interpreter import Interpreter
+    from eas_exporters.tflite.interpreter import Interpreter
 
     path = tmp_path / "birds.tflite"
     made = export(models, path, precision=precision, output="logits", calibration=FRAMES if own else None)

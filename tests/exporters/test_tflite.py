@@ -16,6 +16,7 @@ from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.compiled_model import CompiledModel
 
 import eas_sdk
+from eas_exporters.tflite.exporter import TFLiteExporter, file_parts
 from eas_sdk.engine.numpy_engine import NumpyEngine
 from eas_sdk.errors import ExportError, InputError
 from eas_sdk.export import proof_images
@@ -27,7 +28,6 @@ from eas_sdk.graph.nodes import (
     Multiply,
 )
 from eas_sdk.model import Model
-from exporters.tflite.exporter import TFLiteExporter, file_parts
 from tests.exporters.tflite_files import ERROR, PRECISIONS, content, error, options, outputs
 
 

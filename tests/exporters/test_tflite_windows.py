@@ -13,6 +13,8 @@ pytest.importorskip("ai_edge_litert")
 from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.compiled_model import CompiledModel
 
+from eas_exporters.calibration import calibrate
+from eas_exporters.tflite.lowering import lower
 from eas_sdk.graph.nodes import (
     INPUT,
     Activation,
@@ -25,8 +27,6 @@ from eas_sdk.graph.nodes import (
     Normalize,
     same_padding,
 )
-from exporters.calibration import calibrate
-from exporters.tflite.lowering import lower
 from tests.exporters.tflite_files import ERROR, PRECISIONS, content, error, operators, options
 
 

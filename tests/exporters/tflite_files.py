@@ -11,11 +11,11 @@ pytest.importorskip("ai_edge_litert")
 
 from ai_edge_litert import schema_py_generated as schema
 
+from eas_exporters.tflite.exporter import TFLiteExporter, file_parts
+from eas_exporters.tflite.interpreter import Interpreter
 from eas_sdk.engine.numpy_engine import NumpyEngine
 from eas_sdk.export import Options, proof_images
 from eas_sdk.graph.nodes import Graph
-from exporters.tflite.exporter import TFLiteExporter, file_parts
-from exporters.tflite.interpreter import Interpreter
 
 PRECISIONS = TFLiteExporter.precisions
 ERROR = {"float32": 1e-5, "float16": 5e-3, "dynamic": 0.08, "int8": 0.2}

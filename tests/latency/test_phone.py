@@ -83,7 +83,7 @@ def test_the_binary_states_its_version(phone: FakePhone, binary: Path) -> None:
 @pytest.mark.parametrize("precision", ["float32", "float16", "dynamic", "int8"])
 def test_the_file_on_the_phone_is_the_network(phone: FakePhone, binary: Path, precision: str) -> None:
     pytest.importorskip("ai_edge_litert")
-    from exporters.tflite.interpreter import Interpreter
+    from eas_exporters.tflite.interpreter import Interpreter
 
     with meter(phone, binary, precision=precision) as measuring:
         measuring.measure(GRAPH)

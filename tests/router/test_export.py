@@ -27,7 +27,7 @@ def runtime(tmp_path_factory: pytest.TempPathFactory) -> Runtime:
 
 def test_a_phone_that_follows_the_manifest_gets_the_models_answers(tmp_path: Path) -> None:
     pytest.importorskip("ai_edge_litert")
-    from exporters.tflite.interpreter import Interpreter
+    from eas_exporters.tflite.interpreter import Interpreter
 
     (tmp_path / "bundle").mkdir()
     runtime = runtime_of_sizes(tmp_path / "bundle")

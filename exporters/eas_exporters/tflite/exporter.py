@@ -7,18 +7,18 @@ from pathlib import Path
 
 import numpy as np
 
+from eas_exporters.calibration import calibrate
+from eas_exporters.tflite.file import assemble
+from eas_exporters.tflite.interpreter import Interpreter
+from eas_exporters.tflite.lowering import lower
+from eas_exporters.tflite.metadata import label_archive, metadata
+from eas_exporters.tflite.precision import dynamic_range, float16_weights, integers
+from eas_exporters.tflite.program import Program
 from eas_sdk.bank.atomic import write_atomically
 from eas_sdk.engine.checks import check_graph
 from eas_sdk.engine.protocol import Array
 from eas_sdk.export import Options
 from eas_sdk.graph.nodes import Graph
-from exporters.calibration import calibrate
-from exporters.tflite.file import assemble
-from exporters.tflite.interpreter import Interpreter
-from exporters.tflite.lowering import lower
-from exporters.tflite.metadata import label_archive, metadata
-from exporters.tflite.precision import dynamic_range, float16_weights, integers
-from exporters.tflite.program import Program
 
 
 class TFLiteExporter:

@@ -22,7 +22,4 @@ def require(module: str) -> Any:
     except ImportError as error:
         package = module.partition(".")[0]
         purpose = "running an .onnx file" if package == "onnxruntime" else "writing an .onnx file"
-        raise MissingDependency(
-            f"{purpose} needs {package}, which cannot be imported ({error}); "
-            "install the extra `onnx`: pip install 'eas-sdk[onnx]'"
-        ) from error
+        raise MissingDependency(f"{purpose} needs {package}, which cannot be imported ({error})", "onnx") from error

@@ -18,8 +18,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from eas_exporters.coreml.lowering import convolution_name
 from eas_sdk.graph.nodes import DepthwiseConv2d, Graph
-from exporters.coreml.lowering import convolution_name
 
 PRECISIONS = ("float32", "float16", "int8", "palettized")
 

@@ -16,10 +16,10 @@ from typing import Literal
 
 import numpy as np
 
-from exporters import quantization
-from exporters.calibration import Ranges
-from exporters.quantization import Constant, Scale
-from exporters.tflite.program import Operator, Program, Quantization, Tensor, compact
+from eas_exporters import quantization
+from eas_exporters.calibration import Ranges
+from eas_exporters.quantization import Constant, Scale
+from eas_exporters.tflite.program import Operator, Program, Quantization, Tensor, compact
 
 Precision = Literal["float32", "float16", "dynamic", "int8"]
 

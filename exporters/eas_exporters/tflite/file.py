@@ -13,8 +13,8 @@ from collections.abc import Mapping
 import numpy as np
 import numpy.typing as npt
 
-from exporters.tflite.flatbuffer import Blob, Scalar, Table, Value, serialize
-from exporters.tflite.program import Kind, Operator, Program, Tensor
+from eas_exporters.tflite.flatbuffer import Blob, Scalar, Table, Value, serialize
+from eas_exporters.tflite.program import Kind, Operator, Program, Tensor
 
 CODES: Mapping[Kind, int] = {
     "ADD": 0,

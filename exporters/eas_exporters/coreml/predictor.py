@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 
+from eas_exporters.coreml.library import coremltools
+from eas_exporters.coreml.lowering import LOGITS
+from eas_exporters.coreml.package import LABELS, read_model
 from eas_sdk.engine.protocol import Array
 from eas_sdk.errors import ExportError, MissingDependency
-from exporters.coreml.library import coremltools
-from exporters.coreml.lowering import LOGITS
-from exporters.coreml.package import LABELS, read_model
 
 
 def check_system() -> None:
@@ -73,10 +73,7 @@ class Predictor:
         try:
             from PIL import Image
         except ImportError as error:
-            raise MissingDependency(
-                "Core ML takes images through Pillow, which is not installed; "
-                "install the extra `coreml`: pip install 'eas-sdk[coreml]'"
-            ) from error
+            raise MissingDependency("Core ML takes images through Pillow, which is not installed", "coreml") from error
         return Image.fromarray(np.rint(image * 255).astype(np.uint8))
 
     def _output(self, output: dict[str, Any]) -> Array:

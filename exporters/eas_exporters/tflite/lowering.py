@@ -9,6 +9,8 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from eas_exporters.tflite.program import Fused, Held, Program, Quantization
+from eas_exporters.tflite.window import convolve
 from eas_sdk.engine.protocol import Array
 from eas_sdk.graph.cost import output_shape
 from eas_sdk.graph.nodes import (
@@ -23,8 +25,6 @@ from eas_sdk.graph.nodes import (
     Node,
     Normalize,
 )
-from exporters.tflite.program import Fused, Held, Program, Quantization
-from exporters.tflite.window import convolve
 
 UINT8 = Quantization(np.array([1 / 255], np.float32), np.array([0], np.int64))
 """How the pixels of a uint8 input are read: 0 to 255 as 0 to 1."""

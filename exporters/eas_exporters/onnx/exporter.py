@@ -8,18 +8,18 @@ from pathlib import Path
 
 import numpy as np
 
+from eas_exporters.calibration import calibrate
+from eas_exporters.onnx.file import assemble
+from eas_exporters.onnx.lowering import lower
+from eas_exporters.onnx.precision import float16_weights, integers
+from eas_exporters.onnx.program import Program
+from eas_exporters.onnx.session import Session
 from eas_sdk.bank.atomic import write_atomically
 from eas_sdk.engine.checks import check_graph
 from eas_sdk.engine.protocol import Array
 from eas_sdk.errors import InputError
 from eas_sdk.export import Options
 from eas_sdk.graph.nodes import Graph
-from exporters.calibration import calibrate
-from exporters.onnx.file import assemble
-from exporters.onnx.lowering import lower
-from exporters.onnx.precision import float16_weights, integers
-from exporters.onnx.program import Program
-from exporters.onnx.session import Session
 
 INPUTS = {"uint8": "RGB pixels of 0 to 255, N x H x W x 3", "float32": "RGB in [0, 1], N x H x W x 3"}
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from eas_exporters.onnx.packages import require
 from eas_sdk.engine.protocol import Array
 from eas_sdk.errors import ExportError
-from exporters.onnx.packages import require
 
 TOGETHER = 16
 """Most images that are run together: bounds the memory of a large batch."""

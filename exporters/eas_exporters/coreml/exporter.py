@@ -7,13 +7,13 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
+from eas_exporters.coreml.library import coremltools
+from eas_exporters.coreml.package import build, sync
+from eas_exporters.coreml.precision import PRECISIONS
+from eas_exporters.coreml.predictor import Predictor
 from eas_sdk.engine.protocol import Array
 from eas_sdk.export import Options
 from eas_sdk.graph.nodes import Graph
-from exporters.coreml.library import coremltools
-from exporters.coreml.package import build, sync
-from exporters.coreml.precision import PRECISIONS
-from exporters.coreml.predictor import Predictor
 
 
 class CoreMLExporter:

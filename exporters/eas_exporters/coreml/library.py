@@ -42,8 +42,7 @@ def coremltools() -> Iterator[Any]:
             package = importlib.import_module("coremltools")
         except ImportError as error:
             raise MissingDependency(
-                "Core ML packages are made by coremltools, which is not installed; "
-                "install the extra `coreml`: pip install 'eas-sdk[coreml]'"
+                "Core ML packages are made by coremltools, which is not installed", "coreml"
             ) from error
         yield package
 

@@ -28,8 +28,7 @@ def interpreter_module() -> Any:
         except ImportError:
             continue
     raise MissingDependency(
-        "running a .tflite file needs ai-edge-litert (or tflite-runtime), and neither is installed; "
-        "install the extra `litert`: pip install 'eas-sdk[litert]'"
+        "running a .tflite file needs ai-edge-litert (or tflite-runtime), and neither is installed", "litert"
     )
 
 

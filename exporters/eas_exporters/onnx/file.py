@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from eas_exporters.onnx.packages import require
+from eas_exporters.onnx.program import Operator, Program, Value
 from eas_sdk._version import __version__
-from exporters.onnx.packages import require
-from exporters.onnx.program import Operator, Program, Value
 
 OPSET = 17
 IR_VERSION = 8

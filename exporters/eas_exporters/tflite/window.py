@@ -9,8 +9,8 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from eas_exporters.tflite.program import Fused, Program
 from eas_sdk.graph.nodes import Conv2d, DepthwiseConv2d, Pads, same_padding
-from exporters.tflite.program import Fused, Program
 
 TAPS = 25
 """Most taps for which XNNPACK has a depthwise kernel; one more makes it ten times as slow."""

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 
+from eas_exporters.onnx.file import assemble
+from eas_exporters.onnx.lowering import lower
+from eas_exporters.onnx.packages import require
+from eas_exporters.onnx.session import Session
 from eas_sdk.engine.checks import check_graph, check_images, check_threads
 from eas_sdk.engine.protocol import Array
 from eas_sdk.graph.cost import output_shape
 from eas_sdk.graph.nodes import Graph
-from exporters.onnx.file import assemble
-from exporters.onnx.lowering import lower
-from exporters.onnx.packages import require
-from exporters.onnx.session import Session
 
 
 class OnnxRuntimeEngine:

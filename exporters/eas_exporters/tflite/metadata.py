@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from exporters.tflite.flatbuffer import Scalar, Table, serialize
+from eas_exporters.tflite.flatbuffer import Scalar, Table, serialize
 
 LABELS = "labels.txt"
 

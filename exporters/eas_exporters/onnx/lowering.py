@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from eas_exporters.onnx.program import FLOAT, Held, Program, Value
 from eas_sdk.engine.protocol import Array
 from eas_sdk.graph.cost import output_shape
 from eas_sdk.graph.nodes import (
@@ -21,7 +22,6 @@ from eas_sdk.graph.nodes import (
     Node,
     Normalize,
 )
-from exporters.onnx.program import FLOAT, Held, Program, Value
 
 IMAGE, LOGITS, PROBABILITIES = "image", "logits", "probabilities"
 

@@ -24,15 +24,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from eas_exporters.coreml.library import coremltools
+from eas_exporters.coreml.lowering import LOGITS, input_shape, lower
+from eas_exporters.coreml.precision import pipeline
 from eas_sdk._version import __version__
 from eas_sdk.engine.checks import check_graph
 from eas_sdk.errors import InputError
 from eas_sdk.export import Options
 from eas_sdk.graph.cost import cost
 from eas_sdk.graph.nodes import Graph, Linear
-from exporters.coreml.library import coremltools
-from exporters.coreml.lowering import LOGITS, input_shape, lower
-from exporters.coreml.precision import pipeline
 
 DATA = Path("Data", "com.apple.CoreML")
 MODEL, WEIGHTS, MANIFEST = DATA / "model.mlmodel", DATA / "weights", Path("Manifest.json")

@@ -10,14 +10,14 @@ from pathlib import Path
 
 import numpy as np
 
+from eas_exporters.coreml.library import coremltools
+from eas_exporters.coreml.package import build
+from eas_exporters.coreml.predictor import Predictor, check_system
 from eas_sdk.engine.checks import check_graph, check_images, check_threads
 from eas_sdk.engine.protocol import Array
 from eas_sdk.export import SIGNATURE, Options
 from eas_sdk.graph.cost import output_shape
 from eas_sdk.graph.nodes import Graph
-from exporters.coreml.library import coremltools
-from exporters.coreml.package import build
-from exporters.coreml.predictor import Predictor, check_system
 
 OPTIONS = Options("float32", "float32", "logits", None, "eas_sdk", ())
 

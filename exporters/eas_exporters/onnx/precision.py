@@ -11,10 +11,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from exporters import quantization
-from exporters.calibration import Ranges
-from exporters.onnx.program import FLOAT, Constant, Operator, Program
-from exporters.quantization import Scale
+from eas_exporters import quantization
+from eas_exporters.calibration import Ranges
+from eas_exporters.onnx.program import FLOAT, Constant, Operator, Program
+from eas_exporters.quantization import Scale
 
 LAYERS = ("Conv", "Gemm")
 

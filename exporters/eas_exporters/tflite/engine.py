@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
+from eas_exporters.tflite.file import assemble
+from eas_exporters.tflite.interpreter import Interpreter, interpreter_module
+from eas_exporters.tflite.lowering import lower
 from eas_sdk.engine.checks import check_graph, check_images, check_threads
 from eas_sdk.engine.protocol import Array
 from eas_sdk.graph.cost import output_shape
 from eas_sdk.graph.nodes import Graph
-from exporters.tflite.file import assemble
-from exporters.tflite.interpreter import Interpreter, interpreter_module
-from exporters.tflite.lowering import lower
 
 
 class LiteRTEngine:
