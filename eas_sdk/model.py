@@ -15,13 +15,13 @@ from eas_sdk.engine.numpy_engine import NumpyEngine, NumpyProgram
 from eas_sdk.engine.protocol import Program
 from eas_sdk.errors import InputError
 from eas_sdk.expected import expected_accuracy
-from eas_sdk.export import SIGNATURE, Export, InputKind, OutputKind, export
+from eas_sdk.export import SIGNATURE, Export, InputKind, Layout, OutputKind, export
 from eas_sdk.graph.cost import Cost
 from eas_sdk.graph.memory import memory_bytes
 from eas_sdk.graph.nodes import Graph
 from eas_sdk.images import Images, as_float_batch
 from eas_sdk.space.architecture import Architecture
-from eas_sdk.task import Task
+from eas_sdk.task import Task, shown_classes
 
 
 @dataclass(frozen=True)
@@ -82,6 +82,11 @@ class Model:
         return self.graph.labels
 
     @property
+    def classes(self) -> frozenset[int]:
+        """Classes of the bundle that its images show."""
+        return shown_classes(self.task, self.bundle.superclasses)
+
+    @property
     def madds(self) -> int:
         """Multiply-adds of one image; never above the budget it was made for."""
         return self.cost.madds
@@ -137,12 +142,25 @@ class Model:
         input: InputKind = "uint8",
         output: OutputKind = "probabilities",
         calibration: Images | None = None,
+        layout: Layout = "NHWC",
+        batch: int | None = None,
+        keep: bool = False,
     ) -> Export:
         """Write the network to a file that phones run, and prove it; see `eas_sdk.export.export`.
 
         Several networks in one file: `eas_sdk.export.export({"low": small, "high": large}, path)`.
         """
-        return export({SIGNATURE: self}, path, precision=precision, input=input, output=output, calibration=calibration)
+        return export(
+            {SIGNATURE: self},
+            path,
+            precision=precision,
+            input=input,
+            output=output,
+            calibration=calibration,
+            layout=layout,
+            batch=batch,
+            keep=keep,
+        )
 
     def predict(self, images: Images, top_k: int = 3) -> list[Prediction]:
         """Labels with probabilities, one `Prediction` an image.

@@ -14,7 +14,7 @@ from eas_sdk.cli.common import bundle_option, json_option, latency_option, open_
 from eas_sdk.cli.images import SUFFIXES, read_image
 from eas_sdk.cli.output import percent, print_facts, print_json, print_table, size
 from eas_sdk.errors import InputError
-from eas_sdk.export import EXPORTERS, SIGNATURE, Export, InputKind, OutputKind, load_exporter
+from eas_sdk.export import EXPORTERS, SIGNATURE, Export, InputKind, Layout, OutputKind, load_exporter
 from eas_sdk.export import export as write_export
 from eas_sdk.images import to_square
 from eas_sdk.model import Model
@@ -66,8 +66,13 @@ RUNS = {".tflite": "litert", ".onnx": "onnxruntime", ".mlpackage": "coreml"}
     "calibration",
     type=click.Path(path_type=Path, exists=True),
     metavar="DIR",
-    help="Images (searched in subfolders) for int8 and for the proof.  [default: those in the bundle]",
+    help="Images (searched in subfolders) to calibrate int8 on.  [default: those in the bundle]",
 )
+@click.option(
+    "--layout", default="NHWC", show_default=True, type=click.Choice(["NHWC", "NCHW"]), help="Of the input. [ONNX]"
+)
+@click.option("--batch", type=click.IntRange(min=1), help="Images taken at once. [ONNX]  [default: any number]")
+@click.option("--keep", is_flag=True, help="Keep a file that fails its proof.  [default: it is removed]")
 @click.option(
     "--seed", default=0, show_default=True, type=click.IntRange(min=0), help="Seed of the selector's sampling."
 )
@@ -83,6 +88,9 @@ def export(
     pixels: InputKind,
     logits: bool,
     calibration: Path | None,
+    layout: Layout,
+    batch: int | None,
+    keep: bool,
     seed: int,
     latency: Path | None,
     bundle: Path | None,
@@ -119,6 +127,7 @@ def export(
     images = None if calibration is None else _images(calibration, runtime.bundle.input_size)
     output: OutputKind = "logits" if logits else "probabilities"
     options: dict[str, Any] = {"precision": precision, "input": pixels, "calibration": images}
+    options |= {"layout": layout, "batch": batch, "keep": keep}
     if routed:
         families = {
             _signature(limit, len(limits)): runtime.routed(runtime.family(limit, seed=seed, engine=RUNS[suffix]))
@@ -133,14 +142,22 @@ def export(
         for limit, architecture in zip(limits, drawn, strict=True)
     }
     made = write_export(models, target, output=output, **options)
+    _warn(made)
     if as_json:
         print_json(_json(made, models))
     else:
         _print(made, models)
 
 
+def _warn(made: Export) -> None:
+    if made.failed:
+        click.echo(f"{made.path} fails its proof and was kept: {made.failed}", err=True)
+
+
 def _show_family(made: Family, as_json: bool) -> None:
     files = {"router": made.router, **made.networks}
+    for file in files.values():
+        _warn(file)
     if as_json:
         print_json(
             {
@@ -171,6 +188,7 @@ def _proof(made: Export) -> dict[str, object]:
         "bytes": made.bytes,
         "proof": proof and {"images": proof.images, "error": proof.error, "top1_agreement": proof.agreement},
         "unproved": made.unproved,
+        "failed": made.failed,
     }
 
 
@@ -220,5 +238,5 @@ def _print(made: Export, models: dict[str, Model]) -> None:
             f"{percent(made.proof.agreement)} of the labels of {made.proof.images} images"
         )
     else:
-        facts["proof"] = f"none: {made.unproved}"
+        facts["proof"] = f"none: {made.unproved or made.failed}"
     print_facts(facts)

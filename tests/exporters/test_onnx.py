@@ -36,6 +36,7 @@ from eas_sdk.graph.nodes import (
     Normalize,
 )
 from eas_sdk.model import Model
+from eas_sdk.proof import IMAGES
 from eas_sdk.space.elastic.backbones import PAPER
 
 onnx = pytest.importorskip("onnx")
@@ -163,7 +164,7 @@ def test_export_proves_the_file(trained: Model, drawings: np.ndarray, precision:
     path = tmp_path / "birds.onnx"
     made = trained.export(path, precision=precision, calibration=drawings)
     assert made.proof is not None
-    assert made.proof.images == len(drawings)
+    assert made.proof.images == IMAGES
     assert (made.path, made.format, made.precision, made.bytes) == (path, "ONNX", precision, path.stat().st_size)
     assert list(tmp_path.iterdir()) == [path]
 
@@ -269,7 +270,8 @@ def test_onnxruntime_fuses_every_layer_of_int8(network: Callable[[int], list[Nod
     assert kinds["QLinearConv"] == sum(isinstance(node, Conv2d | DepthwiseConv2d) for node in nodes)
     assert kinds["QLinearAdd"] == sum(isinstance(node, Add) for node in nodes)
     assert kinds["QGemm"] == 1
-    assert not kinds.keys() & {"Conv", "Gemm", "Clip", "Relu"}
+    assert not kinds.keys() & {"Conv", "Gemm", "Relu", "HardSigmoid", "HardSwish"}
+    assert kinds["Clip"] == sum(getattr(node, "activation", "") == "hard_swish" for node in nodes)
 
 
 def _layers(activation: Activation, *, kernel: int = 1, bias: Sequence[float], factor: float = 1.0) -> Graph:
