@@ -72,7 +72,7 @@ def random_bundle(
         space: what the bank serves. One of cells has a menu in place of a generator, and no router.
         seed: of all weights.
         training: the bundle's `training` section, for instance {"accuracy": [...]}.
-        calibration_images: how many it carries; noise.
+        calibration_images: how many it carries; patches of colour with noise.
         proof_images: likewise, of every superclass; patches of colour.
         router: whether it has one, with a row for what belongs to none.
         adapters: groups of input sizes with changes of the weights; temperatures: of each input size.
@@ -99,8 +99,12 @@ def random_bundle(
         side = size_of(space, space.largest)
         shown = [first for first in firsts for _ in range(proof_images)]
         pictures = Pictures(side, (0,) * calibration_images, tuple(shown))
-        noise = rng.integers(0, 256, (calibration_images, side, side, 3), np.uint8)
-        tensors[CODED] = encode(np.concatenate([noise, patches(len(shown), side, seed)]))
+        noise, coarse = (
+            rng.integers(0, 64, (calibration_images, side, side, 3), np.uint8),
+            patches(pictures.count, side),
+        )
+        coarse[:calibration_images] = coarse[:calibration_images] // 4 * 3 + noise
+        tensors[CODED] = encode(coarse)
     section: dict[str, Any] | None = None
     if router:
         assert isinstance(space, ElasticSpace)

@@ -59,6 +59,7 @@ def file_parts(networks: Mapping[str, Graph], options: Options) -> list[bytes | 
         description=f"{len(labels)} labels, {options.precision}; Elastic Architecture Search",
         licence="\n".join(options.attributions),
         pixels=options.input == "uint8",
+        softmax=options.output == "probabilities",
         signatures=len(programs),
     )
     return [*assemble(programs, description=options.title, metadata=notes), label_archive(labels)]
