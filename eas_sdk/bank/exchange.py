@@ -31,8 +31,8 @@ def put(made: Path, target: Path) -> None:
         os.replace(made, target)
         return
     for folder, _, _ in os.walk(target):
-        if not os.access(folder, os.W_OK | os.X_OK):  # nothing could be removed from it
-            os.chmod(folder, 0o700)
+        if (mode := os.stat(folder).st_mode) & 0o300 != 0o300:  # nothing could be removed from it
+            os.chmod(folder, mode | 0o700)
     if not _exchanged(made, target):
         aside = target.with_name(f".{secrets.token_hex(8)}{target.suffix}")
         os.rename(target, aside)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -97,6 +98,36 @@ def test_what_cannot_be_exported_is_told(model: Model, tmp_path: Path) -> None:
         with pytest.raises(error, match=match):
             act()  # type: ignore[operator]
     assert list(tmp_path.iterdir()) == []
+
+
+def test_nothing_is_replaced_but_a_file(model: Model, tmp_path: Path) -> None:
+    (tmp_path / "p.tflite").mkdir()
+    (tmp_path / "p.tflite" / "notes.txt").write_text("mine")
+    os.mkfifo(tmp_path / "f.tflite")
+    for name in ("p.tflite", "f.tflite"):
+        with pytest.raises(InputError, match=rf"replace nothing but their like.*{name}"):
+            model.export(tmp_path / name)
+    assert (tmp_path / "p.tflite" / "notes.txt").read_text() == "mine"
+    assert (tmp_path / "f.tflite").is_fifo()
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_a_link_is_followed(model: Model, tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "real" / "model.bin").write_bytes(b"old")
+    link = tmp_path / "a.tflite"
+    link.symlink_to(Path("real", "model.bin"))
+    made = model.export(link)
+    assert link.is_symlink()
+    assert made.path == link
+    assert (tmp_path / "real" / "model.bin").stat().st_size == made.bytes
+    assert [f.name for f in (tmp_path / "real").iterdir()] == ["model.bin"]
+
+
+@pytest.mark.parametrize("path", [b"x.tflite", 3, None])
+def test_a_path_is_text(model: Model, path: object) -> None:
+    with pytest.raises(InputError, match=r"a path is text.*of type"):
+        model.export(path)  # type: ignore[arg-type]
 
 
 def eas(*arguments: object) -> object:

@@ -219,7 +219,7 @@ def _tensors(function: Any, bits: Mapping[int, int]) -> Iterable[tuple[int, int]
 
 
 def is_package(path: Path) -> bool:
-    """Whether a folder is a package with one model, and nothing in it is anything else. Links are."""
+    """Whether a folder is a package with one model, in which nothing else lies."""
     if path.is_symlink() or not (path / MANIFEST).is_file():
         return False
     for entry in path.rglob("*"):
