@@ -59,7 +59,7 @@ class Model:
         graph: its nodes and float32 weights.
         bundle: what it was cut out of.
         program: the network as an engine runs it.
-        engine: that engine's name.
+        engine: that engine's name; of "auto" the one that it chose.
         latency_ms: time of one image, as the latency table predicts it that the budget was met by; None without one.
     """
 

@@ -15,7 +15,7 @@ from eas_sdk.bank.shipped import bundle_file
 from eas_sdk.bank.slicing import cut
 from eas_sdk.budget import Budget, format_madds
 from eas_sdk.device.power import DEFAULT, PowerTable
-from eas_sdk.engine.registry import load_engine
+from eas_sdk.engine.registry import compile_with
 from eas_sdk.errors import InputError, TaskError
 from eas_sdk.graph.cost import cost
 from eas_sdk.graph.memory import memory_bytes, memory_model
@@ -251,7 +251,7 @@ class Runtime:
         """
         resolved = resolve(task, self.bundle.superclasses)
         graph = cut(self.bundle, architecture, resolved.classes)
-        program = load_engine(engine).compile(graph, threads=threads)
+        engine, program = compile_with(engine, graph, threads=threads)
         table = latency or self.latency
         latency_ms = None if table is None else table.latency_ms(graph.nodes)
         return Model(resolved, architecture, cost(graph.nodes), graph, self.bundle, program, engine, latency_ms)

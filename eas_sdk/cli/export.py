@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -128,18 +129,18 @@ def export(
     output: OutputKind = "logits" if logits else "probabilities"
     options: dict[str, Any] = {"precision": precision, "input": pixels, "calibration": images}
     options |= {"layout": layout, "batch": batch, "keep": keep}
+    signatures = _signatures(limits)
     if routed:
         families = {
-            _signature(limit, len(limits)): runtime.routed(runtime.family(limit, seed=seed, engine=RUNS[suffix]))
-            for limit in limits
+            signature: runtime.routed(runtime.family(limit, seed=seed, engine=RUNS[suffix]))
+            for signature, limit in zip(signatures, limits, strict=True)
         }
         _show_family(export_family(families, target, suffix=suffix, **options), as_json)
         return
     requests: list[tuple[TaskLike, object]] = [(named, limit) for limit in limits]
     drawn = runtime.architectures(requests, seed=seed, engine=RUNS[target.suffix])
     models = {
-        _signature(limit, len(limits)): runtime.build(named, architecture)
-        for limit, architecture in zip(limits, drawn, strict=True)
+        signature: runtime.build(named, architecture) for signature, architecture in zip(signatures, drawn, strict=True)
     }
     made = write_export(models, target, output=output, **options)
     _warn(made)
@@ -192,8 +193,14 @@ def _proof(made: Export) -> dict[str, object]:
     }
 
 
-def _signature(limit: Budget, count: int) -> str:
-    return SIGNATURE if count == 1 else "budget_" + re.sub(r"\W", "_", str(limit))
+def _signatures(limits: Sequence[Budget]) -> list[str]:
+    """A name for each of several different budgets: as people write it, or exactly where others read the same."""
+    if len(limits) == 1:
+        return [SIGNATURE]
+    shown = [str(limit) for limit in limits]
+    exact = ["_".join(f"{value!r}_{bound}" for bound, value in limit.bounds.items()) for limit in limits]
+    names = [text if shown.count(text) == 1 else whole for text, whole in zip(shown, exact, strict=True)]
+    return ["budget_" + re.sub(r"\W", "_", name) for name in names]
 
 
 def _images(folder: Path, side: int) -> np.ndarray:

@@ -26,7 +26,7 @@ from eas_sdk.bank.slicing import with_head
 from eas_sdk.budget import format_madds
 from eas_sdk.engine.checks import weight_shapes
 from eas_sdk.engine.protocol import Program
-from eas_sdk.engine.registry import load_engine
+from eas_sdk.engine.registry import compile_with
 from eas_sdk.errors import ArchitectureError, BundleError
 from eas_sdk.graph.cost import Cost, cost
 from eas_sdk.graph.nodes import Graph, Node, Normalize
@@ -95,7 +95,8 @@ class Router:
 
     def compile(self, engine: str = "numpy", threads: int = 1) -> CompiledRouter:
         """The router as an engine runs it."""
-        return CompiledRouter(self, load_engine(engine).compile(self.graph, threads=threads), engine)
+        name, program = compile_with(engine, self.graph, threads=threads)
+        return CompiledRouter(self, program, name)
 
     def route(self, probabilities: FloatArray) -> Route:
         """The route of probabilities [superclasses]."""

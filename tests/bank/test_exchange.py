@@ -15,10 +15,12 @@ from eas_sdk.bank import exchange
 from eas_sdk.bank.exchange import put
 
 PROGRAM = """
-import os, sys
+import importlib.util, os, sys
 from pathlib import Path
-from eas_sdk.bank import exchange
-made, target, left, exchanges = sys.argv[1:]
+file, made, target, left, exchanges = sys.argv[1:]
+spec = importlib.util.spec_from_file_location("exchange", file)  # without the package, which takes longer to load
+exchange = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(exchange)
 left = int(left)
 if exchanges == "no":
     exchange._exchanged = lambda one, other: False
@@ -69,7 +71,7 @@ def test_a_kill_at_any_moment_leaves_one_of_them_whole(tmp_path: Path, exchanges
         place = tmp_path / str(killed)
         new, old = folder(place / "new", "new"), folder(place / "old", "old")
         whole = [texts(new), texts(old)]
-        command = [sys.executable, "-c", PROGRAM, str(new), str(old), str(killed), exchanges]
+        command = [sys.executable, "-IS", "-c", PROGRAM, exchange.__file__, str(new), str(old), str(killed), exchanges]
         code = subprocess.run(command, check=False).returncode
         if exchanges == "yes" and sys.platform in ("linux", "darwin"):
             assert texts(old) in whole

@@ -151,6 +151,18 @@ def test_the_command_writes_proves_and_reports(tmp_path: Path) -> None:
         assert part in shown.stdout
 
 
+def test_budgets_that_read_alike_are_networks_of_their_own(tmp_path: Path) -> None:
+    done = eas("export", "birds", "5M", "5.001M", "9M", "100%", "99.9999%", "-o", tmp_path / "t.tflite", "--json")
+    assert done.exit_code == 0, done.output
+    assert list(json.loads(done.stdout)["networks"]) == [
+        "budget_5000000_madds",
+        "budget_5001000_madds",
+        "budget_9_00M",
+        "budget_1_0_level",
+        "budget_0_999999_level",
+    ]
+
+
 @pytest.mark.parametrize(
     ("arguments", "part"),
     [
