@@ -19,7 +19,7 @@ from eas_sdk.engine.protocol import Array
 from eas_sdk.errors import ExportError, InputError, MissingDependency, closest
 from eas_sdk.graph.nodes import Graph
 from eas_sdk.images import Images, as_float_batch
-from eas_sdk.proof import LEAST, TOLERANCES, Proof, Provable, check_contrast, compare
+from eas_sdk.proof import TOLERANCES, Proof, Provable, compare, divided
 
 EXPORTERS: dict[str, str] = {
     ".tflite": "eas_exporters.tflite.exporter:TFLiteExporter",
@@ -191,8 +191,7 @@ def export(
 
     named = _path(path)
     exporter, target = load_exporter(named.suffix), Path(os.path.realpath(named))
-    if target.exists() and not exporter.replaces(target):
-        raise InputError(f"{exporter.name} exports replace nothing but their like; {str(named)!r} is, or holds, more")
+    check_place(exporter, named)
     options, shown = _options(models, exporter, precision, input, output, calibration, layout, batch)
     temporary = target.with_name(f".{secrets.token_hex(8)}{named.suffix}")
     proof, unproved, failed = None, "", ""
@@ -232,6 +231,16 @@ def load_exporter(suffix: str) -> Exporter:
     module, _, function = EXPORTERS[suffix].partition(":")
     exporter: Exporter = getattr(importlib.import_module(module), function)()
     return exporter
+
+
+def check_place(exporter: Exporter, path: Path) -> None:
+    """Check that what lies at a path may be replaced, if anything does.
+
+    Raises:
+        InputError: it is not of the exporter's format, or a folder with other things in it.
+    """
+    if path.exists() and not exporter.replaces(path.resolve()):
+        raise InputError(f"{exporter.name} exports replace nothing but their like; {str(path)!r} is, or holds, more")
 
 
 def prove(
@@ -314,32 +323,13 @@ def _options(
     if calibration is not None:
         as_float_batch(calibration, first.input_size)
     if precision in exporter.calibrated:
-        calibration, shown = _divided(first, calibration)
+        calibration, shown = divided(first, calibration)
     else:
         calibration, shown = None, calibration
     options = Options(
         precision, input, output, calibration, first.bundle.name, first.bundle.attributions, layout, batch
     )
     return options, shown
-
-
-def _divided(network: Network, given: Images | None) -> tuple[Images, Images | None]:
-    """Images to calibrate on, and those to prove on, where the bundle has none for that."""
-    bundle = network.bundle
-    if given is None:
-        carried = bundle.calibration_images
-        if carried is None:
-            raise InputError("int8 needs images to calibrate on: the bundle carries none, and none were given")
-        return carried, None
-    check_contrast(given, network.input_size)
-    if bundle.pictures is not None and bundle.pictures.proof:
-        return given, None
-    if len(given) < LEAST:
-        raise InputError(
-            f"one half of the images calibrates and the other proves, where the bundle carries none for the proof: "
-            f"{LEAST} or more are needed; got {len(given)}"
-        )
-    return given[::2], given[1::2]
 
 
 def _path(path: object) -> Path:

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from eas_sdk.engine.protocol import Array
-from eas_sdk.errors import ExportError, ImageError
+from eas_sdk.errors import ExportError, ImageError, InputError
 from eas_sdk.images import Images, as_float_batch, to_square
 
 if TYPE_CHECKING:
@@ -124,12 +124,34 @@ def compare(network: Provable, run: Callable[[Array], Array], given: Images | No
     return Proof(len(batch), float(np.abs(found - expected).max()) / scale, agreement)
 
 
-def check_contrast(images: Images, size: int) -> None:
-    """Check that calibration images show something.
+def divided(network: Provable, given: Images | None) -> tuple[Images, Images | None]:
+    """Images to calibrate on, and those to prove on where the bundle has none for that.
+
+    Args:
+        given: the caller's; by default those that the bundle carries.
 
     Raises:
-        ImageError: all are even, such as grey cards, pixels of 0 to 1 kept as 8 bits, or a covered camera's.
+        InputError: there are none, or too few to be divided.
+        ImageError: the caller's are all even, such as grey cards, or pixels of 0 to 1 kept as 8 bits.
     """
+    bundle = network.bundle
+    if given is None:
+        carried = bundle.calibration_images
+        if carried is None:
+            raise InputError("int8 needs images to calibrate on: the bundle carries none, and none were given")
+        return carried, None
+    _check_contrast(given, network.input_size)
+    if bundle.pictures is not None and bundle.pictures.proof:
+        return given, None
+    if len(given) < LEAST:
+        raise InputError(
+            "one half of the images calibrates and the other proves, where the bundle carries none for the proof: "
+            f"{LEAST} or more are needed; got {len(given)}"
+        )
+    return given[::2], given[1::2]
+
+
+def _check_contrast(images: Images, size: int) -> None:
     batch = as_float_batch(images, size)
     contrast = float(batch.std((1, 2, 3)).max())
     if contrast < LEAST_CONTRAST:

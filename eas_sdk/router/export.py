@@ -16,7 +16,7 @@ from eas_sdk.bank.exchange import put
 from eas_sdk.engine.numpy_engine import NumpyEngine
 from eas_sdk.engine.protocol import Array
 from eas_sdk.errors import InputError
-from eas_sdk.export import SIGNATURE, Export, InputKind, export, load_exporter
+from eas_sdk.export import SIGNATURE, Export, InputKind, check_place, export, load_exporter
 from eas_sdk.graph.nodes import Graph
 from eas_sdk.images import Images, as_float_batch
 from eas_sdk.router.model import RoutedModel
@@ -121,10 +121,7 @@ def export_family(
     exporter, target = load_exporter(suffix), Path(folder)
     stems = file_stems(next(iter(models.values())).superclasses)
     for path in (target / f"{stem}{suffix}" for stem in ("router", *stems)):
-        if path.exists() and not exporter.replaces(path):
-            raise InputError(
-                f"a {exporter.name} export replaces nothing but its like; {str(path)!r} is, or holds, more"
-            )
+        check_place(exporter, path)
     manifest = target / MANIFEST
     _check_manifest(manifest)
     target.mkdir(parents=True, exist_ok=True)
