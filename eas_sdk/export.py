@@ -269,13 +269,14 @@ def prove(
         min(proof.images for proof in proofs),
         max(proof.error for proof in proofs),
         min(proof.agreement for proof in proofs),
+        any(proof.noise for proof in proofs),
     )
 
 
 def _failure(exporter: Exporter, proof: Proof, options: Options) -> str:
     """How a proof is outside the tolerance of its precision; "" where it is not."""
     allowed = TOLERANCES[options.precision]
-    if proof.error <= allowed.error and proof.agreement >= allowed.agreement:
+    if proof.error <= allowed.error and (proof.noise or proof.agreement >= allowed.agreement):
         return ""
     helps = f"; what may help: {HELP[options.precision]}" if options.precision in HELP else ""
     return (

@@ -66,11 +66,13 @@ class Proof:
         images: how many, for each network; views of one image count apart.
         error: greatest difference; see `Tolerance`.
         agreement: share of images with the same most probable label.
+        noise: whether the images were noise, for want of others: their labels mean nothing and do not count.
     """
 
     images: int
     error: float
     agreement: float
+    noise: bool = False
 
 
 class Provable(Protocol):
@@ -101,14 +103,14 @@ def compare(network: Provable, run: Callable[[Array], Array], given: Images | No
 
     Args:
         run: what the file makes of float32 images [N, S, S, 3], each a pixel value / 255.
-        given: images to show; by default those that the bundle carries, or noise, of which the labels mean nothing.
+        given: images to show; by default those that the bundle carries, or noise.
         softmax: whether the file's output holds probabilities; else logits.
 
     Raises:
         ExportError: the output has another shape, or is not finite.
     """
     images = _shown(network, given)
-    real = images is not None
+    noise = images is None
     if images is None:
         images = np.random.default_rng(0).integers(0, 256, (VIEWS, *[network.input_size] * 2, 3), np.uint8)
     batch = as_float_batch(images, network.input_size)
@@ -120,8 +122,8 @@ def compare(network: Provable, run: Callable[[Array], Array], given: Images | No
     if found.shape != expected.shape or not np.isfinite(found).all():
         raise ExportError(f"the output of a written file is finite, of shape {expected.shape}; got shape {found.shape}")
     scale = 1.0 if softmax else max(float(np.abs(expected).max()), 1e-6)
-    agreement = float((found.argmax(1) == expected.argmax(1)).mean()) if real else 1.0
-    return Proof(len(batch), float(np.abs(found - expected).max()) / scale, agreement)
+    agreement = float((found.argmax(1) == expected.argmax(1)).mean())
+    return Proof(len(batch), float(np.abs(found - expected).max()) / scale, agreement, noise)
 
 
 def divided(network: Provable, given: Images | None) -> tuple[Images, Images | None]:
@@ -135,20 +137,19 @@ def divided(network: Provable, given: Images | None) -> tuple[Images, Images | N
         ImageError: the caller's are all even, such as grey cards, or pixels of 0 to 1 kept as 8 bits.
     """
     bundle = network.bundle
-    if given is None:
-        carried = bundle.calibration_images
-        if carried is None:
-            raise InputError("int8 needs images to calibrate on: the bundle carries none, and none were given")
-        return carried, None
-    _check_contrast(given, network.input_size)
+    if given is not None:
+        _check_contrast(given, network.input_size)
+    images = bundle.calibration_images if given is None else given
+    if images is None:
+        raise InputError("int8 needs images to calibrate on: the bundle carries none, and none were given")
     if bundle.pictures is not None and bundle.pictures.proof:
-        return given, None
-    if len(given) < LEAST:
+        return images, None
+    if len(images) < LEAST:
         raise InputError(
             "one half of the images calibrates and the other proves, where the bundle carries none for the proof: "
-            f"{LEAST} or more are needed; got {len(given)}"
+            f"{LEAST} or more are needed; got {len(images)}"
         )
-    return given[::2], given[1::2]
+    return images[::2], images[1::2]
 
 
 def _check_contrast(images: Images, size: int) -> None:

@@ -187,7 +187,13 @@ def _proof(made: Export) -> dict[str, object]:
     proof = made.proof
     return {
         "bytes": made.bytes,
-        "proof": proof and {"images": proof.images, "error": proof.error, "top1_agreement": proof.agreement},
+        "proof": proof
+        and {
+            "images": proof.images,
+            "noise": proof.noise,
+            "error": proof.error,
+            "top1_agreement": proof.agreement,
+        },
         "unproved": made.unproved,
         "failed": made.failed,
     }
@@ -240,10 +246,10 @@ def _print(made: Export, models: dict[str, Model]) -> None:
         "size": f"{size(made.bytes)} ({percent(made.bytes / made.weight_bytes)} of the float32 weights)",
     }
     if made.proof is not None:
-        facts["proof"] = (
-            f"differs from the numpy engine by at most {made.proof.error:.2g}, agrees on "
-            f"{percent(made.proof.agreement)} of the labels of {made.proof.images} images"
-        )
+        agreed = f"agrees on {percent(made.proof.agreement)} of the labels of {made.proof.images} images"
+        if made.proof.noise:
+            agreed = "on noise: the bundle carries no images, and none were given"
+        facts["proof"] = f"differs from the numpy engine by at most {made.proof.error:.2g}, {agreed}"
     else:
         facts["proof"] = f"none: {made.unproved or made.failed}"
     print_facts(facts)

@@ -19,7 +19,7 @@ from eas_sdk.export import SIGNATURE, Options, export
 from eas_sdk.graph.nodes import Graph
 from eas_sdk.images import to_square
 from eas_sdk.model import Model
-from eas_sdk.proof import IMAGES, compare
+from eas_sdk.proof import IMAGES, compare, divided
 
 PACKAGES = {".tflite": ("ai_edge_litert",), ".onnx": ("onnx", "onnxruntime"), ".mlpackage": ("coremltools",)}
 
@@ -176,12 +176,25 @@ def test_without_pictures_half_of_the_caller_s_prove(
         bare.export(tmp_path / "a.tflite", precision="int8")
 
 
+@pytest.mark.parametrize("count", [15, 16])
+def test_calibration_images_are_divided_where_a_bundle_has_no_others(count: int, tmp_path: Path) -> None:
+    runtime = eas_sdk.load(random_bundle(tmp_path, calibration_images=count, proof_images=0))
+    model = runtime.specialize("tools", "1M")
+    if count < 16:
+        with pytest.raises(InputError, match="16 or more are needed; got 15"):
+            divided(model, None)
+    else:
+        calibration, proof = divided(model, None)
+        assert proof is not None
+        assert len(calibration) == len(proof) == 8
+
+
 def test_noise_proves_arithmetic_alone(bare: Model, tmp_path: Path) -> None:
     pytest.importorskip("ai_edge_litert")
     for precision in ("float32", "float16", "dynamic"):
         made = export({SIGNATURE: bare}, tmp_path / "a.tflite", precision=precision)
         assert made.proof is not None
-        assert (made.proof.images, made.proof.agreement) == (8, 1.0)
+        assert (made.proof.images, made.proof.noise) == (8, True)
 
 
 def test_what_needs_no_images_asks_for_none(bare: Model, tmp_path: Path) -> None:
