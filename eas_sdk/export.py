@@ -189,7 +189,7 @@ def export(
     import secrets  # these two would add milliseconds to `import eas_sdk`
     import shutil
 
-    named = _path(path)
+    named = text_path(path)
     exporter, target = load_exporter(named.suffix), Path(os.path.realpath(named))
     check_place(exporter, named)
     options, shown = _options(models, exporter, precision, input, output, calibration, layout, batch)
@@ -333,7 +333,12 @@ def _options(
     return options, shown
 
 
-def _path(path: object) -> Path:
+def text_path(path: object) -> Path:
+    """A path that a caller wrote.
+
+    Raises:
+        InputError: it is no text, nor anything that stands for one.
+    """
     try:
         named = os.fspath(path)  # type: ignore[call-overload]
     except TypeError:

@@ -6,10 +6,7 @@ elsewhere the old one steps aside first.
 
 from __future__ import annotations
 
-import ctypes
 import os
-import secrets
-import shutil
 import sys
 from pathlib import Path
 
@@ -27,6 +24,9 @@ def put(made: Path, target: Path) -> None:
     Raises:
         OSError: it cannot be done; `target` is as it was.
     """
+    import secrets  # these two would add milliseconds to `import eas_sdk`
+    import shutil
+
     if not target.is_dir():
         os.replace(made, target)
         return
@@ -47,6 +47,8 @@ def put(made: Path, target: Path) -> None:
 
 def _exchanged(one: Path, other: Path) -> bool:
     """Whether the system knows how to give two paths each other's name, and has."""
+    import ctypes
+
     if os.name != "posix":
         return False
     library, names = ctypes.CDLL(None, use_errno=True), (os.fsencode(one), os.fsencode(other))

@@ -16,7 +16,7 @@ from eas_sdk.bank.exchange import put
 from eas_sdk.engine.numpy_engine import NumpyEngine
 from eas_sdk.engine.protocol import Array
 from eas_sdk.errors import InputError
-from eas_sdk.export import SIGNATURE, Export, InputKind, check_place, export, load_exporter
+from eas_sdk.export import SIGNATURE, Export, InputKind, check_place, export, load_exporter, text_path
 from eas_sdk.graph.nodes import Graph
 from eas_sdk.images import Images, as_float_batch
 from eas_sdk.router.model import RoutedModel
@@ -118,7 +118,7 @@ def export_family(
 
     if not models:
         raise InputError("an exported family has at least one model; got none")
-    exporter, target = load_exporter(suffix), Path(folder)
+    exporter, target = load_exporter(suffix), text_path(folder)
     stems = file_stems(next(iter(models.values())).superclasses)
     for path in (target / f"{stem}{suffix}" for stem in ("router", *stems)):
         check_place(exporter, path)

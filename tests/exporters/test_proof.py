@@ -199,5 +199,4 @@ def test_noise_proves_arithmetic_alone(bare: Model, tmp_path: Path) -> None:
 
 def test_what_needs_no_images_asks_for_none(bare: Model, tmp_path: Path) -> None:
     pytest.importorskip("coremltools")
-    for precision in ("int8", "palettized"):
-        assert bare.export(tmp_path / "a.mlpackage", precision=precision).bytes > 0
+    assert bare.export(tmp_path / "a.mlpackage", precision="int8").bytes > 0

@@ -136,3 +136,5 @@ def test_what_is_refused(runtime: Runtime, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="suffix"):
         runtime.specialize("auto", "1M").export(tmp_path / "new", suffix=".pt")
     assert not (tmp_path / "new").exists()
+    with pytest.raises(InputError, match="a path is text"):
+        runtime.specialize("auto", "1M").export(b"new")

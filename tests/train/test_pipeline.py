@@ -157,6 +157,18 @@ def test_the_bundle_says_how_it_was_trained(folder: Path, report: dict[str, Any]
     assert bundle.training["recipe"]["supernet"]["phases"][1]["superclass_dropout"] == 0.3
 
 
+def test_the_bundle_carries_images_that_exports_are_proved_on(folder: Path, tmp_path: Path) -> None:
+    runtime = eas_sdk.load(folder / BUNDLE)
+    pictures = runtime.bundle.pictures
+    assert pictures is not None
+    assert [c // 3 for c in pictures.calibration] == [0] * 3 + [1] * 3
+    assert [c // 3 for c in pictures.proof] == [0] * 16 + [1] * 16
+    pytest.importorskip("ai_edge_litert")
+    made = runtime.specialize("lines", "50%").export(tmp_path / "a.tflite", precision="int8")
+    assert made.proof is not None
+    assert made.proof.images == 64
+
+
 @pytest.mark.parametrize("trained", [True, False])
 def test_the_reports_accuracies_are_those_of_the_bundle_on_the_device(
     folder: Path, report: dict[str, Any], trained: bool, tmp_path: Path
