@@ -16,8 +16,8 @@ import numpy.typing as npt
 from PIL import Image
 
 from eas_sdk.cli.drawings import shipped_folder
-from eas_sdk.cli.images import SUFFIXES, read_image
 from eas_sdk.errors import ImageError, InputError, MissingDependency
+from eas_sdk.image_file import SUFFIXES, image_files, read_image
 from eas_sdk.images import to_square
 
 SIDE = 320
@@ -74,12 +74,11 @@ class Pictures:
             InputError: there is no picture in it.
         """
         found: dict[str, list[tuple[str, Path]]] = {}
-        for path in sorted(folder.rglob("*")):
+        for path in image_files(folder):
             places = path.relative_to(folder).parts
-            if path.suffix.lower() in SUFFIXES and path.is_file() and not any(p.startswith(".") for p in places):
-                task = places[0] if len(places) > 1 and places[0] in tasks else ""
-                label = places[-2] if len(places) > (2 if task else 1) else path.stem
-                found.setdefault(task, []).append((label, path))
+            task = places[0] if len(places) > 1 and places[0] in tasks else ""
+            label = places[-2] if len(places) > (2 if task else 1) else path.stem
+            found.setdefault(task, []).append((label, path))
         if not found:
             raise InputError(f"the camera shows pictures ({', '.join(sorted(SUFFIXES))}); {folder} holds none")
         return cls(found)

@@ -26,7 +26,7 @@ from eas_sdk.device.policy import DEFAULT_POLICY, Decision, Policy
 from eas_sdk.device.state import DeviceState, read_state
 from eas_sdk.engine.protocol import Array
 from eas_sdk.errors import InputError
-from eas_sdk.images import FloatArray, Images, as_float_batch
+from eas_sdk.images import FloatArray, Images, as_float_batch, in_list
 from eas_sdk.model import Model, Prediction
 from eas_sdk.router.model import combined
 from eas_sdk.router.network import Route
@@ -111,7 +111,7 @@ class Session:
             return self._traffic.run(images, lambda model, batch: model.predict(batch, top_k))[0]
         if route.superclass is None:
             self._traffic.predictions.add()
-            return [Prediction(())] * len(images)
+            return [Prediction(())] * len(in_list(images))
         answer = Answer(*self._traffic.run(images, Model.logits, seen))
         return [combined(route, logits, answer.model, top_k) for logits in answer.logits]
 

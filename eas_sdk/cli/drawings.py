@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from eas_sdk.cli.images import SUFFIXES, read_image
 from eas_sdk.cli.output import progress
 from eas_sdk.errors import DataError, ImageError, closest
+from eas_sdk.image_file import names_image, read_image
 from eas_sdk.images import to_square
 from eas_sdk.runtime import Runtime
 
@@ -101,7 +101,7 @@ def _entries(folder: Path) -> list[Path]:
 
 
 def _images(folder: Path) -> list[Path]:
-    return [path for path in _entries(folder) if path.suffix.lower() in SUFFIXES and path.is_file()]
+    return [path for path in _entries(folder) if names_image(path) and path.is_file()]
 
 
 def _scan(folder: Path, labels: Sequence[str]) -> Iterator[tuple[Path, int]]:
@@ -124,6 +124,6 @@ def _read(path: Path, size: int, advance: Callable[[], None]) -> npt.NDArray[np.
     try:
         pixels = to_square(read_image(path), size)
     except ImageError as error:
-        raise DataError(f"{path}: {error}") from error
+        raise DataError(str(error)) from None
     advance()
     return np.asarray(pixels, np.uint8)

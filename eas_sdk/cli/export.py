@@ -11,11 +11,11 @@ import numpy as np
 
 from eas_sdk.budget import Budget
 from eas_sdk.cli.common import bundle_option, json_option, latency_option, open_runtime, read_task
-from eas_sdk.cli.images import SUFFIXES, read_image
 from eas_sdk.cli.output import percent, print_facts, print_json, print_table, size
 from eas_sdk.errors import InputError
 from eas_sdk.export import EXPORTERS, SIGNATURE, Export, InputKind, OutputKind, load_exporter
 from eas_sdk.export import export as write_export
+from eas_sdk.image_file import SUFFIXES, image_files, read_image
 from eas_sdk.images import to_square
 from eas_sdk.model import Model
 from eas_sdk.router.export import MANIFEST, Family, export_family
@@ -180,8 +180,7 @@ def _signature(limit: Budget, count: int) -> str:
 
 def _images(folder: Path, side: int) -> np.ndarray:
     """The images of a folder, uint8 [N, side, side, 3]."""
-    files = sorted(f for f in folder.rglob("*") if f.suffix.lower() in SUFFIXES and f.is_file())
-    if not files:
+    if not (files := image_files(folder)):
         raise InputError(f"--calibrate-on needs a folder of images ({', '.join(SUFFIXES)}); {folder} has none")
     return np.stack([to_square(read_image(file), side) for file in files])
 

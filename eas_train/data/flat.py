@@ -10,9 +10,10 @@ import os
 from pathlib import Path
 
 from eas_sdk.errors import DataError
+from eas_sdk.image_file import SUFFIXES
 from eas_train.data.class_lists import ClassList, listed
 from eas_train.data.division import divide
-from eas_train.data.folder import SUFFIXES, class_images, entries, has_splits, images_of
+from eas_train.data.folder import class_images, entries, has_splits, images_of
 from eas_train.data.listing import SPLITS, Found, Listing
 
 

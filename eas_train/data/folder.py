@@ -12,12 +12,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from eas_sdk.errors import DataError
+from eas_sdk.image_file import SUFFIXES, names_image
 from eas_train.data.division import divide
 from eas_train.data.imageset import Superclass
 from eas_train.data.labels import NONE
 from eas_train.data.listing import SPLITS, Found, Listing
-
-SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
 
 
 def list_folder(root: str | os.PathLike[str], seed: int = 0) -> Listing:
@@ -92,12 +91,6 @@ def named(root: str | os.PathLike[str], name: str) -> Path:
 def entries(folder: Path) -> list[Path]:
     """What a folder holds, sorted, without names that begin with a dot."""
     return sorted(f for f in folder.iterdir() if not f.name.startswith("."))
-
-
-def names_image(path: str | Path) -> bool:
-    """Whether a file's name is that of an image, and does not begin with a dot."""
-    name = os.path.basename(path)
-    return name.lower().endswith(SUFFIXES) and not name.startswith(".")
 
 
 def images_of(folder: Path) -> list[Path]:

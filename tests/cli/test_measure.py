@@ -19,8 +19,8 @@ from PIL import Image
 
 import eas_sdk
 from eas_sdk.cli.evaluate import bootstrap_interval
-from eas_sdk.cli.images import read_image
 from eas_sdk.cli.picture import RIGHT, WRONG, Answer, Panel, Strip, render
+from eas_sdk.image_file import read_image
 
 ROOT = Path(__file__).resolve().parents[2]
 GREEN, RED = (tuple(bytes.fromhex(colour[1:])) for colour in (RIGHT, WRONG))

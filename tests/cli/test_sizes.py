@@ -14,7 +14,7 @@ from sizes import LARGE, ROUTER, SMALL, runtime_of_sizes
 from eas_sdk import Budget, Runtime
 from eas_sdk.bench.figures import Case
 from eas_sdk.bench.local import measure
-from eas_sdk.cli.images import read_image
+from eas_sdk.image_file import read_image
 from eas_sdk.images import to_square
 from eas_sdk.router.export import MANIFEST
 

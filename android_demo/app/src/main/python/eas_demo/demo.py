@@ -16,6 +16,7 @@ from eas_demo.blocks import AppMeter, BlockRunner, Listener, measure_blocks
 from eas_demo.choice import Choice
 from eas_demo.files import NetworkFiles
 from eas_demo.loop import Loop, fed, step
+from eas_demo.own_bundle import own_bundle
 from eas_demo.phone import conditions
 from eas_sdk.bank.slicing import cut
 from eas_sdk.budget import Budget
@@ -55,7 +56,7 @@ class Demo:
         folder: the app's storage (on Android `os.environ["HOME"]`).
         litert_version: as the app was built with it.
         threads: of an inference.
-        bundle: file of a bundle; the embedded one by default.
+        bundle: file of a bundle; by default the app's own (`own_bundle`), or else the one that the SDK ships.
 
     Raises:
         BundleError, OSError: the bundle or the storage cannot be used.
@@ -75,7 +76,8 @@ class Demo:
         self._files = NetworkFiles(self._folder / NETWORKS)
         self._conditions = conditions(threads, litert_version)
         self._read_state, self._clock = read_state, clock
-        self._runtime = eas_sdk.load(bundle)
+        with own_bundle() as own:
+            self._runtime = eas_sdk.load(bundle or own)
         self._loop: Loop | None = None
         self._active: Active | None = None
         self._use_table(self._stored_table())
