@@ -35,7 +35,7 @@ from eas_train.accuracy import accuracy_table
 from eas_train.data.feed import random_images
 from eas_train.data.fixed_views import fixed_views
 from eas_train.data.imageset import superclass_of_class
-from eas_train.data.splits import Images, Splits
+from eas_train.data.splits import Images, Splits, evenly
 from eas_train.diagnosis.measure import TRAINING_IMAGES, Diagnosis, diagnose
 from eas_train.diagnosis.report import kept
 from eas_train.distributed import is_first
@@ -309,7 +309,7 @@ class Training:
         space = self.net.space
         networks = [random_architecture(space, rng) for _ in range(settings.networks)]
         shown, training = shown_images(
-            self.data.validation,
+            evenly(self.data.validation, settings.images),
             self.data.train,
             settings,
             space.input_sizes[-1],

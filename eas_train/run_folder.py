@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from pydantic import ValidationError
 
@@ -22,7 +21,7 @@ from eas_train.data.class_lists import read_list
 from eas_train.data.folder import list_others
 from eas_train.data.listing import as_photos
 from eas_train.data.source import UNLABELLED, Source
-from eas_train.data.splits import Images, Splits, first_of_each
+from eas_train.data.splits import Images, Splits, evenly, first_of_each
 from eas_train.data.unlabelled import unlabelled_photos
 from eas_train.pipeline import Training
 from eas_train.pretrained.answers import labelled_by
@@ -121,8 +120,8 @@ class Run:
         superclasses = read_list(LIST).superclasses
         teacher = self._published([name for s in superclasses for name in s.class_names], device)
         photos = unlabelled_photos(source.folder, superclasses)
-        if self.dry and len(photos) > DRY_PHOTOS:
-            photos = photos.take(np.linspace(0, len(photos) - 1, DRY_PHOTOS).astype(np.int64))
+        if self.dry:
+            photos = evenly(photos, DRY_PHOTOS)
         splits = labelled_by(photos, teacher, folder)
         if missing := [s.name for s in superclasses if s.name not in {kept.name for kept in splits.superclasses}]:
             print(

@@ -37,11 +37,13 @@ class Listing:
         found: {split: files}, for each of `SPLITS`; their classes are among those of `superclasses`.
         superclasses: with their classes, in the order of the targets.
         top: the folder that all files lie below.
+        taken: what the images were taken for, in words; may be empty.
     """
 
     found: Mapping[str, Sequence[Found]]
     superclasses: tuple[Superclass, ...]
     top: Path
+    taken: str = ""
 
 
 def as_drawings(listing: Listing, size: int) -> Splits[ImageSet]:

@@ -23,7 +23,7 @@ from eas_train.data.imageset import (
     save,
     superclass_of_class,
 )
-from eas_train.data.splits import Splits, first_of_each
+from eas_train.data.splits import Splits, evenly, first_of_each
 
 SUPERCLASSES = (
     Superclass("pets", ("cat", "dog")),
@@ -222,3 +222,13 @@ def test_the_first_of_each_class_are_trained_on_and_of_each_superclass_judged_by
             wanted = np.flatnonzero(group(before) == each)[:2]
             np.testing.assert_array_equal(after.images[group(after) == each], before.images[wanted])
     assert_same(few.test, splits.test)
+
+
+def test_of_many_images_the_same_share_of_every_class_is_taken() -> None:
+    images = example(60)
+    few = evenly(images, 20)
+    assert len(few) == 20
+    before, after = (np.bincount(each.targets, minlength=len(CLASSES)) for each in (images, few))
+    assert np.abs(after - before / 3).max() <= 1
+    for most in (0, 60, 61):
+        assert evenly(images, most) is images
