@@ -55,7 +55,7 @@ from eas_train.strategy.recipe import NseRecipe
 from eas_train.supernet.model import Supernet
 from eas_train.supernet.teacher import Teacher
 from eas_train.supernet.train import CHECKPOINT as SUPERNET
-from eas_train.supernet.train import load_supernet, train_supernet
+from eas_train.supernet.train import Origin, load_supernet, train_supernet
 from eas_train.temperature import temperatures
 
 STAGES = ("supernet", "statistics", "predictor", "selector", "router", "bundle")
@@ -77,6 +77,7 @@ class Training:
         unlabelled: images that phases of `images = "unlabelled"` train on.
         teacher: what phases of `teacher = "frozen"` learn from; by default the largest network when the first begins.
         calibration: photos that the bundle carries for integer exports; by default training images.
+        origin: what the supernet begins with where the recipe says "bundle".
         answered: whether the labels are the teacher's own answers.
         shared: whether the folder serves other trainings too. Each stage then has a folder of its own in it, named
             after all that it depends on, so that trainings which agree up to a stage do it once.
@@ -95,6 +96,7 @@ class Training:
     teacher: Teacher | None = None
     calibration: Images | None = None
     answered: bool = False
+    origin: Origin | None = None
     shared: bool = False
 
     def __post_init__(self) -> None:
@@ -133,7 +135,9 @@ class Training:
     @cached_property
     def fingerprints(self) -> dict[str, str]:
         """What each stage depends on: its settings, the data that it uses first, all stages before."""
-        chain = self.recipe.supernet.fingerprint(self.data.train, self.data.validation, self.unlabelled, self.teacher)
+        chain = self.recipe.supernet.fingerprint(
+            self.data.train, self.data.validation, self.unlabelled, self.teacher, self.origin
+        )
         made = {"supernet": chain}
         data = {
             "predictor": self.data.validation.digest,
@@ -192,6 +196,7 @@ class Training:
             unlabelled=self.unlabelled,
             teacher=start,
             frozen=self.teacher,
+            origin=self.origin,
         )
         report = {"stage": "supernet", "steps": recipe.total_steps}
         if self.shared:  # studies train supernets by the dozen, and compare them in their own way
@@ -246,6 +251,7 @@ class Training:
             self.device,
             fingerprint=self.fingerprints["supernet"],
             as_it_began=as_it_began,
+            origin=self.origin,
         )
 
     @cached_property

@@ -133,6 +133,14 @@ def data(cache: Path | None, as_json: bool) -> None:
     help="Only this stage; may be repeated.  [default: all]",
 )
 @click.option(
+    "--from",
+    "start",
+    type=click.Path(path_type=Path),
+    metavar="BUNDLE",
+    help='What a recipe with pretrained = "bundle" begins with: a file, or a shipped bundle by its name.  [default: '
+    "the first that ships]",
+)
+@click.option(
     "--unlabelled",
     type=click.Path(path_type=Path, file_okay=False),
     metavar="DIR",
@@ -169,6 +177,7 @@ def train(
     credits: tuple[str, ...],
     out: Path | None,
     stages: tuple[str, ...],
+    start: Path | None,
     unlabelled: Path | None,
     teacher: Path | None,
     calibration: Path | None,
@@ -210,7 +219,7 @@ def train(
     target = out or Path("runs") / plan.name
     chosen = torch_device(device)
     with training_packages():
-        run = Run(plan, source, unlabelled, teacher, calibration, credits, dry_run)
+        run = Run(plan, source, start, unlabelled, teacher, calibration, credits, dry_run)
         training = run.training(target, chosen)
     target.mkdir(parents=True, exist_ok=True)  # where that is not allowed, it is told before the training
     wanted = [stage for stage in STAGES if not stages or stage in stages]
