@@ -18,8 +18,8 @@ from benchmarks import photo_documents
 from benchmarks.photo_documents import figures
 from eas_sdk.graph.cost import cost
 from eas_sdk.space.presets import PRESETS
+from eas_train.html_page import Table
 from eas_train.study import report
-from eas_train.study.report import Table
 
 ROOT = Path(__file__).parent.parent
 PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))

@@ -37,12 +37,14 @@ from eas_train.data.fixed_views import fixed_views
 from eas_train.data.imageset import superclass_of_class
 from eas_train.data.splits import Images, Splits, evenly
 from eas_train.diagnosis.measure import TRAINING_IMAGES, Diagnosis, diagnose
-from eas_train.diagnosis.report import kept
+from eas_train.diagnosis.report import PICTURE, kept
 from eas_train.distributed import is_first
 from eas_train.generator.measure import measure, shown_images
 from eas_train.nse.history import read_history
 from eas_train.nse.rounds import evolve_space
 from eas_train.recipe import Recipe
+from eas_train.report.judge import judge
+from eas_train.report.page import PAGE, write_page
 from eas_train.report_file import read_report
 from eas_train.router.calibrate import TrainedRouter, finish
 from eas_train.router.data import RouterData, check_others
@@ -469,7 +471,7 @@ class Training:
         folder, fingerprint = self.place("bundle"), self.fingerprints["bundle"]
         path = folder / BUNDLE
         done = read_report(folder / REPORT)
-        if done.get("fingerprint") == fingerprint and path.is_file():
+        if done.get("fingerprint") == fingerprint and path.is_file() and (self.shared or (folder / PAGE).is_file()):
             return done
         settings = self.recipe.bundle
         whole = dataclasses.replace(self.whole_bundle(), temperatures=self.temperatures())
@@ -495,5 +497,9 @@ class Training:
             "router": router,
             "temperatures": list(final.temperatures),
         }
+        if not self.shared:
+            judged = judge(final, self.data.test, self.device)
+            report["test"] = {each.name: each.figures() for each in judged}
+            report["page"] = str(write_page(folder, final, judged, self.data.test, self.place("supernet") / PICTURE))
         write_atomically(folder / REPORT, [json.dumps(report, indent=1).encode()])
         return report

@@ -291,7 +291,7 @@ def _print(reports: Sequence[dict[str, Any]]) -> None:
 
 def _lines(report: dict[str, Any]) -> Iterator[str]:
     for name, value in report.items():
-        if name in ("stage", "fingerprint", "accuracy", "router", "selector", "diagnosis"):
+        if name in ("stage", "fingerprint", "accuracy", "router", "selector", "diagnosis", "test"):
             continue
         if name.startswith("bytes_"):
             value = size(value)
