@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import itertools
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -102,6 +103,9 @@ def bench(
         if serial is None:
             names = choose_engines(engines)
             known = [conditions(name, threads) for name in names]
+            for limit, name in itertools.product(limits.values(), names):
+                with suppress(EasError):  # told where the network is measured
+                    runtime.costs(limit, name, threads)  # the quick measurement, if there has to be one
             measure = functools.partial(measure_apart, bundle=bundle, latency=latency)
         else:
             if engines is not None:
