@@ -59,7 +59,7 @@ def specialize(
     \b
     Examples:
       eas specialize birds 4M
-      eas specialize birds "0.4ms and 20MB" --engine litert    (after `eas lut build --engine litert`)
+      eas specialize birds "5ms and 40MB" --engine litert
       eas specialize birds auto --json
       eas specialize birds,insects 6M
       eas specialize auto 8M

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from bundles import SPACE, SUPERCLASSES, random_bundle
+from bundles import SUPERCLASSES, TINY, random_bundle
 from click.testing import CliRunner
 from latency.fake_adb import FakePhone
 from latency.outputs import NEWER
@@ -29,17 +29,8 @@ from eas_sdk.latency.meter import Conditions, Timing
 from eas_sdk.latency.segments import key
 from eas_sdk.latency.store import table_path
 from eas_sdk.latency.table import LatencyTable, read, write
-from eas_sdk.space.architecture import Architecture
 
 Eas = Callable[..., Any]
-TINY = dataclasses.replace(
-    SPACE,
-    units=(
-        SPACE.units[0],
-        *(dataclasses.replace(u, depths=(1, 2), kernels=(3,), expansions=(3, 6)) for u in SPACE.units[1:3]),
-    ),
-    largest=Architecture(()),
-)
 PARTS = space_segments(TINY, {*CLASSIFIERS, *map(len, SUPERCLASSES.values())})
 
 
