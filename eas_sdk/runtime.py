@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import logging
 import numbers
 import os
 from collections.abc import Mapping, Sequence
@@ -34,6 +35,8 @@ from eas_sdk.task import TaskLike, is_auto, resolve, routed
 if TYPE_CHECKING:
     from eas_sdk.adaptive.session import Session
     from eas_sdk.latency.store import Networks
+
+logger = logging.getLogger("eas_sdk")
 
 
 @dataclass(frozen=True, eq=False)
@@ -306,7 +309,7 @@ def check_seed(seed: object) -> int:
 
 
 def read_budget(budget: object) -> Budget:
-    """The budget that a caller gave; "auto" asks the device.
+    """The budget that a caller gave; "auto" asks the device, and what that gave is logged (the logger "eas_sdk").
 
     Raises:
         BudgetError: it cannot be read.
@@ -315,7 +318,9 @@ def read_budget(budget: object) -> Budget:
         from eas_sdk.device.policy import DEFAULT_POLICY, decide
         from eas_sdk.device.state import read_state
 
-        return decide(DEFAULT_POLICY, read_state()).budget
+        decision = decide(DEFAULT_POLICY, read_state())
+        logger.info('the budget "auto" is %s now: %s (%s)', decision.budget, decision.rule_name, decision.reason)
+        return decision.budget
     return Budget.parse(budget)
 
 

@@ -367,8 +367,28 @@ def test_predict_asks_the_device_for_its_budget(
     for battery, budget in ((0.1, "15%"), (0.9, "100%")):
         state = DeviceState(battery=battery, charging=False)
         monkeypatch.setattr("eas_sdk.device.state.read_state", lambda state=state: state)
-        result = eas("predict", image, "--task", "tools", "--bundle", bundle, "--json")
+        result = eas("predict", image, "--task", "tools", "--budget", "auto", "--bundle", bundle, "--json")
         report = json.loads(result.stdout)
         assert report["architecture"] == str(runtime.specialize("tools", budget).architecture)
+        assert report["budget"] == budget
+        assert f'the budget "auto" is {budget} now: ' in result.stderr
+        assert ("battery nearly empty (battery below 15%" if battery < 0.15 else "no rule holds") in result.stderr
         seen.add(report["architecture"])
+        plain = eas("predict", image, "--task", "tools", "--bundle", bundle, "--json")
+        assert json.loads(plain.stdout)["budget"] == "100%"
+        assert plain.stderr == ""
     assert len(seen) == 2
+
+
+@pytest.mark.parametrize(
+    "words",
+    [["specialize", "tools", "auto"], ["export", "tools", "auto"], ["bench", "--budgets", "auto", "--runs", "1"]],
+)
+def test_a_budget_by_the_device_s_state_is_told_with_its_reason(
+    eas: Eas, bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: list[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("eas_sdk.device.state.read_state", lambda: DeviceState(load=0.97))
+    result = eas(*words, "--bundle", bundle)
+    assert result.exit_code == 0, result.output
+    assert 'the budget "auto" is 50% now: busy (load at least 90% (now 97%))' in result.stderr
