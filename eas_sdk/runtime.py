@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import logging
 import numbers
 import os
 from collections.abc import Mapping, Sequence
@@ -33,6 +34,9 @@ from eas_sdk.task import TaskLike, is_auto, resolve, routed
 
 if TYPE_CHECKING:
     from eas_sdk.adaptive.session import Session
+    from eas_sdk.latency.store import Networks
+
+logger = logging.getLogger("eas_sdk")
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,7 +109,7 @@ class Runtime:
 
         Raises:
             TaskError, BudgetError, InfeasibleBudget: of the first request that is at fault.
-            TableError: a budget in time or energy, and no latency table for the engine and threads.
+            TableError: a budget in time or energy, and this machine's latency table is out of date.
             InputError: the seed is not an integer of 0 or more.
         """
         seed, asked = check_seed(seed), []
@@ -145,7 +149,7 @@ class Runtime:
             TaskError: there is no such task.
             BudgetError: the budget cannot be read.
             InfeasibleBudget: the smallest network of the task takes more.
-            TableError: a budget in time or energy, and no latency table for the engine and threads.
+            TableError: a budget in time or energy, and this machine's latency table is out of date.
         """
         resolved = None if self._is_auto(task) else resolve(task, self.bundle.superclasses)
         parsed = read_budget(budget)
@@ -272,15 +276,25 @@ class Runtime:
     def costs(self, budget: Budget, engine: str = "numpy", threads: int = 1) -> Costs:
         """What networks cost on an engine, as far as a budget asks for it.
 
+        Where it bounds time or energy, and no latency table was loaded or measured on this machine, one is measured
+        quickly (`latency.quick`); that takes a second or two, once.
+
         Raises:
-            TableError: the budget bounds time or energy, and there is no latency table.
+            TableError: the budget bounds time or energy, and this machine's latency table is out of date.
+            InputError, MissingDependency: there is no such engine here.
         """
         latency = self.latency
         if latency is None and (budget.latency_ms is not None or budget.energy_mj is not None):
-            from eas_sdk.latency.store import find, find_fastest
+            from eas_sdk.latency.store import own_table
 
-            latency = find_fastest(self.bundle.space, threads) if engine == "auto" else find(engine, threads)
+            latency = own_table(self._networks, engine, threads)
         return Costs(latency, self.power, memory_model(engine))
+
+    @functools.cached_property
+    def _networks(self) -> Networks:
+        from eas_sdk.latency.store import Networks
+
+        return Networks(self.bundle.space, () if self.router is None else self.router.nodes)
 
 
 def check_seed(seed: object) -> int:
@@ -295,7 +309,7 @@ def check_seed(seed: object) -> int:
 
 
 def read_budget(budget: object) -> Budget:
-    """The budget that a caller gave; "auto" asks the device.
+    """The budget that a caller gave; "auto" asks the device, and what that gave is logged (the logger "eas_sdk").
 
     Raises:
         BudgetError: it cannot be read.
@@ -304,7 +318,9 @@ def read_budget(budget: object) -> Budget:
         from eas_sdk.device.policy import DEFAULT_POLICY, decide
         from eas_sdk.device.state import read_state
 
-        return decide(DEFAULT_POLICY, read_state()).budget
+        decision = decide(DEFAULT_POLICY, read_state())
+        logger.info('the budget "auto" is %s now: %s (%s)', decision.budget, decision.rule_name, decision.reason)
+        return decision.budget
     return Budget.parse(budget)
 
 
@@ -320,7 +336,8 @@ def load(
         bundle: name of one that ships with the package: "emoji" (14 superclasses of drawings); by default the first of
             them. Else the path of a file; "./emoji" is a file even where it has such a name.
         latency: the latency table that budgets in time and energy are met by, or its file: of a phone, for instance.
-            By default the one of this machine, engine and number of threads, which `eas lut build` measures.
+            By default the one of this machine, engine and number of threads, which `eas lut build` measures; without
+            it a quick one, measured at the first such budget.
         power: the power table for budgets in energy, or its file.
 
     Raises:

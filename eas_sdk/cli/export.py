@@ -10,7 +10,7 @@ import click
 import numpy as np
 
 from eas_sdk.budget import Budget
-from eas_sdk.cli.common import bundle_option, json_option, latency_option, open_runtime, read_task
+from eas_sdk.cli.common import bundle_option, json_option, latency_option, open_runtime, power_option, read_task
 from eas_sdk.cli.output import percent, print_facts, print_json, print_table, size
 from eas_sdk.errors import InputError
 from eas_sdk.export import EXPORTERS, SIGNATURE, Export, InputKind, OutputKind, load_exporter
@@ -72,6 +72,7 @@ RUNS = {".tflite": "litert", ".onnx": "onnxruntime", ".mlpackage": "coreml"}
     "--seed", default=0, show_default=True, type=click.IntRange(min=0), help="Seed of the selector's sampling."
 )
 @latency_option
+@power_option
 @bundle_option
 @json_option
 def export(
@@ -85,6 +86,7 @@ def export(
     calibration: Path | None,
     seed: int,
     latency: Path | None,
+    power: Path | None,
     bundle: Path | None,
     as_json: bool,
 ) -> None:
@@ -105,9 +107,9 @@ def export(
       eas export birds 4M -o birds.tflite --precision int8
       eas export birds 4M 8M 16M -o birds.tflite           three networks: budget_4_00M, budget_8_00M, ...
       eas export birds 12ms --latency-table pixel.json     what that phone runs in 12 ms
-      eas export auto 6M 16M -o emoji                      emoji/router.tflite, emoji/birds.tflite, ...
+      eas export auto 10% 60% -o routed                    routed/router.tflite, routed/birds.tflite, ...
     """
-    runtime = open_runtime(bundle, latency)
+    runtime = open_runtime(bundle, latency, power)
     named = read_task(runtime, task)
     routed = is_auto(named, runtime.bundle.superclasses)
     target = path or Path(AUTO if routed else f"{task.replace(',', '+')}.tflite")

@@ -15,6 +15,7 @@ from eas_sdk.image_file import SUFFIXES, image_files, read_image
 from eas_sdk.model import Prediction
 from eas_sdk.router.model import RoutedModel
 from eas_sdk.router.network import NONE
+from eas_sdk.runtime import read_budget
 from eas_sdk.task import AUTO
 
 SURE = 0.5
@@ -31,7 +32,10 @@ SURE = 0.5
     "where the router picks the task for each image.",
 )
 @click.option(
-    "--budget", default="auto", show_default=True, help="What one image may take: 4M, 12ms; see `eas specialize`."
+    "--budget",
+    default="100%",
+    show_default=True,
+    help="What one image may take: 4M, 12ms; auto, what the device's state allows; see `eas specialize`.",
 )
 @click.option(
     "--top-k",
@@ -68,7 +72,8 @@ def predict(
       eas predict photos --task birds,insects
     """
     runtime = open_runtime(bundle)
-    model: Any = runtime.specialize(read_task(runtime, task), budget)
+    limit = read_budget(budget)
+    model: Any = runtime.specialize(read_task(runtime, task), limit)
     routed = isinstance(model, RoutedModel)
     together = routed and scene
     frames, answers = [], []
@@ -92,6 +97,7 @@ def predict(
         print_json(
             {
                 "task": task,
+                "budget": str(limit),
                 "madds": model.madds,
                 "architecture": None if routed else str(model.architecture),
                 "predictions": [
@@ -103,7 +109,7 @@ def predict(
     elif answers:
         ranks = max(1, *(len(answer.top) for _, answer in answers))
         print_table(
-            f"{task}, {model.madds:,} multiply-adds",
+            f"{task}, budget {limit}: {model.madds:,} multiply-adds",
             ["image", *(["task<"] if routed else []), *(f"{rank}.<" for rank in range(1, ranks + 1))],
             [[name, *_cells(answer, routed, ranks)] for name, answer in answers],
         )

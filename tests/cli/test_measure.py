@@ -185,6 +185,14 @@ def test_a_picture_that_cannot_be_written_leaves_the_old_one(bundle: Path, drawi
     assert os.listdir(tmp_path) == ["demo.png"]
 
 
+@pytest.mark.parametrize("title", ["budget 12.34M: a network of 12.34M multiply-adds", "w" * 500])
+def test_the_picture_of_a_single_drawing_is_drawn(title: str) -> None:
+    drawing = np.full((64, 64, 3), (10, 20, 30), np.uint8)
+    strip = Strip(title, "100% of 1 right, 1.2 ms an image", [Answer("owl", 0.9, True)])
+    with Image.open(io.BytesIO(render([Panel("w" * 99, [drawing], [strip])], "whose it is"))) as picture:
+        assert picture.width > 500
+
+
 def test_the_picture_frames_each_drawing_by_its_answer() -> None:
     drawing = np.full((64, 64, 3), (10, 20, 30), np.uint8)
     answers = [Answer("owl", 0.9, True), Answer("a label far too long for a tile of this size", 0.4, False)]
