@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import logging
 import numbers
@@ -12,11 +13,8 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 
 from eas_sdk.bank import bundle as bundles
 from eas_sdk.bank.bundle import Bundle
-from eas_sdk.bank.shipped import bundle_file
-from eas_sdk.bank.slicing import cut
 from eas_sdk.budget import Budget, format_madds
 from eas_sdk.device.power import DEFAULT, PowerTable
-from eas_sdk.engine.registry import load_engine
 from eas_sdk.errors import InputError, TaskError
 from eas_sdk.graph.cost import cost
 from eas_sdk.graph.memory import memory_bytes, memory_model
@@ -41,7 +39,7 @@ logger = logging.getLogger("eas_sdk")
 
 @dataclass(frozen=True, eq=False)
 class Runtime:
-    """A loaded bundle. It never changes and may be shared between threads.
+    """A loaded bundle. It never changes and may be shared between threads, and pickled (see `Bundle`).
 
     Attributes:
         bundle: the file's contents.
@@ -202,15 +200,11 @@ class Runtime:
             ArchitectureError: the bank cannot serve an architecture.
         """
         router, table = self.checked_router(), latency or self.latency
-        tasks = {
-            superclass.name: routed(t, self.bundle.superclasses)
-            for t, superclass in enumerate(self.bundle.superclasses)
-        }
         networks = [self.bundle.space.structure(found, len(self.bundle.labels)) for found in family.values()]
         return RoutedModel(
             router.compile(engine, threads),
             family,
-            lambda name: self.build(tasks[name], family[name], engine=engine, threads=threads, latency=table),
+            functools.partial(self._routed, engine=engine, threads=threads, latency=table),
             madds=router.cost.madds + max(cost(nodes).madds for nodes in networks),
             memory_bytes=memory_bytes(router.nodes, engine) + max(memory_bytes(n, engine) for n in networks),
             latency_ms=None
@@ -218,6 +212,10 @@ class Runtime:
             else table.latency_ms(router.nodes) + max(table.latency_ms(nodes) for nodes in networks),
             kept=kept or len(family),
         )
+
+    def _routed(self, superclass: str, architecture: Architecture, **options: Any) -> Model:
+        """The network for a superclass behind the router; see `build`."""
+        return self.build(routed(self.tasks.index(superclass), self.bundle.superclasses), architecture, **options)
 
     def checked_router(self) -> Router:
         """The bundle's router.
@@ -254,11 +252,9 @@ class Runtime:
             ArchitectureError: the bank cannot serve the architecture.
         """
         resolved = resolve(task, self.bundle.superclasses)
-        graph = cut(self.bundle, architecture, resolved.classes)
-        program = load_engine(engine).compile(graph, threads=threads)
+        model = Model.of(self.bundle, resolved, architecture, engine, threads)
         table = latency or self.latency
-        latency_ms = None if table is None else table.latency_ms(graph.nodes)
-        return Model(resolved, architecture, cost(graph.nodes), graph, self.bundle, program, engine, latency_ms)
+        return model if table is None else dataclasses.replace(model, latency_ms=table.latency_ms(model.graph.nodes))
 
     def adaptive(self, task: TaskLike, **options: Any) -> Session:
         """A session whose network follows the state of the device; `options` are those of `Session`.
@@ -349,8 +345,7 @@ def load(
         latency = read_latency_table(latency)
     if isinstance(power, (str, os.PathLike)):
         power = PowerTable.read(power)
-    with bundle_file(bundle) as file:
-        read = bundles.read(file)  # the map stays valid on every system that lets a mapped file be unlinked
+    read = bundles.load(bundle)
     return Runtime(read, load_selector(read), latency, power, load_router(read))
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
-from typing import IO
 
 import numpy as np
 import pytest
@@ -13,7 +12,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from eas_sdk.errors import DataError
-from eas_train.data.files import write_atomic
 from eas_train.data.imageset import (
     ImageSet,
     Superclass,
@@ -131,19 +129,6 @@ def test_missing_files_are_named(tmp_path: Path) -> None:
     (tmp_path / "images.npy").unlink()
     with pytest.raises(DataError, match=r"images\.npy is missing"):
         load(tmp_path)
-
-
-def test_a_write_that_fails_changes_nothing(tmp_path: Path) -> None:
-    def half_way(file: IO[bytes]) -> None:
-        file.write(b"half")
-        raise OSError("disk full")
-
-    path = tmp_path / "file"
-    write_atomic(path, lambda file: file.write(b"whole"))
-    with pytest.raises(OSError, match="disk full"):
-        write_atomic(path, half_way)
-    assert path.read_bytes() == b"whole"
-    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_a_save_that_fails_is_not_taken_for_a_finished_one(tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ import numpy.typing as npt
 
 from eas_sdk.errors import ArchitectureError, BundleError
 from eas_sdk.graph.nodes import Linear, Node
+from eas_sdk.processes import PickledByFields
 from eas_sdk.space.architecture import Architecture, Block
 from eas_sdk.space.elastic import gates, network, units
 from eas_sdk.space.elastic.gates import GateLayout
@@ -40,7 +41,7 @@ _WHOLE = Architecture(())  # as `largest`: all choices
 
 
 @dataclass(frozen=True, kw_only=True)
-class ElasticSpace:
+class ElasticSpace(PickledByFields):
     """A search space: the fixed macro-structure and the nested choices.
 
     Attributes:
