@@ -19,8 +19,8 @@ from eas_sdk.bank.shipped import bundle_file
 from eas_sdk.errors import DataError, EasError, InputError, TrainingError
 from eas_train.bundle import teacher_of
 from eas_train.data.class_lists import read_list
-from eas_train.data.folder import list_others
 from eas_train.data.listing import as_photos
+from eas_train.data.own_photos import list_others
 from eas_train.data.source import UNLABELLED, Source
 from eas_train.data.splits import Images, Splits, evenly, first_of_each
 from eas_train.data.unlabelled import unlabelled_photos

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import traceback
 from typing import IO, Any
@@ -90,10 +91,11 @@ def cli(ctx: click.Context, debug: bool) -> None:
       eas export birds 4M -o birds.tflite                 the network as a file for a phone
       eas demo                                            all of it on drawings, as a picture
     """
-    logger, handler = logging.getLogger("eas_sdk"), ToStandardError()
-    logger.setLevel(logging.INFO)
-    logger.addHandler(handler)
-    ctx.call_on_close(lambda: logger.removeHandler(handler))
+    handler = ToStandardError()
+    for logger in map(logging.getLogger, ("eas_sdk", "eas_train")):
+        logger.setLevel(logging.INFO)
+        logger.addHandler(handler)
+        ctx.call_on_close(functools.partial(logger.removeHandler, handler))
 
 
 for _command in (

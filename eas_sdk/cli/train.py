@@ -47,9 +47,10 @@ def data_options(command: Command) -> Command:
         click.option(
             "--data",
             "folder",
-            type=click.Path(path_type=Path, file_okay=False),
-            metavar="DIR",
-            help="Images in superclass/class/ folders, or as --layout says.  [default: the emoji of `eas data`]",
+            type=click.Path(path_type=Path),
+            metavar="DIR|FILE",
+            help="Images in class/ or superclass/class/ folders, perhaps below train/ and val/; or a .csv or .json "
+            "that lists them; or as --layout says.  [default: the emoji of `eas data`]",
         ),
         click.option(
             "--classes",
@@ -60,8 +61,9 @@ def data_options(command: Command) -> Command:
         click.option(
             "--layout",
             type=click.Choice(["tree", "flat", "shards", "imagenet", "cars", "cifar", "tiny-imagenet", "unlabelled"]),
-            help="How --data lies in its folder: superclass/class/, class/, tar shards of photos, a public data set as "
-            "it is unpacked, or photos that a published network labels.  [default: what goes with --classes]",
+            help="How --data lies in its folder: as it is found, class/ with --classes, tar shards of photos, a public "
+            "data set as it is unpacked, or photos that a published network labels.  [default: what goes with "
+            "--classes]",
         ),
         cache_option,
     )

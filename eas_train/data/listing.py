@@ -45,6 +45,12 @@ class Listing:
     top: Path
     taken: str = ""
 
+    def __str__(self) -> str:
+        counts = ", ".join(f"{len(self.found[split])} {split}" for split in SPLITS)
+        classes = sum(len(superclass.class_names) for superclass in self.superclasses)
+        said = f"{len(self.superclasses)} superclasses, {classes} classes, {counts} images"
+        return f"{self.taken}; {said}" if self.taken else said
+
 
 def as_drawings(listing: Listing, size: int) -> Splits[ImageSet]:
     """Every image decoded to a square, see `photo.read_square`: 4 * size**2 bytes of memory for each.

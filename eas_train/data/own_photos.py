@@ -24,6 +24,7 @@ from eas_sdk.image_file import SUFFIXES
 from eas_train.data.division import HELD_OUT, divide, validated
 from eas_train.data.folder import class_images, entries, images_of
 from eas_train.data.imageset import Superclass
+from eas_train.data.labels import NONE
 from eas_train.data.listing import SPLITS, Found, Listing
 
 NAMES = {
@@ -73,6 +74,27 @@ def list_own(path: str | os.PathLike[str], seed: int = 0) -> Listing:
     return Listing(found, superclasses, top, f"{form}; {division}")
 
 
+def list_others(root: str | os.PathLike[str], superclasses: Sequence[Superclass], seed: int = 0) -> Listing:
+    """The images of a folder of other classes, for a router; see `list_own`.
+
+    Args:
+        superclasses: those of the bank. Folders have their names, or `NONE` for what belongs to none of them.
+
+    Raises:
+        DataError: as `list_own` does, or a folder has another name.
+    """
+    listing = list_own(root, seed)
+    known = [s.name for s in superclasses]
+    given = {s.name: s.class_names for s in listing.superclasses}
+    if odd := sorted(set(given) - {*known, NONE}):
+        raise DataError(
+            f"folders of other classes are named after a superclass ({', '.join(known)}), or {NONE!r}; {root} has "
+            f"{', '.join(odd)}"
+        )
+    ordered = tuple(Superclass(name, given.get(name, ())) for name in (*known, NONE))
+    return Listing(listing.found, ordered, listing.top)
+
+
 def complete(parts: Mapping[str, Sequence[Found]], seed: int) -> tuple[Parts, str]:
     """{split: images} for all three, and how they came about.
 
@@ -114,20 +136,32 @@ def superclasses_of(found: Iterable[Found]) -> tuple[Superclass, ...]:
     return tuple(Superclass(n, tuple(sorted(c for c, f in first.items() if f.superclass == n))) for n in names)
 
 
+def split_folders(top: Path) -> dict[str, Path]:
+    """The folders of `top` by split, or none: one `train` beside folders of other names is a class of trains.
+
+    Raises:
+        DataError: a split is there twice, or two of them and other folders.
+    """
+    folders = [folder for folder in entries(top) if folder.is_dir()]
+    splits = [NAMES.get(folder.name.lower(), "") for folder in folders]
+    if "train" not in splits or sum(map(bool, splits)) < 2:
+        return {}
+    if odd := [folder.name for folder, split in zip(folders, splits, strict=True) if not split]:
+        raise DataError(f"a divided folder holds train, val and test, and no other folder; {top} has {', '.join(odd)}")
+    if twice := [name for name, count in Counter(splits).items() if count > 1]:
+        same = ", ".join(folder.name for folder, split in zip(folders, splits, strict=True) if split == twice[0])
+        raise DataError(f"a folder has one part `{twice[0]}`; {top} has {same}")
+    return dict(zip(splits, folders, strict=True))
+
+
 def _below(top: Path) -> tuple[Parts, str]:
     """The images of a folder by split (see `complete`), and its form in words."""
-    folders = [folder for folder in entries(top) if folder.is_dir()]
-    splits = {folder: NAMES.get(folder.name.lower()) for folder in folders}
-    # One `train` beside other folders is a class of trains.
-    if len(folders) > 1 and "train" in splits.values() and all(splits.values()):
-        if twice := [name for name, count in Counter(splits.values()).items() if count > 1]:
-            same = ", ".join(folder.name for folder in folders if splits[folder] == twice[0])
-            raise DataError(f"a folder has one part `{twice[0]}`; {top} has {same}")
-        scanned = {str(splits[folder]): _scan(folder, top.resolve().name) for folder in folders}
+    if folders := split_folders(top):
+        scanned = {split: _scan(folder, top.resolve().name) for split, folder in folders.items()}
         forms = {form for _, form in scanned.values()}
         if len(forms) > 1:
             raise DataError(f"the parts of a folder have one form; those of {top} are {' and '.join(sorted(forms))}")
-        names = "+".join(folder.name for folder in folders)
+        names = "+".join(folder.name for folder in folders.values())
         return {split: found for split, (found, _) in scanned.items()}, f"{names}/{forms.pop()}"
     found, form = _scan(top, top.resolve().name)
     return {"": found}, form

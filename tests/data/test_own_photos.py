@@ -121,6 +121,7 @@ Make = Callable[[Path], Path]
         (lambda top: grow(top, "a/x", "b/x"), "'x' is of 'a' in .* and of 'b'"),
         (lambda top: grow(top, "x", each=2), "at least 3 images.*x"),
         (lambda top: grow(top, "train/x", "val/x", "valid/x"), "one part `validation`.*val, valid"),
+        (lambda top: grow(top, "train/x", "val/x", "more/x"), "and no other folder; .* has more"),
         (lambda top: grow(top, "train/x", "val/y"), "training images; of these .* none: y"),
         (lambda top: grow(top, "train/x", "val/p/x"), "one form; those of .* class/image and superclass/class/image"),
         (lambda top: listed(top / "a.csv", [{"path": "x.jpg", "label": "b"}]), r"a\.csv, row 2: there is no file"),
