@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -209,6 +209,7 @@ def train(
         raise InputError("--attribution is for images of --data; the emoji carry their own")
     with training_packages():
         from eas_train.distributed import is_first, joined
+        from eas_train.lock import only_one
         from eas_train.recipe import Recipe
         from eas_train.run_folder import Run
     plan = Recipe.read(recipe)
@@ -220,21 +221,21 @@ def train(
         plan = plan.dry()
     target = out or Path("runs") / plan.name
     chosen = torch_device(device)
-    with training_packages():
-        run = Run(plan, source, start, unlabelled, teacher, calibration, credits, dry_run)
-        training = run.training(target, chosen)
-    target.mkdir(parents=True, exist_ok=True)  # where that is not allowed, it is told before the training
-    wanted = [stage for stage in STAGES if not stages or stage in stages]
-    if is_first():
-        run.write(target)
-        facts = f"{len(training.data.train)} images of {len(training.data.classes)} classes"
-        click.echo(f"training {plan.name!r} on {facts}, on {chosen}, into {target}", err=True)
-    if "supernet" in wanted:  # the one stage that several processes share
-        with joined(chosen) as own:
-            replace(training, device=own).train_supernet()
-    if not is_first():
-        return
-    reports = [training.run((stage,)) for stage in wanted]
+    with only_one(target) if is_first() else nullcontext():
+        with training_packages():
+            run = Run(plan, source, start, unlabelled, teacher, calibration, credits, dry_run)
+            training = run.training(target, chosen)
+        wanted = [stage for stage in STAGES if not stages or stage in stages]
+        if is_first():
+            run.write(target)
+            facts = f"{len(training.data.train)} images of {len(training.data.classes)} classes"
+            click.echo(f"training {plan.name!r} on {facts}, on {chosen}, into {target}", err=True)
+        if "supernet" in wanted:  # the one stage that several processes share
+            with joined(chosen) as own:
+                replace(training, device=own).train_supernet()
+        if not is_first():
+            return
+        reports = [training.run((stage,)) for stage in wanted]
     if as_json:
         print_json({"folder": str(target), "stages": reports})
     else:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copy
 import json
+import logging
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
@@ -30,6 +31,7 @@ from eas_train.data.imageset import superclass_of_class
 from eas_train.data.order import Order, order_of
 from eas_train.data.splits import Images
 from eas_train.distributed import share
+from eas_train.interrupt import stop_between_steps
 from eas_train.pretrained.importer import load_pretrained
 from eas_train.progress import progress
 from eas_train.statistics.model import begin_learned
@@ -220,7 +222,9 @@ def train_over(
 
     if not total:
         save()
-    with progress("supernet", total, step, shown=part.rank == 0) as update:
+    if 0 < step < total:
+        logging.getLogger(__name__).info("the supernet goes on at step %d of %d", step, total)
+    with stop_between_steps() as stop, progress("supernet", total, step, shown=part.rank == 0) as update:
         while step < total and not chosen.finished:
             phase, at = recipe.phase_at(step)
             if at == 0 and (phase.sort_channels or phase.spread_weights):
@@ -247,9 +251,10 @@ def train_over(
                         _log(folder / LOG, step, phase.name, losses)
                         recent.clear()
                     done = step == total or chosen.finished
-                    if time.monotonic() - saved >= recipe.checkpoint_every_s or done:
+                    if time.monotonic() - saved >= recipe.checkpoint_every_s or done or stop.asked is not None:
                         save()
                         saved = time.monotonic()
+                    stop.raise_if_asked()
                     update(step, f"{phase.name} loss {losses[0]:.3f}")
                     if done:
                         break
