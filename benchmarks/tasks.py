@@ -25,9 +25,9 @@ from benchmarks.record import record
 from eas_sdk.budget import Budget
 from eas_sdk.engine.registry import load_engine
 from eas_sdk.errors import InfeasibleBudget
-from eas_sdk.export import Proof
 from eas_sdk.graph.memory import memory_bytes
 from eas_sdk.model import Model
+from eas_sdk.proof import Proof
 from eas_sdk.router.model import RoutedModel
 from eas_sdk.runtime import Runtime
 from eas_train.progress import progress

@@ -1,7 +1,7 @@
 """Writing networks to files that phones run, and the proof that each file computes what the numpy engine computes.
 
 The format follows the suffix. A file is written under a temporary name, run on real images where its runtime is
-installed, compared with the numpy engine, and only then given its name.
+installed, compared with the numpy engine (`eas_sdk.proof`), and only then given its name.
 """
 
 from __future__ import annotations
@@ -9,20 +9,17 @@ from __future__ import annotations
 import importlib
 import os
 import reprlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import Literal, Protocol
 
-import numpy as np
-
+from eas_sdk.bank.exchange import put
 from eas_sdk.engine.protocol import Array
 from eas_sdk.errors import ExportError, InputError, MissingDependency, closest
 from eas_sdk.graph.nodes import Graph
-from eas_sdk.images import Images, as_float_batch
-
-if TYPE_CHECKING:
-    from eas_sdk.bank.bundle import Bundle
+from eas_sdk.images import Images, as_float_batch, in_list
+from eas_sdk.proof import LEAST, TOLERANCES, Proof, Provable, check_contrast, compare
 
 EXPORTERS: dict[str, str] = {
     ".tflite": "eas_exporters.tflite.exporter:TFLiteExporter",
@@ -36,29 +33,14 @@ SIGNATURE = "serving_default"
 
 InputKind = Literal["uint8", "float32"]
 OutputKind = Literal["probabilities", "logits"]
+Layout = Literal["NHWC", "NCHW"]
 
-
-@dataclass(frozen=True)
-class Tolerance:
-    """How far a file may be from the numpy engine, as measured on the images of the proof.
-
-    Attributes:
-        error: greatest difference; of logits, as a part of the greatest logit.
-        agreement: least share of images with the same most probable label.
-    """
-
-    error: float
-    agreement: float
-
-
-TOLERANCES: Mapping[str, Tolerance] = {
-    "float32": Tolerance(1e-4, 0.99),
-    "float16": Tolerance(2e-2, 0.95),
-    "dynamic": Tolerance(0.2, 0.9),
-    "int8": Tolerance(0.35, 0.85),
-    "palettized": Tolerance(0.15, 0.85),
+HELP: Mapping[str, str] = {
+    "int8": "images like those that the app will see, a few dozen, to calibrate on; precision float16; another budget",
+    "dynamic": "precision float16; another budget",
+    "palettized": "precision int8 or float16; another budget",
 }
-"""By precision. Rounding can turn the label of an image between two labels, hence less than 1."""
+"""What may help where a file of a precision fails its proof."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,6 +54,8 @@ class Options:
         calibration: images for integer arithmetic, which each network has brought to its own size.
         title: name of the model, for people.
         attributions: whose work the weights were trained on.
+        layout: of the input: N x S x S x 3 or N x 3 x S x S.
+        batch: how many images the file takes at once; None: any number, or one where the format knows no other.
     """
 
     precision: str
@@ -80,9 +64,11 @@ class Options:
     calibration: Images | None
     title: str
     attributions: tuple[str, ...]
+    layout: Layout = "NHWC"
+    batch: int | None = None
 
 
-class Network(Protocol):
+class Network(Provable, Protocol):
     """What can be written: a `Model`, for instance."""
 
     @property
@@ -91,22 +77,8 @@ class Network(Protocol):
         ...
 
     @property
-    def bundle(self) -> Bundle:
-        """What it comes from: images to calibrate on, and attributions."""
-        ...
-
-    @property
     def labels(self) -> tuple[str, ...]:
         """One name a logit."""
-        ...
-
-    @property
-    def input_size(self) -> int:
-        """Side of its images."""
-        ...
-
-    def reference(self, images: Images) -> Array:
-        """Logits by the numpy engine."""
         ...
 
 
@@ -123,6 +95,25 @@ class Exporter(Protocol):
         """The precisions that it can write."""
         ...
 
+    @property
+    def calibrated(self) -> tuple[str, ...]:
+        """Those that are calibrated on images."""
+        ...
+
+    @property
+    def layouts(self) -> tuple[Layout, ...]:
+        """The layouts that its input may have."""
+        ...
+
+    @property
+    def most_images(self) -> int | None:
+        """The largest fixed batch; None: any."""
+        ...
+
+    def replaces(self, path: Path) -> bool:
+        """Whether what lies at `path` is of this format's kind, file or folder, with nothing in it that is not."""
+        ...
+
     def write(self, networks: Mapping[str, Graph], path: Path, options: Options) -> None:
         """Write networks, each under its signature, into one new file (or folder) at `path`."""
         ...
@@ -137,21 +128,6 @@ class Exporter(Protocol):
 
 
 @dataclass(frozen=True)
-class Proof:
-    """How a file compares with the numpy engine on the same images.
-
-    Attributes:
-        images: how many, for each network.
-        error: greatest difference; see `Tolerance`.
-        agreement: share of images with the same most probable label.
-    """
-
-    images: int
-    error: float
-    agreement: float
-
-
-@dataclass(frozen=True)
 class Export:
     """A file that was written.
 
@@ -159,6 +135,7 @@ class Export:
         bytes: its size.
         weight_bytes: size of the float32 weights of its networks.
         proof: None where the file could not be run here; `unproved` then says why.
+        failed: how it fails its proof, where it was to be kept all the same.
     """
 
     path: Path
@@ -168,6 +145,7 @@ class Export:
     weight_bytes: int
     proof: Proof | None
     unproved: str = ""
+    failed: str = ""
 
 
 def export(
@@ -178,54 +156,66 @@ def export(
     input: InputKind = "uint8",
     output: OutputKind = "probabilities",
     calibration: Images | None = None,
+    layout: Layout = "NHWC",
+    batch: int | None = None,
+    keep: bool = False,
 ) -> Export:
     """Write networks into one file, each under its own signature, and prove it.
 
     Args:
         models: signature -> network; the first is what runs when no signature is named. Their labels are equal; each
             signature takes images of its own network's size.
-        path: file to write; its suffix says the format: .tflite, .onnx or .mlpackage (a folder).
+        path: file to write; its suffix says the format: .tflite, .onnx or .mlpackage (a folder). A link is followed.
+            What lies there is replaced if it is a file, or a package and nothing more.
         precision: "float32", "float16" (weights), "int8", "dynamic" (TFLite: int8 weights) or "palettized" (Core ML);
             see docs/exporting.md for what each format has.
         input: "uint8" pixels of 0 to 255, or "float32" in [0, 1]; RGB, N x S x S x 3 either way, S the
             network's `input_size`.
         output: "probabilities" or "logits".
-        calibration: images for int8, and for the proof, of any size (see `eas_sdk.images.Images`): each network has
-            them brought to its own; by default those that the bundle carries.
+        calibration: images of any size (see `eas_sdk.images.Images`) that int8 is calibrated on; by default those
+            that the bundle carries. Where nothing is calibrated they are what the proof shows.
+        layout: "NHWC", or "NCHW" (ONNX): the input is N x 3 x S x S.
+        batch: images that an .onnx file takes at once, for runtimes that must know it; by default any number.
+        keep: whether a file that fails its proof is kept all the same; `Export.failed` says how it fails.
 
     Raises:
-        InputError: an unknown suffix, precision, input or output; networks with different labels; no images.
-        ImageError: the calibration images are malformed.
+        InputError: an unknown suffix, precision, input, output, layout or batch; networks with different labels; no
+            images; something at `path` that is not of this format.
+        ImageError: the calibration images are malformed, or show nothing.
         ExportError: the file that was written does not compute what the numpy engine computes; it is removed.
+        BundleError: the images that the bundle carries are damaged.
         OSError: the file cannot be written.
     """
     import secrets  # these two would add milliseconds to `import eas_sdk`
     import shutil
 
-    target = Path(path)
-    exporter = load_exporter(target.suffix)
-    options = _options(models, exporter, precision, input, output, calibration)
-    temporary = target.with_name(f".{secrets.token_hex(8)}{target.suffix}")
-    proof, unproved = None, ""
+    named = _path(path)
+    exporter, target = load_exporter(named.suffix), Path(os.path.realpath(named))
+    if target.exists() and not exporter.replaces(target):
+        raise InputError(f"{exporter.name} exports replace nothing but their like; {str(named)!r} is, or holds, more")
+    options, shown = _options(models, exporter, precision, input, output, calibration, layout, batch)
+    temporary = target.with_name(f".{secrets.token_hex(8)}{named.suffix}")
+    proof, unproved, failed = None, "", ""
     try:
         exporter.write({name: model.graph for name, model in models.items()}, temporary, options)
         try:
-            proof = prove(exporter, temporary, models, options)
+            proof = prove(exporter, temporary, models, options, shown)
+            failed = _failure(exporter, proof, options)
         except MissingDependency as error:
             unproved = str(error)
+        except ExportError as error:
+            failed = str(error)
+        if failed and not keep:
+            raise ExportError(f"{failed}; it was not kept, which keep=True (--keep) would do")
         size = _size(temporary)
-        if target.is_dir():
-            shutil.rmtree(target)
-        elif temporary.is_dir():
-            target.unlink(missing_ok=True)  # a folder does not replace a file
-        os.replace(temporary, target)
+        put(temporary, target)
     finally:
         if temporary.is_dir():
             shutil.rmtree(temporary)
         else:
             temporary.unlink(missing_ok=True)
     weights = sum(w.nbytes for model in models.values() for w in model.graph.weights.values())
-    return Export(target, exporter.name, precision, size, weights, proof, unproved)
+    return Export(named, exporter.name, precision, size, weights, proof, unproved, failed)
 
 
 def load_exporter(suffix: str) -> Exporter:
@@ -244,47 +234,46 @@ def load_exporter(suffix: str) -> Exporter:
     return exporter
 
 
-def prove(exporter: Exporter, path: Path, models: Mapping[str, Network], options: Options) -> Proof:
-    """Compare a file with the numpy engine.
+def prove(
+    exporter: Exporter,
+    path: Path,
+    models: Mapping[str, Network],
+    options: Options,
+    images: Images | None = None,
+) -> Proof:
+    """Compare a file with the numpy engine: the worst of all its networks.
+
+    Args:
+        images: what is shown; see `eas_sdk.proof.compare`.
 
     Raises:
-        ExportError: it is outside the tolerance of its precision.
+        ExportError: it cannot be loaded, or its output is of another shape or not finite.
         MissingDependency: it cannot be run here.
     """
-    errors, agreements, count = [], [], 0
-    for name, model in models.items():
-        images = proof_images(options, model.input_size)
-        count = len(images)
-        expected = model.reference(images)
-        if options.output == "probabilities":
-            expected = np.exp(expected - expected.max(1, keepdims=True))
-            expected /= expected.sum(1, keepdims=True)
-        found = exporter.run(path, name, images, options)
-        if found.shape != expected.shape or not np.isfinite(found).all():
-            raise ExportError(
-                f"the output of a written file is finite, of shape {expected.shape}; got shape {found.shape}"
-            )
-        scale = 1.0 if options.output == "probabilities" else max(float(np.abs(expected).max()), 1e-6)
-        errors.append(float(np.abs(found - expected).max()) / scale)
-        agreements.append(float((found.argmax(1) == expected.argmax(1)).mean()))
-    proof = Proof(count, max(errors), min(agreements))
+    softmax = options.output == "probabilities"
+
+    def run(name: str) -> Callable[[Array], Array]:
+        return lambda batch: exporter.run(path, name, batch, options)
+
+    proofs = [compare(model, run(name), images, softmax=softmax) for name, model in models.items()]
+    return Proof(
+        min(proof.images for proof in proofs),
+        max(proof.error for proof in proofs),
+        min(proof.agreement for proof in proofs),
+    )
+
+
+def _failure(exporter: Exporter, proof: Proof, options: Options) -> str:
+    """How a proof is outside the tolerance of its precision; "" where it is not."""
     allowed = TOLERANCES[options.precision]
-    if proof.error > allowed.error or proof.agreement < allowed.agreement:
-        raise ExportError(
-            f"a {exporter.name} file of precision {options.precision} is within {allowed.error:g} of the numpy engine "
-            f"and agrees on at least {allowed.agreement:.0%} of the labels; this one is {proof.error:.3g} away and "
-            f"agrees on {proof.agreement:.1%} of {proof.images} images, so it was removed"
-        )
-    return proof
-
-
-def proof_images(options: Options, size: int) -> Array:
-    """The calibration images, or noise where there are none: float32 [N, size, size, 3], each a pixel value / 255."""
-    if options.calibration is not None:
-        pixels = np.rint(as_float_batch(options.calibration, size) * 255).astype(np.uint8)
-    else:
-        pixels = np.random.default_rng(0).integers(0, 256, (8, size, size, 3), np.uint8)
-    return as_float_batch(pixels, size)
+    if proof.error <= allowed.error and proof.agreement >= allowed.agreement:
+        return ""
+    helps = f"; what may help: {HELP[options.precision]}" if options.precision in HELP else ""
+    return (
+        f"a {exporter.name} file of precision {options.precision} is within {allowed.error:g} of the numpy engine and "
+        f"agrees on at least {allowed.agreement:.0%} of the labels; this one is {proof.error:.3g} away and agrees on "
+        f"{proof.agreement:.1%} of {proof.images} images{helps}"
+    )
 
 
 def _options(
@@ -294,14 +283,22 @@ def _options(
     input: InputKind,
     output: OutputKind,
     calibration: Images | None,
-) -> Options:
+    layout: Layout,
+    batch: int | None,
+) -> tuple[Options, Images | None]:
+    """What the file is to be, and the caller's images for its proof."""
     for what, value, allowed in (
         ("precision", precision, exporter.precisions),
         ("input", input, ("uint8", "float32")),
         ("output", output, ("probabilities", "logits")),
+        ("layout", layout, exporter.layouts),
     ):
         if value not in allowed:
             raise InputError(f"the {what} of a {exporter.name} file is one of {allowed}; got {value!r}")
+    most = exporter.most_images
+    if batch is not None and (type(batch) is not int or batch < 1 or (most is not None and batch > most)):
+        bound = "" if most is None else f", {most} at most"
+        raise InputError(f"the batch of a {exporter.name} file is a positive integer{bound}; got {batch!r}")
     if not models:
         raise InputError("an exported file holds at least one network; got none")
     first = next(iter(models.values()))
@@ -313,13 +310,47 @@ def _options(
                 f"networks in one file have the same labels; {name!r} has {reprlib.repr(model.labels)}, the first one "
                 f"{reprlib.repr(first.labels)}"
             )
-    if calibration is None:
-        calibration = first.bundle.calibration_images
-    if calibration is None and precision == "int8":
-        raise InputError("int8 needs images to calibrate on: the bundle carries none, and none were given")
+    shown = None
     if calibration is not None:
         as_float_batch(calibration, first.input_size)
-    return Options(precision, input, output, calibration, first.bundle.name, first.bundle.attributions)
+    if precision in exporter.calibrated:
+        calibration, shown = _divided(first, calibration)
+    else:
+        calibration, shown = None, calibration
+    options = Options(
+        precision, input, output, calibration, first.bundle.name, first.bundle.attributions, layout, batch
+    )
+    return options, shown
+
+
+def _divided(network: Network, given: Images | None) -> tuple[Images, Images | None]:
+    """Images to calibrate on, and those to prove on, where the bundle has none for that."""
+    bundle = network.bundle
+    if given is None:
+        carried = bundle.calibration_images
+        if carried is None:
+            raise InputError("int8 needs images to calibrate on: the bundle carries none, and none were given")
+        return carried, None
+    check_contrast(given, network.input_size)
+    if bundle.pictures is not None and bundle.pictures.proof:
+        return given, None
+    images = in_list(given)
+    if len(images) < LEAST:
+        raise InputError(
+            f"one half of the images calibrates and the other proves, where the bundle carries none for the proof: "
+            f"{LEAST} or more are needed; got {len(images)}"
+        )
+    return images[::2], images[1::2]
+
+
+def _path(path: object) -> Path:
+    try:
+        named = os.fspath(path)  # type: ignore[call-overload]
+    except TypeError:
+        named = None
+    if not isinstance(named, str):
+        raise InputError(f"a path is text, or a pathlib.Path; got {path!r} of type {type(path).__name__}")
+    return Path(named)
 
 
 def _size(path: Path) -> int:

@@ -18,13 +18,13 @@ from eas_sdk.engine.numpy_engine import NumpyEngine, NumpyProgram
 from eas_sdk.engine.protocol import Program
 from eas_sdk.errors import InputError
 from eas_sdk.expected import expected_accuracy
-from eas_sdk.export import SIGNATURE, Export, InputKind, OutputKind, export
+from eas_sdk.export import SIGNATURE, Export, InputKind, Layout, OutputKind, export
 from eas_sdk.graph.cost import Cost, cost
 from eas_sdk.graph.memory import memory_bytes
 from eas_sdk.graph.nodes import Graph
 from eas_sdk.images import Images, as_float_batch
 from eas_sdk.space.architecture import Architecture
-from eas_sdk.task import Task
+from eas_sdk.task import Task, shown_classes
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ class Model:
         graph: its nodes and float32 weights.
         bundle: what it was cut out of.
         program: the network as an engine runs it.
-        engine: that engine's name.
+        engine: that engine's name; of "auto" the one that it chose.
         threads: most threads for one prediction.
         latency_ms: time of one image, as the latency table predicts it that the budget was met by; None without one.
     """
@@ -96,8 +96,8 @@ class Model:
             InputError, MissingDependency: of the engine.
         """
         graph = cut(bundle, architecture, task.classes)
-        program = compile_graph(graph, engine, threads)
-        return cls(task, architecture, cost(graph.nodes), graph, bundle, program, engine, latency_ms, threads)
+        name, program = compile_graph(graph, engine, threads)
+        return cls(task, architecture, cost(graph.nodes), graph, bundle, program, name, latency_ms, threads)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Model.of, (self.bundle, self.task, self.architecture, self.engine, self.threads, self.latency_ms)
@@ -110,6 +110,11 @@ class Model:
     def labels(self) -> tuple[str, ...]:
         """One name a logit."""
         return self.graph.labels
+
+    @property
+    def classes(self) -> frozenset[int]:
+        """Classes of the bundle that its images show."""
+        return shown_classes(self.task, self.bundle.superclasses)
 
     @property
     def madds(self) -> int:
@@ -167,12 +172,25 @@ class Model:
         input: InputKind = "uint8",
         output: OutputKind = "probabilities",
         calibration: Images | None = None,
+        layout: Layout = "NHWC",
+        batch: int | None = None,
+        keep: bool = False,
     ) -> Export:
         """Write the network to a file that phones run, and prove it; see `eas_sdk.export.export`.
 
         Several networks in one file: `eas_sdk.export.export({"low": small, "high": large}, path)`.
         """
-        return export({SIGNATURE: self}, path, precision=precision, input=input, output=output, calibration=calibration)
+        return export(
+            {SIGNATURE: self},
+            path,
+            precision=precision,
+            input=input,
+            output=output,
+            calibration=calibration,
+            layout=layout,
+            batch=batch,
+            keep=keep,
+        )
 
     def predict(self, images: Images, top_k: int = 3) -> list[Prediction]:
         """Labels with probabilities, one `Prediction` an image.

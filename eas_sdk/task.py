@@ -125,6 +125,15 @@ def routed(superclass: int, superclasses: Sequence[Superclass]) -> Task:
     return Task(picked.name, tuple(range(len(labels))), labels, ((superclass, len(picked.labels)),))
 
 
+def shown_classes(task: Task, superclasses: Sequence[Superclass]) -> frozenset[int]:
+    """The classes that images of a task show: its own, as far as they are of its superclasses.
+
+    A network behind a router has rows for every class, and sees images of one superclass.
+    """
+    owner, mine = _names(tuple(superclasses)).owner, {index for index, _ in task.shares}
+    return frozenset(c for c in task.classes if owner[c] in mine)
+
+
 def is_auto(task: object, superclasses: Sequence[Superclass]) -> bool:
     """Whether a router is to pick the superclass."""
     return isinstance(task, str) and task == AUTO and all(superclass.name != AUTO for superclass in superclasses)

@@ -8,11 +8,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
-from eas_sdk.bank.bundle import CALIBRATION, CLASSIFIER, CLASSIFIER_SCALE, Bundle, adapter_shapes, tensor_shapes
+from eas_sdk.bank.bundle import CLASSIFIER, CLASSIFIER_SCALE, Bundle, adapter_shapes, tensor_shapes
 from eas_sdk.bank.container_writer import write
+from eas_sdk.bank.pictures import CODED, Pictures, decode, encode
 from eas_sdk.errors import TrainingError
 from eas_sdk.graph.nodes import Conv2d, DepthwiseConv2d, Node
 from eas_sdk.images import to_square
@@ -23,15 +23,12 @@ from eas_sdk.space.architecture import Architecture
 from eas_sdk.space.protocol import Space, size_of
 from eas_sdk.space.tables import madds_range
 from eas_sdk.task import Superclass
-from eas_train.data.feed import Asked, augmented
-from eas_train.data.imageset import superclass_of_class
-from eas_train.data.splits import Images
+from eas_train.pictures import Shown
 from eas_train.router.calibrate import TrainedRouter
 from eas_train.selection import Selection
 from eas_train.statistics.model import StatisticsModel, arrays, from_arrays
 from eas_train.supernet.adapters import Adapters
 from eas_train.supernet.model import Supernet
-from eas_train.supernet.recipe import SupernetRecipe
 from eas_train.supernet.teacher import Teacher
 
 
@@ -45,13 +42,11 @@ def assemble(
     router: TrainedRouter | None = None,
     training: Mapping[str, Any],
     attributions: Sequence[str],
-    calibration: npt.NDArray[np.uint8] | None = None,
 ) -> Bundle:
-    """A whole bundle in float32, nothing left out.
+    """A whole bundle in float32, nothing left out, without pictures.
 
     Args:
         selection: what picks architectures.
-        calibration: training images [N, S, S, 3] that integer exports are calibrated on.
     """
     tensors: dict[str, np.ndarray] = {f"statistics/{name}": array for name, array in arrays(statistics).items()}
     for node in net.space.bank(net.classes):
@@ -70,8 +65,6 @@ def assemble(
     tensors |= _adapters(net) | {f"selector/{key}": array for key, array in selection.tensors.items()}
     if router is not None:
         tensors |= {f"router/{key}": weight for key, weight in router.tensors.items()}
-    if calibration is not None:
-        tensors[CALIBRATION] = calibration
     return Bundle(
         name=name,
         space=net.space,
@@ -111,27 +104,13 @@ def _restore_adapters(net: Supernet, bundle: Bundle) -> None:
             net.adapters.put(node.name, *(torch.from_numpy(value.astype(np.float32)) for value in (up, down)))
 
 
-def calibration_images(
-    train: Images, each: int, supernet: SupernetRecipe, side: int | None = None
-) -> npt.NDArray[np.uint8] | None:
-    """Augmented training images for integer exports, as many of every superclass, superclass-major.
-
-    Args:
-        each: how many of a superclass; 0 for none.
-        supernet: whose augmentation they have, and whose largest input size, where `side` does not say another.
-
-    Returns:
-        uint8 [superclasses x each at most, S, S, 3]; None where there are none.
-    """
-    if not each:
-        return None
-    owner = superclass_of_class(train.superclasses)[train.targets]
-    rng = np.random.default_rng(0)
-    picked = [rng.permutation(np.flatnonzero(owner == t))[:each] for t in range(len(train.superclasses))]
-    asked = Asked(np.concatenate(picked), 0, side or supernet.search_space().input_sizes[-1])
-    made = augmented(train, asked, supernet.augmentation, torch.device("cpu")).images
-    images: npt.NDArray[np.uint8] = made.permute(0, 2, 3, 1).mul(255).round().byte().numpy()
-    return np.ascontiguousarray(images)
+def with_pictures(bundle: Bundle, calibration: Shown, proof: Shown) -> Bundle:
+    """The same, carrying images of one side to calibrate integer exports on and to prove exports on."""
+    if not len(calibration.images) + len(proof.images):
+        return bundle
+    images = np.concatenate([calibration.images, proof.images])
+    pictures = Pictures(images.shape[1], *(tuple(map(int, part.classes)) for part in (calibration, proof)))
+    return dataclasses.replace(bundle, pictures=pictures, tensors={**bundle.tensors, CODED: encode(images)})
 
 
 def _triple(buffer: torch.Tensor) -> tuple[float, float, float]:
@@ -185,10 +164,13 @@ def prune(bundle: Bundle, space: Space) -> Bundle:
     A generator cuts its samples to the space, so whatever the seed it stays within the bank. A request may thus get
     another network than from the whole bundle: where a sample that was too large fits when cut, and promises more.
     """
-    tensors = {name: tensor for name, tensor in bundle.tensors.items() if name.startswith(("selector/", "router/"))}
-    if bundle.calibration_images is not None:
-        side = min(size_of(space, space.largest), bundle.calibration_images.shape[1])
-        tensors[CALIBRATION] = np.stack([to_square(image, side) for image in bundle.calibration_images])
+    kept = ("selector/", "router/", "pictures/")
+    tensors = {name: tensor for name, tensor in bundle.tensors.items() if name.startswith(kept)}
+    pictures, side = bundle.pictures, size_of(space, space.largest)
+    if pictures is not None and pictures.side > side:
+        images = decode(tensors[CODED], pictures, range(pictures.count))
+        tensors[CODED] = encode(np.stack([to_square(image, side).astype(np.uint8) for image in images]))
+        pictures = dataclasses.replace(pictures, side=side)
     if "selector/choices" in tensors:
         listed = [bundle.space.decode(row) for row in tensors["selector/choices"]]
         tensors["selector/choices"] = space.encode(listed)
@@ -211,7 +193,7 @@ def prune(bundle: Bundle, space: Space) -> Bundle:
                 crop = (full.shape[2] - window[0]) // 2
                 full = full[:, :, crop : crop + window[0], crop : crop + window[1]]
             tensors[name] = np.ascontiguousarray(full[tuple(slice(n) for n in shape)])
-    return dataclasses.replace(bundle, space=space, tensors=tensors)
+    return dataclasses.replace(bundle, space=space, tensors=tensors, pictures=pictures)
 
 
 def save(bundle: Bundle, path: str | os.PathLike[str]) -> int:

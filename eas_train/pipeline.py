@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from pydantic import BaseModel
 from torch import Tensor
@@ -33,7 +32,6 @@ from eas_train import bundle as bundles
 from eas_train import checkpoint
 from eas_train.accuracy import accuracy_table
 from eas_train.data.feed import random_images
-from eas_train.data.fixed_views import fixed_views
 from eas_train.data.imageset import superclass_of_class
 from eas_train.data.splits import Images, Splits, evenly
 from eas_train.diagnosis.measure import TRAINING_IMAGES, Diagnosis, diagnose
@@ -42,6 +40,7 @@ from eas_train.distributed import is_first
 from eas_train.generator.measure import measure, shown_images
 from eas_train.nse.history import read_history
 from eas_train.nse.rounds import evolve_space
+from eas_train.pictures import Shown, divided, to_calibrate, to_prove
 from eas_train.recipe import Recipe
 from eas_train.report.judge import judge
 from eas_train.report.page import PAGE, write_page
@@ -434,7 +433,7 @@ class Training:
 
     def whole_bundle(self, *, router: bool = True) -> Bundle:
         """The bundle in float32 with nothing pruned and no accuracy figures."""
-        return bundles.assemble(
+        made = bundles.assemble(
             self.recipe.name,
             self.net,
             self.statistics,
@@ -443,17 +442,18 @@ class Training:
             router=self.router if router and self.has_router else None,
             training={},
             attributions=self.attributions,
-            calibration=self._calibration_images(),
         )
+        return bundles.with_pictures(made, *self._pictures(made))
 
-    def _calibration_images(self) -> npt.NDArray[np.uint8] | None:
+    def _pictures(self, bundle: Bundle) -> tuple[Shown, Shown]:
         settings = self.recipe.bundle
-        if self.calibration is None:
-            each, side = settings.calibration_images, settings.calibration_side
-            return bundles.calibration_images(self.data.train, each, self.recipe.supernet, side)
-        size = settings.calibration_side or self.net.space.input_sizes[-1]
-        images, _ = fixed_views(self.calibration, 1, size, torch.device("cpu"))
-        return np.ascontiguousarray(images.permute(0, 2, 3, 1).numpy())
+        side = settings.calibration_side or bundle.input_size
+        if self.calibration is not None:
+            return divided(self.calibration, side, bundle)
+        return (
+            to_calibrate(self.data.train, settings.calibration_images, side, self.recipe.supernet.augmentation),
+            to_prove(self.data.validation, settings.proof_images, side),
+        )
 
     def temperatures(self) -> tuple[float, ...]:
         """What makes the logits of every input size probabilities; see `eas_train.temperature`."""

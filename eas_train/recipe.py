@@ -196,8 +196,10 @@ class BundleRecipe(Settings):
     """Budget levels in the accuracy table."""
     calibration_images: int = Field(default=3, ge=0)
     """Augmented training images of each superclass that the bundle carries, to calibrate integer exports on."""
+    proof_images: int = Field(default=16, ge=0)
+    """Validation images of each superclass that it carries, to prove exports on."""
     calibration_side: int | None = Field(default=None, ge=8, le=MAX_INPUT_SIZE)
-    """Their side in pixels, and that of photos given for it; none: that of the largest network's images."""
+    """Side of both in pixels, and of photos given for them; none: that of the largest network's images."""
     integer_classifier: bool = False
     """Whether the classifier is kept in 8-bit integers: of a thousand classes it is a quarter of a small bank."""
 
@@ -258,6 +260,6 @@ DRY: dict[str, dict[str, Any]] = {
     "nsga2": {"budgets": (0.5,), "population": 4, "generations": 2, "views": 1},
     "board": {"views": 1},
     "router": {"steps": 2, "batch_size": 4, "warmup_steps": 0, "statistics_batches": 1},
-    "bundle": {"prune_budgets": 4, "views": 1, "budgets": 2, "calibration_images": 1},
+    "bundle": {"prune_budgets": 4, "views": 1, "budgets": 2, "calibration_images": 1, "proof_images": 1},
 }
 """What is left of every count in a dry run."""

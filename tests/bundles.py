@@ -15,8 +15,9 @@ from typing import Any
 
 import numpy as np
 
-from eas_sdk.bank.bundle import CALIBRATION, Bundle, adapter_shapes, tensor_shapes
+from eas_sdk.bank.bundle import Bundle, adapter_shapes, tensor_shapes
 from eas_sdk.bank.container_writer import write
+from eas_sdk.bank.pictures import CODED, Pictures, encode
 from eas_sdk.engine.checks import weight_shapes
 from eas_sdk.graph.cost import cost
 from eas_sdk.graph.nodes import Normalize
@@ -66,6 +67,7 @@ def random_bundle(
     seed: int = 0,
     training: Mapping[str, Any] | None = None,
     calibration_images: int = 4,
+    proof_images: int = 2,
     router: bool = True,
     adapters: Sequence[Sequence[int]] = (),
     temperatures: Sequence[float] = (),
@@ -80,7 +82,8 @@ def random_bundle(
         space: what the bank serves. One of cells has a menu in place of a generator, and no router.
         seed: of all weights.
         training: the bundle's `training` section, for instance {"accuracy": [...]}.
-        calibration_images: how many it carries; noise.
+        calibration_images: how many it carries; patches of colour with noise.
+        proof_images: likewise, of every superclass; patches of colour.
         router: whether it has one, with a row for what belongs to none.
         adapters: groups of input sizes with changes of the weights; temperatures: of each input size.
     """
@@ -100,10 +103,18 @@ def random_bundle(
         selector, router = {"kind": "menu"}, False
         chosen = menu(space, len(superclasses), seed=seed)
     tensors |= {f"selector/{name}": tensor for name, tensor in chosen.items()}
-    if calibration_images:
+    firsts = np.cumsum([0, *(len(labels) for labels in superclasses.values())])[:-1].tolist()
+    pictures = None
+    if calibration_images or proof_images:
         side = size_of(space, space.largest)
-        shape = (calibration_images, side, side, 3)
-        tensors[CALIBRATION] = rng.integers(0, 256, shape, np.uint8)
+        shown = [first for first in firsts for _ in range(proof_images)]
+        pictures = Pictures(side, (0,) * calibration_images, tuple(shown))
+        noise, coarse = (
+            rng.integers(0, 64, (calibration_images, side, side, 3), np.uint8),
+            patches(pictures.count, side),
+        )
+        coarse[:calibration_images] = coarse[:calibration_images] // 4 * 3 + noise
+        tensors[CODED] = encode(coarse)
     section: dict[str, Any] | None = None
     if router:
         assert isinstance(space, ElasticSpace)
@@ -126,6 +137,7 @@ def random_bundle(
         router=section,
         adapters=tuple(tuple(group) for group in adapters),
         temperatures=tuple(temperatures),
+        pictures=pictures,
     )
     changes = [shapes for node in space.bank(classes) for shapes in adapter_shapes(bundle, node).items()]
     bundle = replace(bundle, tensors=tensors | {name: _change(rng, name, shape) for name, shape in changes})

@@ -13,7 +13,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from eas_sdk.bank import container, section
+from eas_sdk.bank import container, pictures, section
+from eas_sdk.bank.pictures import CODED, Pictures
 from eas_sdk.bank.shipped import SHIPPED, bundle_file
 from eas_sdk.errors import ArchitectureError, BundleError
 from eas_sdk.graph.nodes import Conv2d, DepthwiseConv2d, Linear, Node
@@ -27,7 +28,6 @@ VERSION = 2
 NORMALISATION = 1e6
 """Greatest mean and deviation of the normalisation, and the inverse of the smallest deviation."""
 
-CALIBRATION = "calibration/images"
 CLASSIFIER, CLASSIFIER_SCALE, CLASSIFIER_BIAS = (f"bank/classifier.{name}" for name in ("weight", "scale", "bias"))
 
 
@@ -54,9 +54,10 @@ class Bundle:
         adapters: groups of input sizes whose networks add changes of low rank to the bank's weights.
         temperatures: of each input size of the space: what the logits of its networks are divided by, so that their
             softmax is a probability to go by; none: 1.
+        pictures: what the images that it carries show; None where it carries none.
         router: configuration of the router; None where the bundle has none (see eas_sdk/router/network.py).
         tensors: "bank/<node>.<suffix>", "statistics/<node>.<suffix>", "selector/<name>", and perhaps
-            "adapters/<node>.<suffix>", "router/<node>.<suffix>" and "calibration/images" (docs/bundle-format.md).
+            "adapters/<node>.<suffix>", "router/<node>.<suffix>" and "pictures/coded" (docs/bundle-format.md).
         training: recipe and accuracy figures of its own training.
         attributions: whose work the weights were trained on, one text each.
         source: where it was read; None of one that was made, or changed, in memory.
@@ -74,6 +75,7 @@ class Bundle:
     router: Mapping[str, Any] | None = None
     adapters: tuple[tuple[int, ...], ...] = ()
     temperatures: tuple[float, ...] = ()
+    pictures: Pictures | None = None
     source: Source | None = field(default=None, init=False)
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -115,8 +117,19 @@ class Bundle:
         """Training images for the calibration of integer exports: uint8 [N, S, S, 3], N >= 1; None without any.
 
         S is `input_size` at most; networks bring them to their own sizes.
+
+        Raises:
+            BundleError: they are damaged.
         """
-        return self.tensors.get(CALIBRATION)
+        if self.pictures is None or not self.pictures.calibration:
+            return None
+        return pictures.decode(self.tensors[CODED], self.pictures, range(len(self.pictures.calibration)))
+
+    def proof_images(self, wanted: Sequence[int]) -> np.ndarray:
+        """Images that were not trained on, by their place in `pictures.proof`: uint8 [N, S, S, 3]; see above."""
+        assert self.pictures is not None
+        first = len(self.pictures.calibration)
+        return pictures.decode(self.tensors[CODED], self.pictures, [first + place for place in wanted])
 
     def group(self, prefix: str) -> dict[str, np.ndarray]:
         """The tensors under "<prefix>/", without it."""
@@ -126,7 +139,11 @@ class Bundle:
     def metadata(self) -> dict[str, Any]:
         """The JSON section of the file."""
         router = {} if self.router is None else {"router": copy.deepcopy(dict(self.router))}
-        optional = {"adapters": [list(group) for group in self.adapters], "temperatures": list(self.temperatures)}
+        optional = {
+            "adapters": [list(group) for group in self.adapters],
+            "temperatures": list(self.temperatures),
+            "pictures": None if self.pictures is None else self.pictures.to_json(),
+        }
         return {
             "version": VERSION,
             "name": self.name,
@@ -206,15 +223,16 @@ def _decode(data: object, tensors: Mapping[str, np.ndarray]) -> Bundle:
         router=section.get(data, "router", dict) if isinstance(data, dict) and "router" in data else None,
         adapters=section.sizes(data) if isinstance(data, dict) and "adapters" in data else (),
         temperatures=section.temperatures(data) if isinstance(data, dict) and "temperatures" in data else (),
+        pictures=pictures.from_json(data["pictures"]) if isinstance(data, dict) and "pictures" in data else None,
     )
 
 
 def check(bundle: Bundle) -> None:
-    """Check labels, normalisation, and all bank and statistics tensors.
+    """Check labels, normalisation, pictures, and all bank and statistics tensors.
 
     Raises:
         BundleError: a label appears twice, a superclass is empty, a deviation is not positive, a tensor is
-            missing, of a wrong shape or not finite.
+            missing, of a wrong shape or not finite; pictures do not fit.
     """
     if not bundle.superclasses:
         raise BundleError("a bundle has at least one superclass; got none")
@@ -242,18 +260,8 @@ def check(bundle: Bundle) -> None:
                 check_tensor(f"the bundle's tensor {name!r}", bundle.tensors.get(name), shape)
         for name, shape in adapter_shapes(bundle, node).items():
             check_tensor(f"the bundle's tensor {name!r}", bundle.tensors.get(name), shape)
-    images, side = bundle.calibration_images, bundle.input_size
-    if images is not None and not (
-        images.dtype == np.uint8
-        and images.ndim == 4
-        and images.shape[1:] == (images.shape[1], images.shape[1], 3)
-        and 0 < images.shape[1] <= side
-        and len(images)
-    ):
-        raise BundleError(
-            f"the bundle's tensor {CALIBRATION!r} is uint8 of shape (N, S, S, 3), N >= 1, S of {side} at most; "
-            f"got {images.dtype} {images.shape}"
-        )
+    if bundle.pictures is not None:
+        pictures.check(bundle.pictures, bundle.tensors.get(CODED), len(bundle.labels), bundle.input_size)
 
 
 def _check_integers(bundle: Bundle, shape: tuple[int, ...]) -> None:

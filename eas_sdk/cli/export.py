@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from eas_sdk.budget import Budget
 from eas_sdk.cli.common import bundle_option, json_option, latency_option, open_runtime, power_option, read_task
 from eas_sdk.cli.output import percent, print_facts, print_json, print_table, size
 from eas_sdk.errors import InputError
-from eas_sdk.export import EXPORTERS, SIGNATURE, Export, InputKind, OutputKind, load_exporter
+from eas_sdk.export import EXPORTERS, SIGNATURE, Export, InputKind, Layout, OutputKind, load_exporter
 from eas_sdk.export import export as write_export
 from eas_sdk.image_file import SUFFIXES, image_files, read_image
 from eas_sdk.images import to_square
@@ -66,8 +67,13 @@ RUNS = {".tflite": "litert", ".onnx": "onnxruntime", ".mlpackage": "coreml"}
     "calibration",
     type=click.Path(path_type=Path, exists=True),
     metavar="DIR",
-    help="Images (searched in subfolders) for int8 and for the proof.  [default: those in the bundle]",
+    help="Images (searched in subfolders) to calibrate int8 on.  [default: those in the bundle]",
 )
+@click.option(
+    "--layout", default="NHWC", show_default=True, type=click.Choice(["NHWC", "NCHW"]), help="Of the input. [ONNX]"
+)
+@click.option("--batch", type=click.IntRange(min=1), help="Images taken at once. [ONNX]  [default: any number]")
+@click.option("--keep", is_flag=True, help="Keep a file that fails its proof.  [default: it is removed]")
 @click.option(
     "--seed", default=0, show_default=True, type=click.IntRange(min=0), help="Seed of the selector's sampling."
 )
@@ -84,6 +90,9 @@ def export(
     pixels: InputKind,
     logits: bool,
     calibration: Path | None,
+    layout: Layout,
+    batch: int | None,
+    keep: bool,
     seed: int,
     latency: Path | None,
     power: Path | None,
@@ -121,28 +130,37 @@ def export(
     images = None if calibration is None else _images(calibration, runtime.bundle.input_size)
     output: OutputKind = "logits" if logits else "probabilities"
     options: dict[str, Any] = {"precision": precision, "input": pixels, "calibration": images}
+    options |= {"layout": layout, "batch": batch, "keep": keep}
+    signatures = _signatures(limits)
     if routed:
         families = {
-            _signature(limit, len(limits)): runtime.routed(runtime.family(limit, seed=seed, engine=RUNS[suffix]))
-            for limit in limits
+            signature: runtime.routed(runtime.family(limit, seed=seed, engine=RUNS[suffix]))
+            for signature, limit in zip(signatures, limits, strict=True)
         }
         _show_family(export_family(families, target, suffix=suffix, **options), as_json)
         return
     requests: list[tuple[TaskLike, object]] = [(named, limit) for limit in limits]
     drawn = runtime.architectures(requests, seed=seed, engine=RUNS[target.suffix])
     models = {
-        _signature(limit, len(limits)): runtime.build(named, architecture)
-        for limit, architecture in zip(limits, drawn, strict=True)
+        signature: runtime.build(named, architecture) for signature, architecture in zip(signatures, drawn, strict=True)
     }
     made = write_export(models, target, output=output, **options)
+    _warn(made)
     if as_json:
         print_json(_json(made, models))
     else:
         _print(made, models)
 
 
+def _warn(made: Export) -> None:
+    if made.failed:
+        click.echo(f"{made.path} fails its proof and was kept: {made.failed}", err=True)
+
+
 def _show_family(made: Family, as_json: bool) -> None:
     files = {"router": made.router, **made.networks}
+    for file in files.values():
+        _warn(file)
     if as_json:
         print_json(
             {
@@ -173,11 +191,18 @@ def _proof(made: Export) -> dict[str, object]:
         "bytes": made.bytes,
         "proof": proof and {"images": proof.images, "error": proof.error, "top1_agreement": proof.agreement},
         "unproved": made.unproved,
+        "failed": made.failed,
     }
 
 
-def _signature(limit: Budget, count: int) -> str:
-    return SIGNATURE if count == 1 else "budget_" + re.sub(r"\W", "_", str(limit))
+def _signatures(limits: Sequence[Budget]) -> list[str]:
+    """A name for each of several different budgets: as people write it, or exactly where others read the same."""
+    if len(limits) == 1:
+        return [SIGNATURE]
+    shown = [str(limit) for limit in limits]
+    exact = ["_".join(f"{value!r}_{bound}" for bound, value in limit.bounds.items()) for limit in limits]
+    names = [text if shown.count(text) == 1 else whole for text, whole in zip(shown, exact, strict=True)]
+    return ["budget_" + re.sub(r"\W", "_", name) for name in names]
 
 
 def _images(folder: Path, side: int) -> np.ndarray:
@@ -221,5 +246,5 @@ def _print(made: Export, models: dict[str, Model]) -> None:
             f"{percent(made.proof.agreement)} of the labels of {made.proof.images} images"
         )
     else:
-        facts["proof"] = f"none: {made.unproved}"
+        facts["proof"] = f"none: {made.unproved or made.failed}"
     print_facts(facts)

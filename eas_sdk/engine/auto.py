@@ -57,6 +57,10 @@ class AutoEngine:
 
     def compile(self, graph: Graph, *, threads: int = 1) -> Program:
         """The program of the fastest engine; see `Engine.compile`."""
+        return self.choose(graph, threads=threads)[1]
+
+    def choose(self, graph: Graph, *, threads: int = 1) -> tuple[str, Program]:
+        """The fastest engine's name and its program; see `compile`."""
         check_threads(threads)
         check_graph(graph)
         key = family(graph, threads)
@@ -66,11 +70,11 @@ class AutoEngine:
                 with suppress(MissingDependency):
                     program = self._engines[name]().compile(graph, threads=threads)
                     _chosen[key] = name
-                    return program
+                    return name, program
             name, program = self._fastest(graph, threads)
             _chosen[key] = name
             _remember(key, name)
-            return program
+            return name, program
 
     def _fastest(self, graph: Graph, threads: int) -> tuple[str, Program]:
         programs: dict[str, Program] = {}

@@ -6,22 +6,18 @@ from collections.abc import Callable
 
 from eas_sdk.engine.numpy_engine import NumpyProgram
 from eas_sdk.engine.protocol import Array, Program
-from eas_sdk.engine.registry import load_engine
+from eas_sdk.engine.registry import compile_with, load_engine
 from eas_sdk.graph.nodes import Graph
 from eas_sdk.processes import renew_in_children
 
 
-def compile_graph(graph: Graph, engine: str = "numpy", threads: int = 1) -> Program:
-    """A graph as an engine runs it, in this process and in those that are forked from it.
-
-    Raises:
-        InputError: no engine has that name, or see `Engine.compile`.
-        MissingDependency: the engine's package is not installed.
-    """
-    made = load_engine(engine).compile(graph, threads=threads)
+def compile_graph(graph: Graph, engine: str = "numpy", threads: int = 1) -> tuple[str, Program]:
+    """A graph as an engine runs it, in this process and in those that are forked from it, and that engine's name; see
+    `compile_with`."""
+    name, made = compile_with(engine, graph, threads=threads)
     if isinstance(made, NumpyProgram):  # holds neither locks nor threads
-        return made
-    return ForkedProgram(made, lambda: load_engine(engine).compile(graph, threads=threads))
+        return name, made
+    return name, ForkedProgram(made, lambda: load_engine(name).compile(graph, threads=threads))
 
 
 class ForkedProgram:

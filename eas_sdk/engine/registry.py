@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import functools
 import importlib
+from typing import TYPE_CHECKING
 
-from eas_sdk.engine.protocol import Engine
+from eas_sdk.engine.protocol import Engine, Program
 from eas_sdk.errors import InputError, closest
+from eas_sdk.graph.nodes import Graph
+
+if TYPE_CHECKING:
+    from eas_sdk.engine.auto import AutoEngine
 
 ENGINES: dict[str, str] = {
     "numpy": "eas_sdk.engine.numpy_engine:NumpyEngine",
@@ -32,7 +37,18 @@ def load_engine(name: str = "numpy") -> Engine:
     return engine
 
 
-def fastest_engine() -> Engine:
+def compile_with(name: str, graph: Graph, *, threads: int = 1) -> tuple[str, Program]:
+    """A graph as the engine called `name` runs it, and that engine's name: "auto" is the one that it chose.
+
+    Raises:
+        InputError, MissingDependency: see `load_engine`.
+    """
+    if name == "auto":
+        return fastest_engine().choose(graph, threads=threads)
+    return name, load_engine(name).compile(graph, threads=threads)
+
+
+def fastest_engine() -> AutoEngine:
     """The engine "auto", over all others."""
     from eas_sdk.engine.auto import AutoEngine  # what it measures and remembers with takes time to import
 

@@ -40,7 +40,14 @@ make of them, and what the runtime packs of those."""
 
 
 def memory_model(engine: str) -> MemoryModel:
-    """The model of an engine; of one that is not known, LiteRT's, which phones use."""
+    """The model of an engine: of "auto" one that none exceeds; of one that is not known, LiteRT's, which phones use."""
+    if engine == "auto":
+        known = MODELS.values()
+        return MemoryModel(
+            max(model.weight_copies for model in known),
+            max(model.activation_copies for model in known),
+            max(model.fixed_bytes for model in known),
+        )
     return MODELS.get(engine, MODELS["litert"])
 
 

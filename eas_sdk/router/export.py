@@ -6,12 +6,13 @@ import json
 import os
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from eas_sdk.bank.atomic import write_atomically
 from eas_sdk.bank.bundle import Bundle
+from eas_sdk.bank.exchange import put
 from eas_sdk.engine.numpy_engine import NumpyEngine
 from eas_sdk.engine.protocol import Array
 from eas_sdk.errors import InputError
@@ -67,6 +68,10 @@ class _Router:
         return self.graph.labels
 
     @property
+    def classes(self) -> range:
+        return range(len(self.bundle.labels))
+
+    @property
     def input_size(self) -> int:
         return self.graph.input_size
 
@@ -95,36 +100,72 @@ def export_family(
     suffix: str = ".tflite",
     precision: str = "float32",
     input: InputKind = "uint8",
-    calibration: Images | None = None,
+    **options: Any,
 ) -> Family:
     """Write the router, a file for each superclass, and `family.json`, which is written last.
 
     Args:
         models: signature -> model for the task "auto" of one bundle; a superclass's file holds its network of each.
-        folder: is made; files of the same names in it are replaced, others stay.
+        folder: is made; once all files are made and proved they replace those of the same names in it, others stay.
         suffix: says the format; it and the rest are those of `eas_sdk.export.export`. All files end in probabilities.
 
     Raises:
         InputError, ImageError, ExportError: see `eas_sdk.export.export`; or there is no model.
         OSError: a file cannot be written.
     """
+    import shutil
+    import tempfile
+
     if not models:
         raise InputError("an exported family has at least one model; got none")
-    load_exporter(suffix)
-    target = Path(folder)
-    target.mkdir(parents=True, exist_ok=True)
+    exporter, target = load_exporter(suffix), Path(folder)
+    stems = file_stems(next(iter(models.values())).superclasses)
+    for path in (target / f"{stem}{suffix}" for stem in ("router", *stems)):
+        if path.exists() and not exporter.replaces(path):
+            raise InputError(
+                f"a {exporter.name} export replaces nothing but its like; {str(path)!r} is, or holds, more"
+            )
     manifest = target / MANIFEST
-    manifest.unlink(missing_ok=True)  # while files change, nothing says how they fit together
+    _check_manifest(manifest)
+    target.mkdir(parents=True, exist_ok=True)
+    making = Path(tempfile.mkdtemp(prefix=".", dir=target))
+    try:
+        made, text = _write(models, making, stems, suffix, {"precision": precision, "input": input, **options})
+        manifest.unlink(missing_ok=True)  # while files change, nothing says how they fit together
+        for file in (made.router, *made.networks.values()):
+            put(file.path, Path(os.path.realpath(target / file.path.name)))
+    finally:
+        shutil.rmtree(making)
+    write_atomically(manifest, [json.dumps(text, indent=1).encode()])
+    router, *files = (replace(file, path=target / file.path.name) for file in (made.router, *made.networks.values()))
+    return Family(target, router, dict(zip(made.networks, files, strict=True)))
+
+
+def _check_manifest(path: Path) -> None:
+    """Check that what lies at a manifest's path is one, if anything does."""
+    if not os.path.lexists(path):
+        return
+    try:
+        known = json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError):
+        known = None
+    if not isinstance(known, dict) or known.get("format") != FORMAT:
+        raise InputError(f"an export of auto replaces a {MANIFEST} that an export wrote; {str(path)!r} is another file")
+
+
+def _write(
+    models: Mapping[str, RoutedModel], folder: Path, stems: Sequence[str], suffix: str, options: dict[str, Any]
+) -> tuple[Family, dict[str, Any]]:
+    """The files of a family in an empty folder, and what its manifest says."""
     first = next(iter(models.values()))
     router = first.router.router
-    options: dict[str, Any] = {"precision": precision, "input": input, "calibration": calibration}
     written: dict[str, Export] = {}
     superclasses: dict[str, Any] = {}
     bundle = first.network(first.superclasses[0]).bundle
-    made = export({SIGNATURE: _Router(bundle, router.graph)}, target / f"router{suffix}", **options)
-    for superclass, stem in zip(first.superclasses, file_stems(first.superclasses), strict=True):
+    made = export({SIGNATURE: _Router(bundle, router.graph)}, folder / f"router{suffix}", **options)
+    for superclass, stem in zip(first.superclasses, stems, strict=True):
         networks = {signature: model.network(superclass) for signature, model in models.items()}
-        written[superclass] = export(networks, target / f"{stem}{suffix}", **options)
+        written[superclass] = export(networks, folder / f"{stem}{suffix}", **options)
         superclasses[superclass] = {
             "file": written[superclass].path.name,
             "networks": {
@@ -141,8 +182,8 @@ def export_family(
         "version": VERSION,
         "name": bundle.name,
         "how": HOW,
-        "input": {"type": input, "range": [0, 255] if input == "uint8" else [0, 1]},
-        "precision": precision,
+        "input": {"type": options["input"], "range": [0, 255] if options["input"] == "uint8" else [0, 1]},
+        "precision": options["precision"],
         "router": {
             "file": made.path.name,
             "input_size": router.graph.input_size,
@@ -156,5 +197,4 @@ def export_family(
         "superclass_of_label": [s.name for s in bundle.superclasses for _ in s.labels],
         "attributions": list(bundle.attributions),
     }
-    write_atomically(manifest, [json.dumps(text, indent=1).encode()])
-    return Family(target, made, written)
+    return Family(folder, made, written), text

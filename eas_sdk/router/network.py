@@ -96,7 +96,8 @@ class Router(PickledByFields):
 
     def compile(self, engine: str = "numpy", threads: int = 1) -> CompiledRouter:
         """The router as an engine runs it."""
-        return CompiledRouter(self, compile_graph(self.graph, engine, threads), engine, threads)
+        name, program = compile_graph(self.graph, engine, threads)
+        return CompiledRouter(self, program, name, threads)
 
     def route(self, probabilities: FloatArray) -> Route:
         """The route of probabilities [superclasses]."""

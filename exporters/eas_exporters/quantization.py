@@ -48,6 +48,18 @@ def channel_scale(weight: Constant, axis: int) -> Scale:
     return scale
 
 
+def paired_scale(weight: Constant, axis: int) -> Scale:
+    """[channels]: the scale under which no two weights of a channel along `axis` are more than 128 together.
+
+    x86 before VNNI adds pairs of products in 16 bits, which overflow unless 255 times two weights fits; which two is up
+    to the runtime. Where one weight of a channel is far above the others, this costs little.
+    """
+    channels = np.abs(np.moveaxis(weight.astype(np.float32), axis, 0).reshape(weight.shape[axis], -1))
+    largest = np.partition(channels, -2, 1)[:, -2:] if channels.shape[1] > 1 else channels
+    scale: Scale = np.maximum(largest.sum(1) / np.float32(127), np.float32(LEAST_SCALE))
+    return scale
+
+
 def int8(weight: Constant, scale: Scale, axis: int) -> npt.NDArray[np.int8]:
     """Symmetric int8 weights under a scale for each channel along `axis`."""
     shape = [1] * weight.ndim

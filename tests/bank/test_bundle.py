@@ -104,7 +104,7 @@ def test_labels_and_groups(whole: Bundle) -> None:
     assert "lstm.bias" in selector
     assert selector["lstm.bias"] is whole.tensors["selector/lstm.bias"]
     assert {name.partition("/")[0] for name in whole.tensors} == {
-        *("bank", "calibration", "router", "selector", "statistics")
+        *("bank", "pictures", "router", "selector", "statistics")
     }
 
 
@@ -258,9 +258,7 @@ def _needed(bundle: Bundle) -> list[str]:
 
 def test_every_malformed_tensor_is_named(whole: Bundle) -> None:
     names = _needed(whole)
-    assert {name for name in whole.tensors if not name.startswith(("selector/", "router/", "calibration/"))} == set(
-        names
-    )
+    assert {name for name in whole.tensors if not name.startswith(("selector/", "router/", "pictures/"))} == set(names)
     for name in names:
         good = whole.tensors[name]
         not_finite = good.copy()
@@ -291,34 +289,6 @@ def test_half_precision_is_allowed(whole: Bundle) -> None:
         for name, tensor in whole.tensors.items()
     }
     bundles.check(dataclasses.replace(whole, tensors=tensors))
-
-
-def test_calibration_images_are_optional_and_fit_the_space(whole: Bundle) -> None:
-    images = whole.calibration_images
-    assert images is not None
-    rest = {name: tensor for name, tensor in whole.tensors.items() if name != "calibration/images"}
-    bare = dataclasses.replace(whole, tensors=rest)
-    bundles.check(bare)
-    assert bare.calibration_images is None
-    for bad in (images[0], images[:0], images[:, 1:], images[..., :1], images.astype(np.float32)):
-        with pytest.raises(
-            BundleError, match=r"'calibration/images' is uint8 of shape \(N, S, S, 3\), N >= 1, S of 16"
-        ):
-            bundles.check(dataclasses.replace(whole, tensors=rest | {"calibration/images": bad}))
-
-
-def test_calibration_images_are_no_larger_than_those_of_the_largest_network(sized: Bundle) -> None:
-    images = sized.calibration_images
-    assert images is not None
-    assert images.shape == (4, 24, 24, 3)
-    assert sized.input_size == 24
-    smaller = images[:, 4:-4, 4:-4]
-    tensors = sized.tensors | {"calibration/images": smaller}
-    bundles.check(dataclasses.replace(sized, tensors=tensors))
-    space = dataclasses.replace(SIZED, largest=dataclasses.replace(SIZED.largest, input_size=16))
-    with pytest.raises(BundleError, match=r"N >= 1, S of 16 at most; got uint8 \(4, 24, 24, 3\)"):
-        bundles.check(dataclasses.replace(sized, space=space))
-    bundles.check(dataclasses.replace(sized, space=space, tensors=tensors))
 
 
 def in_integers(bundle: Bundle) -> Bundle:

@@ -10,10 +10,12 @@ import numpy as np
 import pytest
 from engine.graphs import images, make_graph, mobilenet
 
-from eas_sdk.engine import auto, load_engine
+import eas_sdk
+from eas_sdk.engine import ENGINES, auto, load_engine
 from eas_sdk.engine.auto import AutoEngine, cache_file, family
 from eas_sdk.engine.numpy_engine import NumpyEngine, NumpyProgram
 from eas_sdk.errors import MissingDependency
+from eas_sdk.graph.memory import memory_bytes
 from eas_sdk.graph.nodes import Graph
 
 
@@ -55,6 +57,15 @@ def test_the_fastest_is_picked_measured_once_and_remembered(graph: Graph, monkey
     monkeypatch.setattr(auto, "_chosen", {})  # another process
     engine.compile(make_graph(mobilenet(16), seed=5))
     assert (slow.compiled, fast.compiled) == (1, 3)
+
+
+def test_a_model_says_which_engine_was_chosen() -> None:
+    model = eas_sdk.specialize("birds", "4M", engine="auto")
+    assert model.engine in ENGINES.keys() - {"auto"}
+    assert type(model.program) is type(load_engine(model.engine).compile(model.graph))
+    assert model.memory_bytes <= memory_bytes(model.graph.nodes, "auto")
+    routed = eas_sdk.specialize("auto", "40%", engine="auto")
+    assert routed.router.engine in ENGINES.keys() - {"auto"}
 
 
 def test_other_sizes_threads_and_magnitudes_are_measured_for_themselves(graph: Graph) -> None:

@@ -339,6 +339,38 @@ def test_nothing_is_printed(tmp_path: Path) -> None:
     assert sharing(tmp_path / "birds.mlpackage").shared_bytes > 0
 
 
+@installed
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_the_optimizer_of_coremltools_works_on_packages(tmp_path: Path, precision: str) -> None:
+    graph, batch = make_graph(mobilenet(16, kernels=(3,), strides=(1,))), pixels(16)
+    package = written(graph, tmp_path, options(precision))
+    with coremltools() as ct:
+        optimize = ct.optimize.coreml
+        config = optimize.OptimizationConfig(optimize.OpLinearQuantizerConfig(weight_threshold=0))
+        model = ct.models.MLModel(str(package), skip_model_load=True)
+        optimize.linear_quantize_weights(model, config).save(str(tmp_path / "made.mlpackage"))
+    assert error(computed(tmp_path / "made.mlpackage", batch), reference(graph, real(batch))) < 0.1
+
+
+@installed
+def test_nothing_is_replaced_but_a_package(model: Model, tmp_path: Path) -> None:
+    path = tmp_path / "birds.mlpackage"
+    model.export(path)
+    first = contents(path)
+    assert model.export(path, precision="float16").bytes < sum(map(len, first.values()))
+    assert [f.name for f in tmp_path.iterdir()] == [path.name]
+    (path / "Data" / "notes.txt").write_text("mine")
+    before = contents(path)
+    (tmp_path / "other.mlpackage").mkdir()
+    (tmp_path / "file.mlpackage").write_bytes(b"mine")
+    for name in (path.name, "other.mlpackage", "file.mlpackage"):
+        with pytest.raises(InputError, match="replace nothing but their like"):
+            model.export(tmp_path / name)
+    assert contents(path) == before
+    assert (tmp_path / "file.mlpackage").read_bytes() == b"mine"
+    assert len(list(tmp_path.iterdir())) == 3
+
+
 def test_the_extra_is_named_where_coremltools_is_missing(
     model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

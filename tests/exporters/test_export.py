@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 import pytest
-from bundles import random_bundle
 from click.testing import CliRunner
 
 import eas_sdk
@@ -19,6 +19,7 @@ from eas_sdk.errors import ExportError, ImageError, InputError
 from eas_sdk.export import Options, export
 from eas_sdk.graph.nodes import Graph
 from eas_sdk.model import Model
+from eas_sdk.proof import IMAGES
 
 
 @pytest.fixture(scope="module")
@@ -72,9 +73,8 @@ def test_without_a_runtime_the_file_is_written_and_said_to_be_unproved(
 
 def test_the_proof_is_measured(model: Model, tmp_path: Path) -> None:
     pytest.importorskip("ai_edge_litert")
-    pixels = np.random.default_rng(0).integers(0, 256, (5, 64, 64, 3), np.uint8)
-    made = [model.export(tmp_path / "a.tflite", precision=p, calibration=pixels) for p in ("float32", "float16")]
-    assert all(m.proof is not None and m.proof.images == 5 for m in made)
+    made = [model.export(tmp_path / "a.tflite", precision=p) for p in ("float32", "float16")]
+    assert all(m.proof is not None and m.proof.images == IMAGES for m in made)
     assert 0 < made[0].proof.error < 1e-5 < made[1].proof.error < 0.02
     assert made[0].proof.agreement == 1
     assert made[0].weight_bytes == sum(w.nbytes for w in model.graph.weights.values())
@@ -100,11 +100,34 @@ def test_what_cannot_be_exported_is_told(model: Model, tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_int8_needs_images(tmp_path: Path) -> None:
-    bare = eas_sdk.load(random_bundle(tmp_path, calibration_images=0))
-    model = bare.specialize(bare.tasks[0], bare.budget_range(bare.tasks[0])[1])
-    with pytest.raises(InputError, match="calibrate"):
-        model.export(tmp_path / "a.tflite", precision="int8")
+def test_nothing_is_replaced_but_a_file(model: Model, tmp_path: Path) -> None:
+    (tmp_path / "p.tflite").mkdir()
+    (tmp_path / "p.tflite" / "notes.txt").write_text("mine")
+    os.mkfifo(tmp_path / "f.tflite")
+    for name in ("p.tflite", "f.tflite"):
+        with pytest.raises(InputError, match=rf"replace nothing but their like.*{name}"):
+            model.export(tmp_path / name)
+    assert (tmp_path / "p.tflite" / "notes.txt").read_text() == "mine"
+    assert (tmp_path / "f.tflite").is_fifo()
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_a_link_is_followed(model: Model, tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "real" / "model.bin").write_bytes(b"old")
+    link = tmp_path / "a.tflite"
+    link.symlink_to(Path("real", "model.bin"))
+    made = model.export(link)
+    assert link.is_symlink()
+    assert made.path == link
+    assert (tmp_path / "real" / "model.bin").stat().st_size == made.bytes
+    assert [f.name for f in (tmp_path / "real").iterdir()] == ["model.bin"]
+
+
+@pytest.mark.parametrize("path", [b"x.tflite", 3, None])
+def test_a_path_is_text(model: Model, path: object) -> None:
+    with pytest.raises(InputError, match=r"a path is text.*of type"):
+        model.export(path)  # type: ignore[arg-type]
 
 
 def eas(*arguments: object) -> object:
@@ -121,11 +144,23 @@ def test_the_command_writes_proves_and_reports(tmp_path: Path) -> None:
     assert said["bytes"] == path.stat().st_size
     assert list(said["networks"]) == ["budget_4_00M", "budget_9_00M"]
     assert all(n["madds"] <= 9_000_000 for n in said["networks"].values())
-    assert said["proof"]["images"] == len(list(drawings.glob("*.png")))
+    assert said["proof"]["images"] == IMAGES
     shown = eas("export", "birds", "4M", "-o", path)
     assert shown.exit_code == 0, shown.output
     for part in (str(path), "TFLite, float32", "differs from the numpy engine"):
         assert part in shown.stdout
+
+
+def test_budgets_that_read_alike_are_networks_of_their_own(tmp_path: Path) -> None:
+    done = eas("export", "birds", "5M", "5.001M", "9M", "100%", "99.9999%", "-o", tmp_path / "t.tflite", "--json")
+    assert done.exit_code == 0, done.output
+    assert list(json.loads(done.stdout)["networks"]) == [
+        "budget_5000000_madds",
+        "budget_5001000_madds",
+        "budget_9_00M",
+        "budget_1_0_level",
+        "budget_0_999999_level",
+    ]
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -36,6 +37,7 @@ from eas_sdk.graph.nodes import (
     Normalize,
 )
 from eas_sdk.model import Model
+from eas_sdk.proof import IMAGES
 from eas_sdk.space.elastic.backbones import PAPER
 
 onnx = pytest.importorskip("onnx")
@@ -163,7 +165,7 @@ def test_export_proves_the_file(trained: Model, drawings: np.ndarray, precision:
     path = tmp_path / "birds.onnx"
     made = trained.export(path, precision=precision, calibration=drawings)
     assert made.proof is not None
-    assert made.proof.images == len(drawings)
+    assert made.proof.images == IMAGES
     assert (made.path, made.format, made.precision, made.bytes) == (path, "ONNX", precision, path.stat().st_size)
     assert list(tmp_path.iterdir()) == [path]
 
@@ -269,7 +271,92 @@ def test_onnxruntime_fuses_every_layer_of_int8(network: Callable[[int], list[Nod
     assert kinds["QLinearConv"] == sum(isinstance(node, Conv2d | DepthwiseConv2d) for node in nodes)
     assert kinds["QLinearAdd"] == sum(isinstance(node, Add) for node in nodes)
     assert kinds["QGemm"] == 1
-    assert not kinds.keys() & {"Conv", "Gemm", "Clip", "Relu"}
+    assert not kinds.keys() & {"Conv", "Gemm", "Relu", "HardSigmoid", "HardSwish"}
+    assert kinds["Clip"] == sum(getattr(node, "activation", "") == "hard_swish" for node in nodes)
+
+
+def test_int8_is_what_it_is_in_any_session_on_any_processor(trained: Model, drawings: np.ndarray) -> None:
+    """x86 without VNNI adds two products in 16 bits, and saturates silently unless a session asks it not to."""
+    content = file_content({"main": trained.graph}, options("int8", calibration=drawings))
+    exact = onnxruntime.SessionOptions()
+    exact.add_session_config_entry("session.x64quantprecision", "1")
+    found = [
+        onnxruntime.InferenceSession(content, chosen, providers=["CPUExecutionProvider"]).run(None, {"image": drawings})
+        for chosen in (onnxruntime.SessionOptions(), exact)
+    ]
+    np.testing.assert_array_equal(found[0], found[1])
+
+
+@pytest.mark.parametrize("network", [mobilenet, efficientnet_lite])
+def test_two_int8_weights_times_255_fit_16_bits(network: Callable[[int], list[Node]]) -> None:
+    graph = onnx.load_from_string(
+        file_content({"main": make_graph(network(32))}, options("int8", calibration=pixels(32)))
+    ).graph
+    constants = {constant.name: onnx.numpy_helper.to_array(constant) for constant in graph.initializer}
+    stored = {node.output[0]: node.input[0] for node in graph.node if node.op_type == "DequantizeLinear"}
+    layers = [node for node in graph.node if node.op_type in ("Conv", "Gemm")]
+    for layer in layers:
+        weight = np.abs(constants[stored[layer.input[1]]].astype(int))
+        largest = np.sort(weight.reshape(len(weight), -1), 1)[:, -2:]
+        assert largest.sum(1).max() <= 128
+        assert largest.sum(1).min() >= 126
+
+
+def test_every_reader_knows_all_operators_of_a_file() -> None:
+    """NNAPI, Core ML and OpenCV lack hard sigmoid and hard swish, or have them wrong."""
+    for precision in PRECISIONS:
+        content = file_content({"main": make_graph(mobilenet(32))}, options(precision, calibration=pixels(32)))
+        kinds = {node.op_type for node in onnx.load_from_string(content).graph.node}
+        assert not kinds & {"HardSigmoid", "HardSwish"}
+
+
+@pytest.mark.parametrize("precision", ["float32", "int8"])
+@pytest.mark.parametrize("input", ["uint8", "float32"])
+def test_a_fixed_batch_and_planes(
+    trained: Model, drawings: np.ndarray, precision: str, input: InputKind, tmp_path: Path
+) -> None:
+    expected = trained.export(tmp_path / "a.onnx", precision=precision, input=input, output="logits")
+    path = tmp_path / "b.onnx"
+    made = trained.export(path, precision=precision, input=input, output="logits", layout="NCHW", batch=3)
+    assert made.proof == expected.proof
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    assert session.get_inputs()[0].shape == [3, 3, 64, 64]
+    assert session.get_outputs()[0].shape == [3, len(trained.labels)]
+    assert session.get_modelmeta().custom_metadata_map["input"].endswith("N x 3 x H x W")
+    given = drawings[:3] if input == "uint8" else real(drawings[:3])
+    found = session.run(None, {"image": given.transpose(0, 3, 1, 2)})[0]
+    (reference,) = (Session((tmp_path / "a.onnx").read_bytes()).run(given),)
+    np.testing.assert_allclose(found, reference, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("suffix", "changes", "message"),
+    [
+        (".onnx", {"batch": 0}, "batch of a ONNX file is a positive integer; got 0"),
+        (".onnx", {"batch": 1.0}, "positive integer; got 1.0"),
+        (".onnx", {"layout": "NWHC"}, "layout of a ONNX file is one of .*NCHW.*'NWHC'"),
+        (".tflite", {"layout": "NCHW"}, "layout of a TFLite file is one of"),
+        (".tflite", {"batch": 2}, "positive integer, 1 at most; got 2"),
+    ],
+)
+def test_other_batches_and_layouts_are_refused(
+    trained: Model, suffix: str, changes: dict[str, Any], message: str, tmp_path: Path
+) -> None:
+    with pytest.raises(InputError, match=message):
+        trained.export(tmp_path / f"a{suffix}", **changes)
+
+
+@pytest.mark.parametrize("precision", ["float32", "float16"])
+def test_opencv_computes_the_file(trained: Model, drawings: np.ndarray, precision: str, tmp_path: Path) -> None:
+    """A reader that fuses what stands behind a convolution."""
+    cv2 = pytest.importorskip("cv2", reason="OpenCV is not installed")
+    path = tmp_path / "a.onnx"
+    trained.export(path, precision=precision, input="float32", output="logits", layout="NCHW", batch=1)
+    network = cv2.dnn.readNetFromONNX(str(path))
+    expected = trained.reference(drawings)
+    for image, wanted in zip(real(drawings), expected, strict=True):
+        network.setInput(np.ascontiguousarray(image.transpose(2, 0, 1)[np.newaxis]))
+        assert error(network.forward()[0], wanted) < ERRORS[precision]
 
 
 def _layers(activation: Activation, *, kernel: int = 1, bias: Sequence[float], factor: float = 1.0) -> Graph:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import itertools
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,16 +19,24 @@ from ai_edge_litert.compiled_model import CompiledModel
 
 import eas_sdk
 from eas_exporters.tflite.exporter import TFLiteExporter, file_parts
+from eas_exporters.tflite.file import assemble
+from eas_exporters.tflite.interpreter import Interpreter
+from eas_exporters.tflite.lowering import lower
 from eas_sdk.engine.numpy_engine import NumpyEngine
 from eas_sdk.errors import ExportError, InputError
-from eas_sdk.export import proof_images
 from eas_sdk.graph.nodes import (
+    INPUT,
     Add,
     Conv2d,
     DepthwiseConv2d,
+    GlobalMean,
     Graph,
+    Linear,
     Multiply,
+    Node,
+    Normalize,
 )
+from eas_sdk.images import as_float_batch
 from eas_sdk.model import Model
 from tests.exporters.tflite_files import ERROR, PRECISIONS, content, error, options, outputs
 
@@ -135,7 +145,7 @@ def test_networks_in_one_file_share_the_weights_that_are_equal(birds: list[Model
     assert len(both) < sum(alone)
     pixels = options().calibration
     for name, graph in (("small", small), ("large", large)):
-        expected = NumpyEngine().compile(graph).run(proof_images(options(), 64))
+        expected = NumpyEngine().compile(graph).run(as_float_batch(pixels, 64))
         np.testing.assert_allclose(outputs(both, pixels, name), expected, atol=1e-4 * np.abs(expected).max())
 
 
@@ -166,6 +176,72 @@ def test_the_file_follows_the_schema(birds: list[Model]) -> None:
     assert [signature.Inputs(0).Name(), signature.Outputs(0).Name()] == [b"image", b"probabilities"]
     names = {model.Metadata(i).Name() for i in range(model.MetadataLength())}
     assert names == {b"min_runtime_version", b"TFLITE_METADATA"}
+
+
+@pytest.mark.parametrize("output", ["probabilities", "logits"])
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_every_tensor_has_a_name_of_its_own(birds: list[Model], precision: str, output: str) -> None:
+    graphs = [*(model.graph for model in birds), make_graph(multibranch(24)), make_graph(named())]
+    for graph in graphs:
+        chosen = options(precision, output=output, size=graph.input_size)
+        model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(content(graph, chosen)))
+        tensors = model.subgraphs[0].tensors
+        names = [tensor.name for tensor in tensors]
+        assert all(names)
+        assert len(set(names)) == len(names)
+        (inputs,), (outputs,) = model.signatureDefs[0].inputs, model.signatureDefs[0].outputs
+        assert (inputs.name, outputs.name) == (b"image", output.encode())
+        assert [names[inputs.tensorIndex], names[outputs.tensorIndex]] == [b"image", output.encode()]
+
+
+def named() -> list[Node]:
+    """Nodes whose names other tensors have or would like to have."""
+    names = ["image_", "probabilities", "logits", "padding", "image.dequantize", "tensor", "a.weight", "a"]
+    nodes: list[Node] = [Normalize(names[0], (INPUT,), 9, 3)]
+    for before, name in itertools.pairwise(names):
+        nodes.append(DepthwiseConv2d(name, (before,), 9, 3, 3, 1, 1, "hard_swish"))
+    return [*nodes, GlobalMean("mean", ("a",), 9, 3), Linear("l", ("mean",), 3, 4)]
+
+
+@pytest.mark.parametrize("output", ["probabilities", "logits"])
+def test_the_metadata_say_what_the_output_is(birds: list[Model], output: str) -> None:
+    file = content(birds[0].graph, options(output=output))
+    model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(file))
+    (place,) = (m.buffer for m in model.metadata if m.name == b"TFLITE_METADATA")
+    notes = bytes(model.buffers[place].data)
+    assert output.encode() in notes
+    assert {"probabilities": b"logit", "logits": b"probability"}[output] not in notes
+    known = pytest.importorskip("mediapipe.tasks.metadata.metadata_schema_py_generated")
+    read = known.ModelMetadataT.InitFromObj(known.ModelMetadata.GetRootAs(notes))
+    (scores,) = read.subgraphMetadata[0].outputTensorMetadata
+    assert scores.name == output.encode()
+    assert (scores.stats and (list(scores.stats.min), list(scores.stats.max))) == (
+        ([0.0], [1.0]) if output == "probabilities" else None
+    )
+
+
+def test_float16_layers_have_constants_of_one_kind(birds: list[Model]) -> None:
+    """Runtimes before LiteRT 2.2 refuse float16 weights beside float32 biases, or take the network in pieces."""
+    for graph in (birds[1].graph, make_graph(multibranch(24))):
+        read = schema.ModelT.InitFromObj(schema.Model.GetRootAs(content(graph, options("float16"))))
+        tensors, operators = read.subgraphs[0].tensors, read.subgraphs[0].operators
+        halves = {o.outputs[0] for o in operators if tensors[o.inputs[0]].type == schema.TensorType.FLOAT16}
+        layers = [o for o in operators if len(o.inputs) == 3]
+        kinds = [tuple(place in halves for place in layer.inputs[1:]) for layer in layers]
+        assert kinds[0] == (False, False)  # the normalisation
+        assert set(kinds[1:]) == {(True, True)}
+
+
+def test_what_a_runtime_cannot_run_is_an_error_of_ours(birds: list[Model]) -> None:
+    """It may find out only when it runs."""
+    program = lower(birds[0].graph, uint8_input=False, softmax=False)
+    at = next(i for i, tensor in enumerate(program.tensors) if tensor.name == "classifier.weight")
+    weight = program.tensors[at]
+    assert weight.data is not None
+    program.tensors[at] = replace(weight, data=weight.data[:, :-1], shape=(weight.shape[0], weight.shape[1] - 1))
+    file = b"".join(assemble({"main": program}, description="wrong"))
+    with pytest.raises(ExportError, match="a complete model that LiteRT can run; this installation's says:"):
+        Interpreter(file, signature="main").run(np.zeros((1, 64, 64, 3), np.float32))
 
 
 def test_int8_biases_count_in_input_scale_times_weight_scale(birds: list[Model]) -> None:

@@ -14,8 +14,9 @@ from ai_edge_litert import schema_py_generated as schema
 from eas_exporters.tflite.exporter import TFLiteExporter, file_parts
 from eas_exporters.tflite.interpreter import Interpreter
 from eas_sdk.engine.numpy_engine import NumpyEngine
-from eas_sdk.export import Options, proof_images
+from eas_sdk.export import Options
 from eas_sdk.graph.nodes import Graph
+from eas_sdk.images import as_float_batch
 
 PRECISIONS = TFLiteExporter.precisions
 ERROR = {"float32": 1e-5, "float16": 5e-3, "dynamic": 0.08, "int8": 0.2}
@@ -38,7 +39,7 @@ def outputs(file: bytes, images: np.ndarray, signature: str | None = None) -> np
 
 def error(graph: Graph, chosen: Options) -> float:
     """Of the file's logits, as a part of the greatest."""
-    batch = proof_images(chosen, graph.input_size)
+    batch = as_float_batch(chosen.calibration, graph.input_size)
     expected = NumpyEngine().compile(graph).run(batch)
     given = np.rint(batch * 255).astype(np.uint8) if chosen.input == "uint8" else batch
     return float(np.abs(outputs(content(graph, chosen), given) - expected).max() / np.abs(expected).max())

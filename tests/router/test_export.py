@@ -12,7 +12,7 @@ from sizes import LARGE, ROUTER, SMALL, runtime_of_sizes
 
 import eas_sdk
 from eas_sdk import Runtime
-from eas_sdk.errors import InputError
+from eas_sdk.errors import ExportError, InputError
 from eas_sdk.images import to_square
 from eas_sdk.router.export import MANIFEST, export_family, file_stems
 from eas_sdk.router.network import NONE
@@ -80,13 +80,35 @@ def test_other_formats(runtime: Runtime, tmp_path: Path, suffix: str) -> None:
     assert json.loads((tmp_path / MANIFEST).read_text())["precision"] == "float32"
 
 
-def test_while_files_change_no_manifest_says_how_they_fit(runtime: Runtime, tmp_path: Path) -> None:
-    (tmp_path / MANIFEST).write_text("{}")
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(f.relative_to(folder)): f.read_bytes() for f in folder.rglob("*") if f.is_file()}
+
+
+def test_an_export_that_is_refused_leaves_the_old_family(runtime: Runtime, tmp_path: Path) -> None:
+    pytest.importorskip("ai_edge_litert")
     model = runtime.specialize("auto", "1M")
+    model.export(tmp_path)
+    before = contents(tmp_path)
     with pytest.raises(InputError, match="precision"):
         model.export(tmp_path, precision="int3")
-    assert not (tmp_path / MANIFEST).exists()
-    assert list(tmp_path.iterdir()) == []
+    dark = np.zeros((20, 32, 32, 3), np.uint8)
+    dark[:, 8:24] = 9
+    with pytest.raises(ExportError):  # by one of the networks, after others
+        model.export(tmp_path, precision="int8", calibration=dark)
+    assert contents(tmp_path) == before
+
+
+def test_nothing_is_replaced_but_what_an_export_wrote(runtime: Runtime, tmp_path: Path) -> None:
+    model = runtime.specialize("auto", "1M")
+    (tmp_path / MANIFEST).write_text('{"mother": "Ada"}')
+    with pytest.raises(InputError, match=r"family\.json.* is another file"):
+        model.export(tmp_path)
+    (tmp_path / MANIFEST).unlink()
+    (tmp_path / "birds.tflite").mkdir()
+    (tmp_path / "birds.tflite" / "notes.txt").write_text("mine")
+    with pytest.raises(InputError, match=r"replace nothing but their like.*birds\.tflite"):
+        model.export(tmp_path)
+    assert contents(tmp_path) == {"birds.tflite/notes.txt": b"mine"}
 
 
 def test_no_name_of_a_superclass_leads_elsewhere_or_to_another_s_file() -> None:

@@ -11,6 +11,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from bundles import patches  # noqa: E402
 from train.tiny import (  # noqa: E402
     SIZES,
     SPACES,
@@ -23,7 +24,8 @@ from train.tiny import (  # noqa: E402
 )
 
 import eas_sdk  # noqa: E402
-from eas_sdk.bank.bundle import CALIBRATION, Bundle, read  # noqa: E402
+from eas_sdk.bank.bundle import Bundle, read  # noqa: E402
+from eas_sdk.bank.pictures import Pictures  # noqa: E402
 from eas_sdk.errors import ArchitectureError, BundleError  # noqa: E402
 from eas_sdk.runtime import Runtime  # noqa: E402
 from eas_sdk.selector.protocol import Request  # noqa: E402
@@ -32,7 +34,8 @@ from eas_sdk.space.architecture import Architecture, Block  # noqa: E402
 from eas_sdk.space.elastic.gates import gates_of_choices  # noqa: E402
 from eas_sdk.space.elastic.space import ElasticSpace  # noqa: E402
 from eas_sdk.space.tables import madds_table  # noqa: E402
-from eas_train.bundle import half, prune, save, selectable, to_supernet  # noqa: E402
+from eas_train.bundle import half, prune, save, selectable, to_supernet, with_pictures  # noqa: E402
+from eas_train.pictures import Shown  # noqa: E402
 from eas_train.statistics.model import arrays  # noqa: E402
 from eas_train.supernet.norm import FixedStatistics  # noqa: E402
 from eas_train.supernet.resize import images_for  # noqa: E402
@@ -195,19 +198,25 @@ def test_pruning_to_the_smallest_network_keeps_that_one(tmp_path: Path) -> None:
 def test_a_bank_without_the_largest_images_has_calibration_images_of_its_own_size(tmp_path: Path) -> None:
     """And files that it was pruned to can be read."""
     bound = Architecture.parse("24px k3e1 | k3e3 k3e2 | k5e2 k3e4")
-    bundle = random_bundle(SIZES)
-    noise = np.random.default_rng(0).integers(0, 256, (2, 32, 32, 3), np.uint8)
-    bundle = dataclasses.replace(bundle, tensors={**bundle.tensors, CALIBRATION: noise})
+    images = patches(5, 32)
+    bundle = with_pictures(
+        random_bundle(SIZES), Shown(images[:2], np.array([0, 3])), Shown(images[2:], np.array([1, 2, 4]))
+    )
     pruned = prune(bundle, SIZES.narrowed([bound]))
     assert pruned.space.largest == bound
     (tmp_path / "pruned").mkdir()
     whole, small = loaded(bundle, tmp_path), loaded(pruned, tmp_path / "pruned")
-    images = small.bundle.calibration_images
-    assert images is not None
-    assert images.shape == (2, 24, 24, 3)
-    np.testing.assert_allclose(images.mean((1, 2)), noise.mean((1, 2)), atol=3)
-    expected = whole.build("lines", bound).logits(images.astype(np.float32) / 255)
-    np.testing.assert_array_equal(small.build("lines", bound).logits(images.astype(np.float32) / 255), expected)
+    assert small.bundle.pictures == Pictures(24, (0, 3), (1, 2, 4))
+    calibration = small.bundle.calibration_images
+    assert calibration is not None
+    for carried, given in (
+        (calibration, whole.bundle.calibration_images),
+        (small.bundle.proof_images([2]), images[4:]),
+    ):
+        assert carried.shape == (len(given), 24, 24, 3)
+        np.testing.assert_allclose(carried.mean((1, 2)), given.mean((1, 2)), atol=6)
+    expected = whole.build("lines", bound).logits(calibration.astype(np.float32) / 255)
+    np.testing.assert_array_equal(small.build("lines", bound).logits(calibration.astype(np.float32) / 255), expected)
     with pytest.raises(ArchitectureError, match="24"):
         small.build("lines", Architecture(bound.units, 32))
 

@@ -8,11 +8,11 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from eas_exporters.coreml.library import coremltools
-from eas_exporters.coreml.package import build, sync
+from eas_exporters.coreml.package import build, is_package, sync
 from eas_exporters.coreml.precision import PRECISIONS
 from eas_exporters.coreml.predictor import Predictor
 from eas_sdk.engine.protocol import Array
-from eas_sdk.export import Options
+from eas_sdk.export import Layout, Options
 from eas_sdk.graph.nodes import Graph
 
 
@@ -26,6 +26,13 @@ class CoreMLExporter:
 
     name = "Core ML"
     precisions = PRECISIONS
+    calibrated: tuple[str, ...] = ()
+    layouts: tuple[Layout, ...] = ("NHWC",)
+    most_images = 1
+
+    def replaces(self, path: Path) -> bool:
+        """See `Exporter.replaces`."""
+        return is_package(path)
 
     def write(self, networks: Mapping[str, Graph], path: Path, options: Options) -> None:
         """See `Exporter.write`; on failure nothing is left at `path` or beside it.

@@ -102,9 +102,12 @@ class _Lowering:
         builder, x = self.builder, inputs[0]
         match node:
             case Normalize():
+                # First added to, then multiplied: of the other order coremltools makes a batch-norm, divided by the
+                # root of 1 + 1e-5, whose mean is float32 in a float16 program; its optimizer then refuses the package.
                 scale = self.graph.weights[f"{node.name}.weight"] / np.float32(255 if pixels else 1)
-                scaled = builder.mul(x=x, y=self._constant(node, scale.reshape(1, -1, 1, 1)))
-                return builder.add(x=scaled, y=self._bias(node).reshape(1, -1, 1, 1), name=operator_name(node))
+                offset = self.graph.weights[f"{node.name}.bias"] / scale
+                made = builder.add(x=x, y=self._constant(node, offset.reshape(1, -1, 1, 1)))
+                return builder.mul(x=made, y=self._constant(node, scale.reshape(1, -1, 1, 1)), name=operator_name(node))
             case Conv2d():
                 weight = self.graph.weights[f"{node.name}.weight"].transpose(0, 3, 1, 2)
                 return self._convolution(node, x, weight, 1)

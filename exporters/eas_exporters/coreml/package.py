@@ -218,6 +218,19 @@ def _tensors(function: Any, bits: Mapping[int, int]) -> Iterable[tuple[int, int]
                     yield value.blobFileValue.offset, math.ceil(numbers * bits[kind.dataType] / 8)
 
 
+def is_package(path: Path) -> bool:
+    """Whether a folder is a package with one model, in which nothing else lies."""
+    if path.is_symlink() or not (path / MANIFEST).is_file():
+        return False
+    for entry in path.rglob("*"):
+        place = entry.relative_to(path)
+        folder = place in (DATA.parent, DATA, WEIGHTS)
+        file = place in (MANIFEST, MODEL) or place.parent == WEIGHTS
+        if entry.is_symlink() or not ((folder and entry.is_dir()) or (file and entry.is_file())):
+            return False
+    return True
+
+
 def sync(package: Path) -> None:
     """Make the files of a package reach the disk."""
     for path in package.rglob("*"):

@@ -37,8 +37,6 @@ ones it finds the best there is (k-means in one dimension, exact)."""
 def pipeline(ct: Any, precision: str, graph: Graph) -> Any:
     """coremltools' passes for a program of `graph`, and those that store its weights in fewer bits."""
     passes = ct.PassPipeline.DEFAULT
-    # It makes a batch-norm of Normalize: float32 in a float16 program, and divided by the root of 1 + 1e-5.
-    passes.remove_passes({"common::fuse_elementwise_to_batchnorm"})
     optimize = ct.optimize.coreml
     integers = optimize.OpLinearQuantizerConfig(mode="linear_symmetric", dtype="int8", weight_threshold=THRESHOLD)
     tables = optimize.OpPalettizerConfig(mode="kmeans", nbits=TABLE_BITS, weight_threshold=TABLE_THRESHOLD)

@@ -38,7 +38,7 @@ class OnnxRuntimeProgram:
     """A compiled graph."""
 
     def __init__(self, graph: Graph, threads: int) -> None:
-        program = lower(graph, uint8_input=False, softmax=False)
+        program = lower(graph, uint8_input=False, softmax=False, whole=True)
         self._input_shape, self._output_shape = graph.input_shape, output_shape(graph.nodes[-1])
         self._session = Session(assemble(program, title="eas_sdk", metadata={}), threads=threads)
 

@@ -18,10 +18,11 @@ from eas_sdk.bank.atomic import write_atomically
 from eas_sdk.engine.checks import check_graph
 from eas_sdk.engine.protocol import Array
 from eas_sdk.errors import InputError
-from eas_sdk.export import Options
+from eas_sdk.export import Layout, Options
 from eas_sdk.graph.nodes import Graph
 
-INPUTS = {"uint8": "RGB pixels of 0 to 255, N x H x W x 3", "float32": "RGB in [0, 1], N x H x W x 3"}
+INPUTS = {"uint8": "RGB pixels of 0 to 255", "float32": "RGB in [0, 1]"}
+SHAPES = {"NHWC": "N x H x W x 3", "NCHW": "N x 3 x H x W"}
 
 
 class OnnxExporter:
@@ -29,6 +30,13 @@ class OnnxExporter:
 
     name = "ONNX"
     precisions = ("float32", "float16", "int8")
+    calibrated = ("int8",)
+    layouts: tuple[Layout, ...] = ("NHWC", "NCHW")
+    most_images = None
+
+    def replaces(self, path: Path) -> bool:
+        """See `Exporter.replaces`."""
+        return path.is_file()
 
     def write(self, networks: Mapping[str, Graph], path: Path, options: Options) -> None:
         """See `Exporter.write`.
@@ -45,10 +53,10 @@ class OnnxExporter:
         Raises:
             ExportError: the file is no model that onnxruntime can run.
         """
-        session = Session(path.read_bytes())
-        if options.input == "uint8":
-            return session.run(np.rint(images * 255).astype(np.uint8))
-        return session.run(images)
+        given = images if options.input == "float32" else np.rint(images * 255).astype(np.uint8)
+        if options.layout == "NCHW":
+            given = np.ascontiguousarray(given.transpose(0, 3, 1, 2))
+        return Session(path.read_bytes()).run(given)
 
 
 def file_content(networks: Mapping[str, Graph], options: Options) -> bytes:
@@ -59,13 +67,15 @@ def file_content(networks: Mapping[str, Graph], options: Options) -> bytes:
             "or .tflite or .mlpackage, which hold several"
         )
     (graph,) = networks.values()
-    return assemble(program(graph, options), title=options.title, metadata=metadata(graph.labels, options))
+    notes = metadata(graph.labels, options)
+    return assemble(program(graph, options), title=options.title, metadata=notes, batch=options.batch)
 
 
 def program(graph: Graph, options: Options) -> Program:
     """The program of one network in the precision that is asked for."""
     check_graph(graph)
-    lowered = lower(graph, uint8_input=options.input == "uint8", softmax=options.output == "probabilities")
+    pixels, softmax = options.input == "uint8", options.output == "probabilities"
+    lowered = lower(graph, uint8_input=pixels, softmax=softmax, layout=options.layout)
     match options.precision:
         case "float16":
             return float16_weights(lowered)
@@ -82,7 +92,7 @@ def metadata(labels: tuple[str, ...], options: Options) -> dict[str, str]:
         "title": options.title,
         "labels": json.dumps(labels, ensure_ascii=False),
         "labels.txt": "\n".join(labels),
-        "input": INPUTS[options.input],
+        "input": f"{INPUTS[options.input]}, {SHAPES[options.layout]}",
         "output": f"{options.output} of the labels, in their order, N x {len(labels)}",
         "precision": options.precision,
         "attributions": "\n".join(options.attributions),

@@ -16,11 +16,12 @@ IR_VERSION = 8
 BATCH = "N"
 
 
-def assemble(program: Program, *, title: str, metadata: Mapping[str, str]) -> bytes:
+def assemble(program: Program, *, title: str, metadata: Mapping[str, str], batch: int | None = None) -> bytes:
     """A file that holds one program.
 
     Args:
         title: name of the model, for people.
+        batch: how many images it takes; None: any number.
         metadata: what `metadata_props` says; onnxruntime calls it `custom_metadata_map`.
 
     Raises:
@@ -31,8 +32,8 @@ def assemble(program: Program, *, title: str, metadata: Mapping[str, str]) -> by
     graph = helper.make_graph(
         [_node(helper, operator) for operator in program.operators],
         title or "network",
-        [_value(helper, program.input)],
-        [_value(helper, program.output)],
+        [_value(helper, program.input, batch)],
+        [_value(helper, program.output, batch)],
         [from_array(data, name) for name, data in program.constants.items()],
     )
     model = helper.make_model(
@@ -54,7 +55,7 @@ def _node(helper: Any, operator: Operator) -> Any:
     )
 
 
-def _value(helper: Any, value: Value) -> Any:
+def _value(helper: Any, value: Value, batch: int | None) -> Any:
     return helper.make_tensor_value_info(
-        value.name, helper.np_dtype_to_tensor_dtype(value.dtype), [BATCH, *value.shape]
+        value.name, helper.np_dtype_to_tensor_dtype(value.dtype), [batch or BATCH, *value.shape]
     )

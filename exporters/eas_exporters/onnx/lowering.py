@@ -1,6 +1,8 @@
 """From a graph to the operators of a float32 ONNX program.
 
-Images come in as N x H x W x C, as everywhere in this project; inside, maps are N x C x H x W, the only layout of ONNX.
+Images come in as N x H x W x C, as everywhere in this project, or as N x C x H x W, the only layout of ONNX, which maps
+have inside. Hard sigmoid and hard swish are made of products, sums and Clip: phones' runtimes lack their operators, and
+OpenCV computes them wrongly behind a convolution.
 """
 
 from __future__ import annotations
@@ -9,6 +11,7 @@ import numpy as np
 
 from eas_exporters.onnx.program import FLOAT, Held, Program, Value
 from eas_sdk.engine.protocol import Array
+from eas_sdk.export import Layout
 from eas_sdk.graph.cost import output_shape
 from eas_sdk.graph.nodes import (
     Add,
@@ -26,27 +29,31 @@ from eas_sdk.graph.nodes import (
 IMAGE, LOGITS, PROBABILITIES = "image", "logits", "probabilities"
 
 
-def lower(graph: Graph, *, uint8_input: bool, softmax: bool) -> Program:
+def lower(graph: Graph, *, uint8_input: bool, softmax: bool, layout: Layout = "NHWC", whole: bool = False) -> Program:
     """The program of a checked graph for a batch of any size.
 
     Args:
         uint8_input: whether the input holds pixels of 0 to 255; else float32 in [0, 1].
         softmax: whether the output holds probabilities; else logits.
+        layout: of the input.
+        whole: whether hard sigmoid and hard swish are operators, which onnxruntime alone is good at.
     """
-    return _Lowering(graph, uint8_input, softmax).run()
+    return _Lowering(graph, uint8_input, softmax, layout, whole).run()
 
 
 class _Lowering:
-    def __init__(self, graph: Graph, uint8_input: bool, softmax: bool) -> None:
+    def __init__(self, graph: Graph, uint8_input: bool, softmax: bool, layout: Layout, whole: bool) -> None:
         first, last = graph.nodes[0], graph.nodes[-1]
         assert isinstance(first, Normalize)
         self.graph, self.uint8_input, self.softmax = graph, uint8_input, softmax
+        self.layout, self.whole = layout, whole
         dtype = np.dtype(np.uint8) if uint8_input else np.dtype(np.float32)
-        image = Value(IMAGE, (first.size, first.size, first.channels), dtype)
+        side, channels = first.size, first.channels
+        image = Value(IMAGE, (side, side, channels) if layout == "NHWC" else (channels, side, side), dtype)
         output = Value(PROBABILITIES if softmax else LOGITS, output_shape(last), np.dtype(np.float32))
         self.program = Program(image, output, names={IMAGE, LOGITS, PROBABILITIES})
         self.made = {first.inputs[0]: IMAGE}
-        self.bounds: tuple[str, ...] = ()
+        self.shared: dict[float, str] = {}
 
     def run(self) -> Program:
         program = self.program
@@ -81,7 +88,9 @@ class _Lowering:
 
     def _normalize(self, node: Normalize, image: str) -> str:
         program, scale = self.program, self._weight(node)
-        made = program.add("Transpose", [image], program.name(f"{node.name}.planes"), perm=(0, 3, 1, 2))
+        made = image
+        if self.layout == "NHWC":
+            made = program.add("Transpose", [image], program.name(f"{node.name}.planes"), perm=(0, 3, 1, 2))
         if self.uint8_input:
             made = program.add("Cast", [made], program.name(f"{node.name}.pixels"), to=FLOAT)
             scale = scale / np.float32(255)
@@ -100,14 +109,20 @@ class _Lowering:
         return program.add("Mul", [total, share], self._tensor(node))
 
     def _convolution(self, node: Conv2d | DepthwiseConv2d, source: str) -> str:
-        program, weight = self.program, self._weight(node)
+        program, weight, bias = self.program, self._weight(node), None
         if isinstance(node, DepthwiseConv2d):
             weight, groups = weight.transpose(2, 0, 1)[:, np.newaxis], node.channels
         else:
             weight, groups = weight.transpose(0, 3, 1, 2), 1
-        operands = [source, program.constant(f"{node.name}.weight", np.ascontiguousarray(weight))]
         if isinstance(node, DepthwiseConv2d) or node.bias != "none":
-            operands.append(program.constant(f"{node.name}.bias", self._bias(node)))
+            bias = self._bias(node)
+        gate = node.activation == "hard_sigmoid" and not self.whole
+        if gate:  # the convolution makes x / 6 + 1 / 2, of which the gate is what lies between 0 and 1
+            weight, bias = weight / np.float32(6), (0 if bias is None else bias / np.float32(6)) + np.float32(0.5)
+            bias = np.broadcast_to(bias, len(weight)).astype(np.float32)
+        operands = [source, program.constant(f"{node.name}.weight", np.ascontiguousarray(weight))]
+        if bias is not None:
+            operands.append(program.constant(f"{node.name}.bias", bias))
         if node.activation == "none":
             linear = self._tensor(node)
         else:
@@ -123,19 +138,30 @@ class _Lowering:
             case "relu":
                 return program.add("Relu", [linear], self._tensor(node))
             case "relu6":
-                return program.add("Clip", [linear, *self._bounds()], self._tensor(node))
+                return program.add("Clip", [linear, self._number(0), self._number(6)], self._tensor(node))
             case "hard_swish":
                 program.held[linear] = Held(node.name, linear=True)
-                return program.add("HardSwish", [linear], self._tensor(node))
+                return self._hard_swish(node, linear)
+            case "hard_sigmoid" if gate:
+                return program.add("Clip", [linear, self._number(0), self._number(1)], self._tensor(node))
             case "hard_sigmoid":
-                program.held[linear] = Held(node.name, linear=True)
                 return program.add("HardSigmoid", [linear], self._tensor(node), alpha=1 / 6, beta=0.5)
 
-    def _bounds(self) -> tuple[str, ...]:
-        """The constants 0 and 6, which all relu6 share."""
-        if not self.bounds:
-            self.bounds = tuple(self.program.constant(f"clip.{end}", np.array(end, np.float32)) for end in (0, 6))
-        return self.bounds
+    def _hard_swish(self, node: Node, linear: str) -> str:
+        program = self.program
+        if self.whole:
+            return program.add("HardSwish", [linear], self._tensor(node))
+        names = [program.name(f"{node.name}.{part}") for part in ("sixth", "shifted", "gate")]
+        made = program.add("Mul", [linear, self._number(1 / 6)], names[0])
+        made = program.add("Add", [made, self._number(0.5)], names[1])
+        made = program.add("Clip", [made, self._number(0), self._number(1)], names[2])
+        return program.add("Mul", [linear, made], self._tensor(node))
+
+    def _number(self, value: float) -> str:
+        """A constant that operators share."""
+        if value not in self.shared:
+            self.shared[value] = self.program.constant(f"number.{value:.3g}", np.array(value, np.float32))
+        return self.shared[value]
 
     def _tensor(self, node: Node) -> str:
         """A name for the result of a node."""

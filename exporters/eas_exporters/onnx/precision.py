@@ -1,8 +1,9 @@
 """The precisions of an ONNX program: float32 in; the same with float16 weights, or with integer arithmetic, out.
 
 Integer arithmetic is written as operators between DequantizeLinear and QuantizeLinear, which runtimes fuse into integer
-kernels. Where they have none, for hard swish and hard sigmoid, they compute in float between the two. Activations are
-uint8: with int8 ones, onnxruntime leaves a part of the operators in float on x86-64.
+kernels. Where they have none, for hard swish, they compute in float between the two. Activations are uint8: with int8
+ones, onnxruntime leaves a part of the operators in float on x86-64. Weights have a little more than seven bits: see
+`quantization.paired_scale`.
 """
 
 from __future__ import annotations
@@ -62,14 +63,14 @@ class _Integers:
     def run(self) -> Program:
         for operator in self.source.operators:
             self._rewrite(operator)
+        read = {name for operator in self.program.operators for name in operator.inputs}
+        self.program.constants = {name: data for name, data in self.program.constants.items() if name in read}
         return self.program
 
     def _rewrite(self, operator: Operator) -> None:
         program, data, output = self.program, operator.inputs[0], operator.output
-        if operator.kind in ("Relu", "Clip"):
+        if operator.kind in ("Relu", "Clip") and output in self.source.held:
             # The least uint8 stands for 0, the greatest for what was seen behind the activation: storing cuts the rest.
-            for bound in operator.inputs[1:]:
-                program.constants.pop(bound, None)
             self._store(data, output)
             return
         if operator.kind == "Flatten":
@@ -107,7 +108,7 @@ class _Integers:
         """The weights and bias of a layer, stored as integers and read through DequantizeLinear."""
         program, (data, weight, *bias) = self.program, operator.inputs
         values, step = program.constants[weight], self.stored[data].step
-        scale = quantization.channel_scale(values, 0)
+        scale = quantization.paired_scale(values, 0)
         if bias:
             scale = quantization.room_for_bias(scale, program.constants[bias[0]], float(step))
         inputs = [self._read(weight, quantization.int8(values, scale, 0), scale)]

@@ -30,16 +30,22 @@ class Session:
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
         options.log_severity_level = FATAL
-        # Sums of int8 products are exact on phones; x86 without VNNI saturates them in 16 bits unless asked not to.
-        options.add_session_config_entry("session.x64quantprecision", "1")
         try:
             self._session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
         except Exception as error:  # onnxruntime's errors have no other base
             raise ExportError(f"an .onnx file is a complete model that onnxruntime can run; got {error}") from error
         (source,), (result,) = self._session.get_inputs(), self._session.get_outputs()
         self._input, self._output = source.name, result.name
+        self._batch = source.shape[0] if isinstance(source.shape[0], int) else None
 
     def run(self, images: npt.NDArray[np.generic]) -> Array:
-        """The output for images N x S x S x 3 of the input's own type, N >= 1."""
-        parts = [images[start : start + TOGETHER] for start in range(0, len(images), TOGETHER)]
-        return np.concatenate([self._session.run([self._output], {self._input: part})[0] for part in parts])
+        """The output for images of the input's own type and layout, N >= 1."""
+        together = self._batch or TOGETHER
+        parts = [self._part(images[start : start + together]) for start in range(0, len(images), together)]
+        return np.concatenate(parts)
+
+    def _part(self, images: npt.NDArray[np.generic]) -> Array:
+        lacking = 0 if self._batch is None else self._batch - len(images)
+        given = np.pad(images, ((0, lacking), (0, 0), (0, 0), (0, 0))) if lacking else images
+        output: Array = self._session.run([self._output], {self._input: given})[0]
+        return output[: len(images)]

@@ -17,7 +17,7 @@ from eas_exporters.tflite.program import Program
 from eas_sdk.bank.atomic import write_atomically
 from eas_sdk.engine.checks import check_graph
 from eas_sdk.engine.protocol import Array
-from eas_sdk.export import Options
+from eas_sdk.export import Layout, Options
 from eas_sdk.graph.nodes import Graph
 
 
@@ -26,6 +26,13 @@ class TFLiteExporter:
 
     name = "TFLite"
     precisions = ("float32", "float16", "dynamic", "int8")
+    calibrated = ("int8",)
+    layouts: tuple[Layout, ...] = ("NHWC",)
+    most_images = 1
+
+    def replaces(self, path: Path) -> bool:
+        """See `Exporter.replaces`."""
+        return path.is_file()
 
     def write(self, networks: Mapping[str, Graph], path: Path, options: Options) -> None:
         """See `Exporter.write`."""
@@ -52,6 +59,7 @@ def file_parts(networks: Mapping[str, Graph], options: Options) -> list[bytes | 
         description=f"{len(labels)} labels, {options.precision}; Elastic Architecture Search",
         licence="\n".join(options.attributions),
         pixels=options.input == "uint8",
+        softmax=options.output == "probabilities",
         signatures=len(programs),
     )
     return [*assemble(programs, description=options.title, metadata=notes), label_archive(labels)]

@@ -1,7 +1,8 @@
 """From TFLite programs to the bytes of a .tflite file (schema version 3, identifier TFL3).
 
 Slots are those of TensorFlow Lite's schema.fbs. Constants with equal bytes are one buffer, over all signatures; within
-one network only small ones are equal.
+one network only small ones are equal. Every tensor of a subgraph has a name of its own: readers other than LiteRT find
+tensors by it.
 """
 
 from __future__ import annotations
@@ -144,7 +145,7 @@ def _subgraph(name: str, program: Program, buffers: _Buffers, codes: dict[tuple[
             }
         )
     return {
-        0: [_tensor(tensor, buffers) for tensor in program.tensors],
+        0: [_tensor(tensor, own, buffers) for tensor, own in zip(program.tensors, _names(program), strict=True)],
         1: np.array(program.inputs, np.int32),
         2: np.array(program.outputs, np.int32),
         3: operators,
@@ -152,7 +153,32 @@ def _subgraph(name: str, program: Program, buffers: _Buffers, codes: dict[tuple[
     }
 
 
-def _tensor(tensor: Tensor, buffers: _Buffers) -> Table:
+def _names(program: Program) -> list[str]:
+    """A name for each tensor: its own, unless another has it, or else that of what made it, and how."""
+    made: dict[int, str] = {}
+    taken: set[str] = set()
+
+    def name(position: int, otherwise: str) -> None:
+        if position in made:
+            return
+        wanted = program.tensors[position].name
+        wanted = wanted if wanted and wanted not in taken else otherwise
+        count = 0
+        while (own := f"{wanted}.{count}" if count else wanted) in taken:
+            count += 1
+        taken.add(own)
+        made[position] = own
+
+    for position in (*program.inputs, *program.outputs):
+        name(position, "tensor")
+    for operator in program.operators:
+        for position in operator.inputs:
+            name(position, program.tensors[position].name or "tensor")
+        name(operator.output, f"{made[operator.inputs[0]]}.{operator.kind.lower()}")
+    return [made[position] for position in range(len(program.tensors))]
+
+
+def _tensor(tensor: Tensor, name: str, buffers: _Buffers) -> Table:
     quantization: Value | None = None
     if tensor.quantization is not None:
         q = tensor.quantization
@@ -161,7 +187,7 @@ def _tensor(tensor: Tensor, buffers: _Buffers) -> Table:
         0: np.array(tensor.shape, np.int32),
         1: Scalar("b", TYPES[tensor.dtype]),
         2: Scalar("I", 0 if tensor.data is None else buffers.add(tensor.data)),
-        3: tensor.name or None,
+        3: name,
         4: quantization,
     }
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +34,18 @@ def interpreter_module() -> Any:
     )
 
 
+@contextlib.contextmanager
+def _told() -> Iterator[None]:
+    """Turn what LiteRT raises, for files cut short and for operators that it lacks, into an error of ours."""
+    try:
+        yield
+    except (ValueError, RuntimeError) as error:
+        text = " ".join(str(error).split())
+        raise ExportError(
+            f"a .tflite file is a complete model that LiteRT can run; this installation's says: {text}"
+        ) from error
+
+
 class Interpreter:
     """One subgraph of a model, for one image at a time; a lock lets threads take turns.
 
@@ -40,15 +54,15 @@ class Interpreter:
 
     Raises:
         MissingDependency: neither package is installed.
-        ExportError: the file is no model that LiteRT can run, or has no such signature.
+        ExportError: the file is no model that LiteRT can run, or has no such signature; so does `run`.
     """
 
     def __init__(self, model: Path | bytes, *, signature: str | None = None, threads: int = 1) -> None:
         module = interpreter_module()
-        source = {"model_content": model} if isinstance(model, bytes) else {"model_path": str(model)}
+        content = model if isinstance(model, bytes) else model.read_bytes()  # LiteRT opens no path that is not UTF-8
         self._lock = threading.Lock()
-        try:
-            self._interpreter = module.Interpreter(num_threads=threads, **source)
+        with _told():
+            self._interpreter = module.Interpreter(model_content=content, num_threads=threads)
             if signature is None:
                 self._interpreter.allocate_tensors()
                 self._input = self._interpreter.get_input_details()[0]
@@ -60,12 +74,10 @@ class Interpreter:
                 ((self._input_name, details),) = self._runner.get_input_details().items()
                 (self._output_name,) = self._runner.get_output_details()
             self.input_shape: tuple[int, ...] = tuple(map(int, details["shape"]))
-        except (ValueError, RuntimeError) as error:  # what LiteRT raises for files cut short and operators it lacks
-            raise ExportError(f"a .tflite file is a complete model that LiteRT can run; got {error}") from error
 
     def run(self, images: npt.NDArray[np.generic]) -> Array:
         """N x labels for images N x S x S x 3 of the input's own type."""
-        with self._lock:
+        with self._lock, _told():
             return np.stack([self._one(image[np.newaxis]) for image in images])
 
     def _one(self, image: npt.NDArray[np.generic]) -> Array:

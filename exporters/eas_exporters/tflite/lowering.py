@@ -6,6 +6,8 @@ goes into the weights of whatever convolution reads the product.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import numpy.typing as npt
 
@@ -25,6 +27,9 @@ from eas_sdk.graph.nodes import (
     Node,
     Normalize,
 )
+
+LOGITS, PROBABILITIES = "logits", "probabilities"
+"""Names of the output."""
 
 UINT8 = Quantization(np.array([1 / 255], np.float32), np.array([0], np.int64))
 """How the pixels of a uint8 input are read: 0 to 255 as 0 to 1."""
@@ -66,8 +71,10 @@ class _Lowering:
         output = self.made[self.graph.nodes[-1].name]
         program.logits = output
         if softmax:
-            made = program.tensor("probabilities", program.tensors[output].shape)
+            made = program.tensor(PROBABILITIES, program.tensors[output].shape)
             output = program.add("SOFTMAX", [output], made)
+        else:
+            program.tensors[output] = replace(program.tensors[output], name=LOGITS)
         program.outputs.append(output)
         return program
 

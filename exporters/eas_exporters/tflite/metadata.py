@@ -16,12 +16,15 @@ from eas_exporters.tflite.flatbuffer import Scalar, Table, serialize
 LABELS = "labels.txt"
 
 
-def metadata(*, name: str, description: str, licence: str, pixels: bool, signatures: int = 1) -> bytes:
+def metadata(
+    *, name: str, description: str, licence: str, pixels: bool, softmax: bool = True, signatures: int = 1
+) -> bytes:
     """The flatbuffer of buffer TFLITE_METADATA (identifier M001).
 
     Args:
         licence: who may use the weights, and whose work they come from.
         pixels: whether the input takes 0 to 255; else 0 to 1. Clients start from 0 to 255.
+        softmax: whether the output holds probabilities; else logits.
         signatures: number of subgraphs, which all have this input and output.
     """
     top = 255.0 if pixels else 1.0
@@ -33,11 +36,12 @@ def metadata(*, name: str, description: str, licence: str, pixels: bool, signatu
         4: [_normalization(0.0, std)],
         5: {0: np.array([top], np.float32), 1: np.array([0.0], np.float32)},
     }
+    bounds: Table = {0: np.array([1.0], np.float32), 1: np.array([0.0], np.float32)}
     scores: Table = {
-        0: "probabilities",
-        1: "probability of each label",
+        0: "probabilities" if softmax else "logits",
+        1: "probability of each label" if softmax else "logit of each label: a softmax makes probabilities of them",
         3: {0: Scalar("B", 1), 1: {}},  # FeatureProperties
-        5: {0: np.array([1.0], np.float32), 1: np.array([0.0], np.float32)},
+        5: bounds if softmax else None,
         6: [{0: LABELS, 1: "one label a line, in the order of the output", 2: Scalar("b", 2)}],  # TENSOR_AXIS_LABELS
     }
     subgraph: Table = {2: [image], 3: [scores]}

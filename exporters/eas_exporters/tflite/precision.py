@@ -19,7 +19,7 @@ import numpy as np
 from eas_exporters import quantization
 from eas_exporters.calibration import Ranges
 from eas_exporters.quantization import Constant, Scale
-from eas_exporters.tflite.program import Operator, Program, Quantization, Tensor, compact
+from eas_exporters.tflite.program import Operator, Program, Quantization, compact
 
 Precision = Literal["float32", "float16", "dynamic", "int8"]
 
@@ -27,16 +27,24 @@ LAYERS = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED")
 
 
 def float16_weights(program: Program) -> Program:
-    """Weights in float16, read through DEQUANTIZE; arithmetic in float32.
+    """Weights and biases in float16, read through DEQUANTIZE; arithmetic in float32.
+
+    Both, in every layer: XNNPACK before LiteRT 2.2 takes layers of one kind of constants only, and some runtimes refuse
+    the others, or compute them wrongly.
 
     Raises:
         InputError: a weight is beyond float16.
     """
 
-    def shrink(rewriter: _Rewriter, operator: Operator, weight: Tensor) -> int:
-        assert weight.data is not None
-        halved = quantization.float16(weight.name, weight.data)
-        return rewriter.dequantized(weight, rewriter.program.constant(weight.name, halved))
+    def halved(rewriter: _Rewriter, position: int) -> int:
+        constant = rewriter.source.tensors[position]
+        assert constant.data is not None
+        half = quantization.float16(constant.name, constant.data)
+        return rewriter.dequantized(position, rewriter.program.constant(constant.name, half))
+
+    def shrink(rewriter: _Rewriter, operator: Operator) -> tuple[int, ...]:
+        data, weight, bias = operator.inputs
+        return data, halved(rewriter, weight), halved(rewriter, bias)
 
     return _Rewriter(program).run(shrink)
 
@@ -44,12 +52,13 @@ def float16_weights(program: Program) -> Program:
 def dynamic_range(program: Program) -> Program:
     """Weights in int8 with a scale for each channel; convolutions quantize their input as they run."""
 
-    def shrink(rewriter: _Rewriter, operator: Operator, weight: Tensor) -> int:
-        assert weight.data is not None
-        axis = _channel_axis(operator)
-        scale = quantization.channel_scale(weight.data, axis)
-        stored = rewriter.program.constant(weight.name, *_stored(weight.data, scale, axis))
-        return stored if operator.kind == "CONV_2D" else rewriter.dequantized(weight, stored)
+    def shrink(rewriter: _Rewriter, operator: Operator) -> tuple[int, ...]:
+        data, weight, bias = operator.inputs
+        constant, axis = rewriter.source.tensors[weight], _channel_axis(operator)
+        assert constant.data is not None
+        scale = quantization.channel_scale(constant.data, axis)
+        stored = rewriter.program.constant(constant.name, *_stored(constant.data, scale, axis))
+        return data, stored if operator.kind == "CONV_2D" else rewriter.dequantized(weight, stored), bias
 
     return _Rewriter(program).run(shrink)
 
@@ -72,18 +81,17 @@ class _Rewriter:
         self.source = source
         self.program = Program(list(source.tensors), [], list(source.inputs), list(source.outputs))
 
-    def run(self, shrink: Callable[[_Rewriter, Operator, Tensor], int]) -> Program:
-        """`shrink` adds the new constant (and what reads it) and returns the tensor that replaces the weight."""
+    def run(self, shrink: Callable[[_Rewriter, Operator], tuple[int, ...]]) -> Program:
+        """`shrink` adds new constants (and what reads them) and returns what a layer reads instead."""
         for operator in self.source.operators:
             if operator.kind in LAYERS and not operator.exact:
-                data, weight, bias = operator.inputs
-                made = shrink(self, operator, self.source.tensors[weight])
-                operator = replace(operator, inputs=(data, made, bias))
+                operator = replace(operator, inputs=shrink(self, operator))
             self.program.operators.append(operator)
         return compact(self.program)
 
-    def dequantized(self, weight: Tensor, stored: int) -> int:
-        made = self.program.tensor("", weight.shape)
+    def dequantized(self, constant: int, stored: int) -> int:
+        """What stands for a constant of the source, made of its stored form."""
+        made = self.program.tensor("", self.source.tensors[constant].shape)
         return self.program.add("DEQUANTIZE", [stored], made)
 
 
