@@ -28,7 +28,7 @@ from eas_sdk.router.network import Router, load_router
 from eas_sdk.selector.protocol import Selector
 from eas_sdk.selector.registry import load_selector
 from eas_sdk.space.architecture import Architecture
-from eas_sdk.task import TaskLike, is_auto, resolve, routed
+from eas_sdk.task import Task, TaskLike, is_auto, resolve, routed
 
 if TYPE_CHECKING:
     from eas_sdk.adaptive.session import Session
@@ -111,8 +111,12 @@ class Runtime:
             InputError: the seed is not an integer of 0 or more.
         """
         seed, asked = check_seed(seed), []
+        known: dict[str | int, Task] = {}  # looking a task up takes as long as half of the rest
         for task, budget in requests:
-            resolved, parsed = resolve(task, self.bundle.superclasses), read_budget(budget)
+            key = task if isinstance(task, str) else id(task)
+            if key not in known:
+                known[key] = resolve(task, self.bundle.superclasses)
+            resolved, parsed = known[key], read_budget(budget)
             costs = self.costs(parsed, engine, threads)
             taken = spent(self.checked_router(), parsed, costs, engine) if after_router else {}
             asked += requests_after(taken, self.selector, [resolved], parsed, costs)
