@@ -5,6 +5,8 @@
 
 - grid: 50 random architectures of the embedded bundle x every format and precision that runs here; greatest difference
   of logits (as a part of the greatest logit) and share of equal labels, on random views of the test artist's drawings.
+- int8: exports at default settings of every task at `--budgets` budgets in every format that is calibrated; which are
+  refused, and the least share of equal labels on the same views of the task.
 - accuracy: top-1 within the known superclass of the TFLite precisions at the top budget of every task, with the paired
   difference from float32 (needs the emoji drawings).
 - size: bytes of the files of a network of the paper's size, as a part of the float32 file.
@@ -43,7 +45,7 @@ from eas_exporters.tflite.exporter import file_parts
 from eas_exporters.tflite.interpreter import Interpreter
 from eas_sdk.engine.registry import ENGINES, load_engine
 from eas_sdk.errors import MissingDependency
-from eas_sdk.export import EXPORTERS, Exporter, Options, load_exporter
+from eas_sdk.export import EXPORTERS, SIGNATURE, Exporter, Options, load_exporter
 from eas_sdk.runtime import Runtime
 from eas_sdk.space.sample import random_architecture
 from eas_train.progress import progress
@@ -55,6 +57,7 @@ INSTANCES = 3
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--networks", type=int, default=50, help="architectures in the grid")
+    parser.add_argument("--budgets", type=int, default=10, help="of each task, for int8")
     parser.add_argument("--peers", help="a Python that has ofa and litert-torch (see benchmarks/peers/ofa.py)")
     options = parser.parse_args()
     runtime = eas_sdk.load()
@@ -64,6 +67,7 @@ def main() -> None:
         paper = paper_runtime(folder)
         figures = {
             "grid": grid(runtime, data, options.networks, folder),
+            "int8": defaults(runtime, data, options.budgets, folder),
             "accuracy": accuracy(runtime, data),
             "size": sizes(paper, folder),
             "first": first(paper),
@@ -127,6 +131,37 @@ def grid(runtime: Runtime, data: Drawings, count: int, folder: Path) -> dict[str
             "least_top1_agreement": round(min(a for _, a in values), 4),
         }
         for name, values in made.items()
+    }
+
+
+def defaults(runtime: Runtime, data: Drawings, budgets: int, folder: Path) -> dict[str, Any]:
+    """Whether exports are refused that are right on views of their task, and how the others agree there."""
+    agreed: dict[str, list[float]] = {}
+    refused: dict[str, list[str]] = {}
+    with progress("int8", len(runtime.tasks) * budgets) as update:
+        for t, task in enumerate(runtime.tasks):
+            pixels = data.images[data.superclass == t].reshape(-1, *data.images.shape[2:])
+            for i in range(budgets):
+                model = runtime.specialize(task, f"{100 * i / (budgets - 1):g}%")
+                expected = model.logits(pixels).argmax(1)
+                for suffix, exporter in runnable().items():
+                    made = model.export(folder / f"int8{suffix}", precision="int8", output="logits", keep=True)
+                    options = chosen("int8", None)
+                    found = exporter.run(made.path, SIGNATURE, pixels.astype(np.float32) / 255, options)
+                    agreed.setdefault(exporter.name, []).append(float((found.argmax(1) == expected).mean()))
+                    if made.failed:
+                        refused.setdefault(exporter.name, []).append(
+                            f"{task} {model.madds}: {agreed[exporter.name][-1]}"
+                        )
+                update(t * budgets + i + 1, task)
+    return {
+        name: {
+            "files": len(shares),
+            "refused": refused.get(name, []),
+            "mean_top1_agreement": round(float(np.mean(shares)), 4),
+            "least_top1_agreement": round(min(shares), 4),
+        }
+        for name, shares in agreed.items()
     }
 
 

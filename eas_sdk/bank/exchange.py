@@ -49,10 +49,9 @@ def _exchanged(one: Path, other: Path) -> bool:
     """Whether the system knows how to give two paths each other's name, and has."""
     if os.name != "posix":
         return False
-    library = ctypes.CDLL(None, use_errno=True)
-    first, second = os.fsencode(one), os.fsencode(other)
+    library, names = ctypes.CDLL(None, use_errno=True), (os.fsencode(one), os.fsencode(other))
     if sys.platform == "darwin" and hasattr(library, "renamex_np"):
-        return bool(library.renamex_np(first, second, ctypes.c_uint(EXCHANGE)) == 0)
+        return bool(library.renamex_np(*names, ctypes.c_uint(EXCHANGE)) == 0)
     if sys.platform == "linux" and hasattr(library, "renameat2"):
-        return bool(library.renameat2(AT_FDCWD, first, AT_FDCWD, second, ctypes.c_uint(EXCHANGE)) == 0)
+        return bool(library.renameat2(AT_FDCWD, names[0], AT_FDCWD, names[1], ctypes.c_uint(EXCHANGE)) == 0)
     return False

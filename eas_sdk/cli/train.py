@@ -159,7 +159,8 @@ def data(cache: Path | None, as_json: bool) -> None:
     "--calibration",
     type=click.Path(path_type=Path, file_okay=False),
     metavar="DIR",
-    help="Photos that the bundle may carry, to calibrate integer exports on.  [default: some of the training images]",
+    help="Photos that the bundle may carry, to calibrate integer exports on and to prove exports on.  [default: some "
+    "images of training and validation]",
 )
 @click.option(
     "--dry-run",

@@ -221,13 +221,13 @@ def test_equal_networks_are_equal_files(precision: str) -> None:
 
 
 def test_what_a_file_says_of_itself(models: list[Model], tmp_path: Path) -> None:
-    graph = dataclasses.replace(models[0].graph, labels=("Kätzchen", 'a "b"', "c, d"))
+    graph = dataclasses.replace(models[0].graph, labels=("Kätzchen", 'a "b"', "c,\nd"))
     path = written(graph, tmp_path, options("float16", output="probabilities"))
     notes = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"]).get_modelmeta()
     said = notes.custom_metadata_map
     assert json.loads(said["labels"]) == list(graph.labels)
     assert "Kätzchen" in said["labels"]
-    assert said["labels.txt"].split("\n") == list(graph.labels)
+    assert said["labels.txt"].split("\n") == ["Kätzchen", 'a "b"', "c, d"]
     assert said["title"] == notes.graph_name == notes.description == "Ein Netz"
     assert said["attributions"] == "Zeichnungen: Ü, CC BY 4.0\nsecond line"
     assert said["precision"] == "float16"

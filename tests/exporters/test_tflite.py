@@ -268,6 +268,14 @@ def test_labels_are_a_file_in_a_zip_behind_the_model(birds: list[Model]) -> None
         assert archive.read("labels.txt").decode().splitlines() == list(model.labels)
 
 
+def test_a_label_is_one_line(birds: list[Model]) -> None:
+    labels = ("a\nb", "c\r\nd", "\n", "e\u2028f", " g ", *birds[0].labels[5:])
+    graph = replace(birds[0].graph, labels=labels)
+    with zipfile.ZipFile(io.BytesIO(content(graph, options()))) as archive:
+        found = archive.read("labels.txt").decode().splitlines()
+    assert found == ["a b", "c d", "-", "e f", "g", *labels[5:]]
+
+
 @pytest.mark.parametrize("pixels", ["uint8", "float32"])
 def test_mediapipe_classifies_with_it(pixels: str, tmp_path: Path) -> None:
     """A client that knows nothing of this project: labels, normalisation and scores come from the file alone."""

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from eas_exporters.calibration import calibrate
+from eas_exporters.labels import lines
 from eas_exporters.onnx.file import assemble
 from eas_exporters.onnx.lowering import lower
 from eas_exporters.onnx.precision import float16_weights, integers
@@ -91,7 +92,7 @@ def metadata(labels: tuple[str, ...], options: Options) -> dict[str, str]:
     return {
         "title": options.title,
         "labels": json.dumps(labels, ensure_ascii=False),
-        "labels.txt": "\n".join(labels),
+        "labels.txt": lines(labels),
         "input": f"{INPUTS[options.input]}, {SHAPES[options.layout]}",
         "output": f"{options.output} of the labels, in their order, N x {len(labels)}",
         "precision": options.precision,

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from eas_exporters.labels import lines
 from eas_exporters.tflite.flatbuffer import Scalar, Table, serialize
 
 LABELS = "labels.txt"
@@ -60,7 +61,7 @@ def label_archive(labels: Sequence[str]) -> bytes:
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
         entry = zipfile.ZipInfo(LABELS, date_time=(1980, 1, 1, 0, 0, 0))  # equal models are equal files
-        archive.writestr(entry, "\n".join(labels))
+        archive.writestr(entry, lines(labels))
     return buffer.getvalue()
 
 
