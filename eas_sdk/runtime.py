@@ -334,14 +334,15 @@ def load(
 
     Args:
         bundle: name of one that ships with the package: "emoji" (14 superclasses of drawings); by default the first of
-            them. Else the path of a file; "./emoji" is a file even where it has such a name.
+            them. Else the path of a file, or of the folder of the training that made it; "./emoji" is a path even where
+            it has such a name.
         latency: the latency table that budgets in time and energy are met by, or its file: of a phone, for instance.
             By default the one of this machine, engine and number of threads, which `eas lut build` measures; without
             it a quick one, measured at the first such budget.
         power: the power table for budgets in energy, or its file.
 
     Raises:
-        BundleError: the file is truncated, altered, malformed or of another version.
+        BundleError: the file is truncated, altered, malformed or of another version, or a folder holds none.
         TableError: a table's file is malformed.
         FileNotFoundError: there is no such file.
     """

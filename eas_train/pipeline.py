@@ -22,6 +22,7 @@ from torch import Tensor
 
 from eas_sdk.bank.atomic import write_atomically
 from eas_sdk.bank.bundle import Bundle
+from eas_sdk.bank.shipped import OF_A_TRAINING
 from eas_sdk.errors import DataError, InputError, TrainingError, closest
 from eas_sdk.space.architecture import Architecture
 from eas_sdk.space.elastic.space import ElasticSpace
@@ -63,7 +64,7 @@ STAGES = ("supernet", "statistics", "predictor", "selector", "router", "bundle")
 BY_PREDICTOR = ("generator", "search")
 """Ways of picking architectures that measure sub-networks first."""
 
-BUNDLE = "bundle.safetensors"
+BUNDLE = OF_A_TRAINING
 REPORT = "report.json"
 
 

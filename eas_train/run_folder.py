@@ -80,7 +80,8 @@ class Run:
             splits, others = first_of_each(splits, DRY_IMAGES), None
         teacher = None
         if self.teacher is not None:
-            teacher = teacher_of(bundles.read(self.teacher), splits.classes, device)
+            with bundle_file(self.teacher) as file:
+                teacher = teacher_of(bundles.read(file), splits.classes, device)
         elif supernet.pretrained in SOURCES:
             teacher = self._published(splits.classes, device)
         credits = self.credits or credits

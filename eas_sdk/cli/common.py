@@ -20,12 +20,23 @@ from eas_sdk.task import TaskLike
 P = ParamSpec("P")
 T = TypeVar("T")
 
+
+def _bundle(ctx: click.Context, parameter: click.Parameter, value: str | None) -> Path | None:
+    """A bundle as it is given, but "./emoji" is a path though it is also a name."""
+    if value is None:
+        return None
+    path = Path(value)
+    return path.absolute() if value not in SHIPPED and str(path) in SHIPPED else path
+
+
 bundle_option = click.option(
     "--bundle",
-    type=click.Path(path_type=Path),
-    metavar="FILE",
-    help=f"The bundle to use: a file, or {' or '.join(SHIPPED)}, which ship with the package.  [default: {SHIPPED[0]}]",
+    callback=_bundle,
+    metavar="FILE|DIR",
+    help=f"The bundle to use: a file, the folder of its training, or {' or '.join(SHIPPED)}, which comes with the "
+    f"package.  [default: {SHIPPED[0]}]",
 )
+bundle_argument = click.argument("given", metavar="[BUNDLE]", required=False, callback=_bundle)
 json_option = click.option(
     "--json", "as_json", is_flag=True, help="Print one JSON object to standard output instead of tables."
 )

@@ -58,10 +58,23 @@ def load_drawings(runtime: Runtime, folder: Path | None, tasks: Sequence[str] = 
     """
     for task in tasks:
         runtime.labels(task)
-    root = shipped_folder(runtime.tasks) if folder is None else folder
+    if folder is not None:
+        return _load(runtime, folder, tasks)
+    root = shipped_folder(runtime.tasks)
     if not root.is_dir():
-        missing = "this installation ships no images; name a folder with --images DIR"
-        raise DataError(missing if folder is None else f"{root} must be a folder of superclass/label.png")
+        raise DataError("this installation ships no images; name a folder of superclass/label.png with --images DIR")
+    try:
+        return _load(runtime, root, tasks)
+    except DataError:  # what is wrong with our own folder is nothing that the caller could mend
+        raise DataError(
+            "the images that come with the package show other things than this bundle tells apart; name a folder of "
+            "superclass/label.png or superclass/label/*.png with --images DIR"
+        ) from None
+
+
+def _load(runtime: Runtime, root: Path, tasks: Sequence[str]) -> list[Drawings]:
+    if not root.is_dir():
+        raise DataError(f"{root} must be a folder of superclass/label.png")
     unknown = [f.name for f in _entries(root) if f.is_dir() and f.name not in runtime.tasks]
     if unknown and not tasks:
         raise DataError(

@@ -31,6 +31,7 @@ RUNS = {".tflite": "litert", ".onnx": "onnxruntime", ".mlpackage": "coreml"}
 @click.argument("task")
 @click.argument("budgets", nargs=-1, required=True, metavar="BUDGET...")
 @click.option(
+    "--out",
     "--output",
     "-o",
     "path",

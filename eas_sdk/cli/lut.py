@@ -82,7 +82,13 @@ def _meter_options(command: click.decorators.FC) -> click.decorators.FC:
 @lut.command("build")
 @_meter_options
 @click.option(
-    "-o", "--output", type=click.Path(dir_okay=False, path_type=Path), help="The table. [default: where it is found]"
+    "--out",
+    "--output",
+    "-o",
+    "output",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="The table. [default: where it is found]",
 )
 @click.option(
     "--pause",

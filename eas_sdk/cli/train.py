@@ -123,6 +123,9 @@ def data(cache: Path | None, as_json: bool) -> None:
 )
 @click.option(
     "--out",
+    "--output",
+    "-o",
+    "out",
     type=click.Path(path_type=Path),
     metavar="DIR",
     help="Folder of the results.  [default: runs/NAME]",
@@ -150,7 +153,7 @@ def data(cache: Path | None, as_json: bool) -> None:
 )
 @click.option(
     "--teacher",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=click.Path(path_type=Path),
     metavar="BUNDLE",
     help="A bundle of the same classes whose largest network teaches, in phases of the recipe with a frozen teacher.  "
     "[default: the end of the teacher phase]",
