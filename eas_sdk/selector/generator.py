@@ -158,9 +158,9 @@ class GeneratorSelector(PickledByFields, AnyMember):
         highest = scores.max(1)
         of_request = [s + highest[s : s + n].argmax() if n > 1 else s for s, n in zip(starts, counts, strict=True)]
         rows = choices[of_request, scores[of_request].argmax(1)]
-        for found in np.flatnonzero(highest[of_request] == -np.inf):
-            start = starts[found]
-            rows[found] = self._repair(choices[start, 0], probabilities[start], requests[found])
+        for lacking in np.flatnonzero(highest[of_request] == -np.inf).tolist():
+            start = starts[lacking]
+            rows[lacking] = self._repair(choices[start, 0], probabilities[start], requests[lacking])
         return [space.decode(row) for row in rows]
 
     def _mixtures(self, requests: Sequence[Request]) -> FloatArray:
