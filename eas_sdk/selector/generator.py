@@ -157,11 +157,11 @@ class GeneratorSelector(PickledByFields, AnyMember):
         scores[candidates] = (mixtures @ self._worth).take(places).sum(1)  # what is expected, up to a constant
         highest = scores.max(1)
         of_request = [s + highest[s : s + n].argmax() if n > 1 else s for s, n in zip(starts, counts, strict=True)]
-        rows = choices[of_request, scores[of_request].argmax(1)]
+        picked = choices[of_request, scores[of_request].argmax(1)]
         for lacking in np.flatnonzero(highest[of_request] == -np.inf).tolist():
             start = starts[lacking]
-            rows[lacking] = self._repair(choices[start, 0], probabilities[start], requests[lacking])
-        return [space.decode(row) for row in rows]
+            picked[lacking] = self._repair(choices[start, 0], probabilities[start], requests[lacking])
+        return [space.decode(row) for row in picked]
 
     def _mixtures(self, requests: Sequence[Request]) -> FloatArray:
         """[rows, T]: the part that each superclass has in each request; rows sum to 1."""
