@@ -28,8 +28,9 @@ from eas_sdk.latency.table import write
 
 PROGRAMS = {
     "adb": "needs a phone",
-    "cd": "goes with gradle",
-    "gradle": "needs Android's SDK",
+    "cd": "goes with gradlew",
+    "cp": "goes with gradlew",
+    "mkdir": "makes a folder, and Gradle's wrapper in it",
     "./gradlew": "needs Android's SDK",
     "make": "sets up this repository, and runs the tests",
     "pip": "installs",

@@ -55,7 +55,7 @@ CHUNK_ROWS = 2**9
 REPAIR_STEPS = 8
 """Gates that are switched off before it is seen which step was enough."""
 
-CHUNK_CHOICES = 2**16
+CHUNK_CHOICES = 80_000
 """Requests are sampled together while their choices are at most so many: their arrays then stay in the cache."""
 
 
@@ -157,11 +157,11 @@ class GeneratorSelector(PickledByFields, AnyMember):
         scores[candidates] = (mixtures @ self._worth).take(places).sum(1)  # what is expected, up to a constant
         highest = scores.max(1)
         of_request = [s + highest[s : s + n].argmax() if n > 1 else s for s, n in zip(starts, counts, strict=True)]
-        picked = choices[of_request, scores[of_request].argmax(1)]
-        for lacking in np.flatnonzero(highest[of_request] == -np.inf).tolist():
-            start = starts[lacking]
-            picked[lacking] = self._repair(choices[start, 0], probabilities[start], requests[lacking])
-        return [space.decode(row) for row in picked]
+        best = choices[of_request, scores[of_request].argmax(1)]
+        for found in np.flatnonzero(highest[of_request] == -np.inf).tolist():
+            start = starts[found]
+            best[found] = self._repair(choices[start, 0], probabilities[start], requests[found])
+        return [space.decode(row) for row in best]
 
     def _mixtures(self, requests: Sequence[Request]) -> FloatArray:
         """[rows, T]: the part that each superclass has in each request; rows sum to 1."""

@@ -27,7 +27,7 @@ def runtime(tmp_path_factory: pytest.TempPathFactory) -> Runtime:
 @pytest.fixture(autouse=True)
 def opened(runtime: Runtime, monkeypatch: pytest.MonkeyPatch) -> None:
     """Commands open that runtime."""
-    monkeypatch.setattr("eas_sdk.cli.common.load", lambda bundle, latency: runtime)
+    monkeypatch.setattr("eas_sdk.cli.common.load", lambda bundle, latency, power: runtime)
 
 
 @pytest.fixture(scope="module")
@@ -84,7 +84,7 @@ def test_export_writes_files_for_networks_of_both_sizes(eas, photos: Path, tmp_p
     options = ("--precision", "int8", "--calibrate-on", photos)
     report = said(eas, "export", "birds", "0%", "75%", "-o", tmp_path / "birds.tflite", *options)
     assert [network["input_size"] for network in report["networks"].values()] == [SMALL, LARGE]
-    assert report["proof"]["images"] == 12
+    assert report["proof"]["images"] == 32
     said(eas, "export", "auto", "0%", "-o", tmp_path / "auto", *options)
     manifest = json.loads((tmp_path / "auto" / MANIFEST).read_text())
     assert manifest["router"]["input_size"] == ROUTER

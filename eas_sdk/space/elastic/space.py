@@ -305,7 +305,9 @@ class ElasticSpace(PickledByFields):
         place = choices[..., u : u + s].astype(np.int64)  # in the flat grid: one index is faster than four
         place *= expansions
         place += choices[..., u + s : u + 2 * s]
-        place += kernels * expansions * (s * choices[..., -1:].astype(np.int64) + np.arange(s))
+        place += kernels * expansions * np.arange(s)
+        if len(self.input_sizes) > 1:
+            place += kernels * expansions * s * choices[..., -1:].astype(np.int64)
         blocks = self.grid.take(place)
         blocks *= gates.active_slots(self, choices[..., :u])
         return np.concatenate([blocks, self.ends[choices[..., -1]]], -1)

@@ -13,7 +13,7 @@ from typing import Any
 
 import eas_sdk
 from eas_demo.blocks import AppMeter, BlockRunner, Listener, measure_blocks
-from eas_demo.choice import Choice
+from eas_demo.choice import MS, Choice
 from eas_demo.files import NetworkFiles
 from eas_demo.loop import Loop, fed, step
 from eas_demo.own_bundle import own_bundle
@@ -21,7 +21,7 @@ from eas_demo.phone import conditions
 from eas_sdk.bank.slicing import cut
 from eas_sdk.budget import Budget
 from eas_sdk.device.state import DeviceState, read_state
-from eas_sdk.errors import EasError, InfeasibleBudget
+from eas_sdk.errors import EasError, InfeasibleBudget, TableError
 from eas_sdk.graph.cost import cost
 from eas_sdk.graph.memory import memory_bytes
 from eas_sdk.latency.table import LatencyTable, differences
@@ -123,6 +123,8 @@ class Demo:
             if loop is not None and active is not None and active.predicted_ms and network == str(active.path):
                 loop = fed(loop, measured_ms, active.predicted_ms)
             timed = self._runtime.latency is not None
+            if unit == MS and not timed:  # the runtime would measure Python, and frames run elsewhere
+                raise TableError("a budget in milliseconds needs a latency table: measure this phone first")
             self._loop = loop = step(loop, Choice(task, unit, float(value)), state, self._clock(), timed=timed)
             architecture, notice = self._pick(loop)
             decided = time.perf_counter()
