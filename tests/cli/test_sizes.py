@@ -81,10 +81,10 @@ def test_evaluate_and_demo_show_networks_of_both_sizes(eas, runtime: Runtime, ph
 
 def test_export_writes_files_for_networks_of_both_sizes(eas, photos: Path, tmp_path: Path) -> None:
     pytest.importorskip("ai_edge_litert")
-    options = ("--precision", "int8", "--calibrate-on", photos)
+    options = ("--precision", "int8", "--calibrate-on", photos, "--keep")  # of random weights
     report = said(eas, "export", "birds", "0%", "75%", "-o", tmp_path / "birds.tflite", *options)
     assert [network["input_size"] for network in report["networks"].values()] == [SMALL, LARGE]
-    assert report["proof"]["images"] == 32
+    assert report["proof"]["images"] >= 32
     said(eas, "export", "auto", "0%", "-o", tmp_path / "auto", *options)
     manifest = json.loads((tmp_path / "auto" / MANIFEST).read_text())
     assert manifest["router"]["input_size"] == ROUTER
