@@ -13,7 +13,7 @@ define make-venv
 @$(PYTHON) -m venv $(VENV)
 endef
 
-.PHONY: demo test lint phone-test wheel-test clean
+.PHONY: demo test lint phone-test wheel-test arm-test clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/demo.stamp
@@ -55,6 +55,10 @@ wheel-test: $(VENV)/test.stamp
 	$(PYTHON) -m venv --clear $(WHEEL_VENV)
 	$(WHEEL_VENV)/bin/python -m pip install $(PIN) "$$(ls dist/*.whl)[litert]"
 	$(WHEEL_VENV)/bin/python -I tests/wheel_smoke.py litert
+
+# Engines and exported files on an emulated ARM processor; needs Debian 12 (benchmarks/arm.py). Results are stored.
+arm-test: $(VENV)/test.stamp
+	$(BIN)/python -m benchmarks.arm build/arm
 
 # A stamp is newer than what decides its contents, so an up-to-date .venv is used as it is.
 $(VENV)/demo.stamp: $(SETUP)

@@ -18,13 +18,13 @@ from benchmarks import photo_documents
 from benchmarks.photo_documents import figures
 from eas_sdk.graph.cost import cost
 from eas_sdk.space.presets import PRESETS
+from eas_train.html_page import Table
 from eas_train.study import report
-from eas_train.study.report import Table
 
 ROOT = Path(__file__).parent.parent
 PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
 PICTURE = ROOT / "docs" / "accuracy.png"
-MARKED = re.compile(r"(<!-- (?P<name>[\w-]+): begin -->\n).*?(\n<!-- (?P=name): end -->)", re.DOTALL)
+MARKED = re.compile(r"(<!-- (?P<name>[\w-]+): begin -->\n).*?(<!-- (?P=name): end -->)", re.DOTALL)
 
 
 def main() -> None:
@@ -45,7 +45,7 @@ def main() -> None:
 
 def renewed(text: str) -> str:
     """The text with all of its tables made afresh."""
-    return MARKED.sub(lambda found: found[1] + report.markdown(TABLES[found["name"]]()) + found[3], text)
+    return MARKED.sub(lambda found: found[1] + report.markdown(TABLES[found["name"]]()) + "\n" + found[3], text)
 
 
 def percents(values: Sequence[float]) -> str:
@@ -148,7 +148,29 @@ def size_statistics() -> Table:
     return ["images", *names], [[f"{size} px", *(f"{row[name]:.0%}" for name in names)] for size, row in found.items()]
 
 
+def arm() -> Table:
+    """Engines and files on an emulated ARM processor."""
+    columns = [
+        "engine, or file by its runtime",
+        "greatest difference of a probability",
+        "same label",
+        "in the worst network",
+    ]
+    found = figures("arm")
+    return columns, [
+        [
+            name if kind == "files" else f"engine `{name}`",
+            f"{row['greatest_difference']:.1g}",
+            f"{row['mean_top1_agreement']:.0%}",
+            f"{row['least_top1_agreement']:.0%}",
+        ]
+        for kind in ("engines", "files")
+        for name, row in found[kind].items()
+    ]
+
+
 TABLES: dict[str, Callable[[], Table]] = {
+    "arm": arm,
     "lite0": lite0,
     "lite0-choices": lite0_choices,
     "size-statistics": size_statistics,

@@ -1,7 +1,7 @@
 """Exported files: how near they are to the numpy engine, how small, and how fast from request to first answer.
 
     python -m benchmarks.exports
-    python -m benchmarks.exports --peers peers/bin/python  # against OFA and litert-torch (see peers/ofa.py)
+    python -m benchmarks.exports --peers peers/bin/python  # against OFA and litert-torch (see peers/once_for_all.py)
 
 - grid: 50 random architectures of the embedded bundle x every format and precision that runs here; greatest difference
   of logits (as a part of the greatest logit) and share of equal labels, on random views of the test artist's drawings.
@@ -58,7 +58,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--networks", type=int, default=50, help="architectures in the grid")
     parser.add_argument("--budgets", type=int, default=10, help="of each task, for int8")
-    parser.add_argument("--peers", help="a Python that has ofa and litert-torch (see benchmarks/peers/ofa.py)")
+    parser.add_argument("--peers", help="a Python that has ofa and litert-torch (see benchmarks/peers/once_for_all.py)")
     options = parser.parse_args()
     runtime = eas_sdk.load()
     data = drawings(runtime, "test", 4)
@@ -76,7 +76,7 @@ def main() -> None:
         peer = folder if options.peers else None
         if options.peers:
             done = subprocess.run(
-                [options.peers, Path(__file__).parent / "peers" / "ofa.py", folder],
+                [options.peers, Path(__file__).parent / "peers" / "once_for_all.py", folder],
                 check=True,
                 capture_output=True,
                 text=True,

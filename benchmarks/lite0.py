@@ -43,10 +43,10 @@ from eas_exporters.tflite.exporter import file_parts, program
 from eas_exporters.tflite.interpreter import Interpreter
 from eas_sdk.bank.bundle import Bundle
 from eas_sdk.bank.slicing import cut
-from eas_sdk.cli.images import read_image
 from eas_sdk.engine.registry import load_engine
 from eas_sdk.graph.cost import cost
 from eas_sdk.graph.nodes import Graph
+from eas_sdk.image_file import read_image
 from eas_sdk.images import as_float_batch
 from eas_sdk.space.sample import random_architecture
 from eas_train.pretrained.bundle import published_bundle

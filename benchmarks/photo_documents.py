@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from benchmarks.record import RESULTS
-from eas_train.study.report import Table
+from eas_train.html_page import Table
 
 LAST = 10**9
 """The budget that pays for the largest network."""

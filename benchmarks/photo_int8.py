@@ -22,7 +22,7 @@ import eas_sdk
 from benchmarks.photo_test import TestPhotos, percent, read_squares, read_test_photos
 from benchmarks.record import record
 from eas_exporters.tflite.interpreter import Interpreter
-from eas_sdk.cli.images import SUFFIXES
+from eas_sdk.image_file import image_files
 from eas_sdk.images import as_float_batch
 from eas_sdk.model import Model
 from eas_train.progress import progress
@@ -39,7 +39,7 @@ def main() -> None:
     options = parser.parse_args()
     runtime = eas_sdk.load(options.bundle)
     photos = read_test_photos(options.photos, runtime)
-    files = sorted(path for folder in options.more for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
+    files = [path for folder in options.more for path in image_files(folder)]
     more = read_squares(files[:: max(1, len(files) // options.count)][: options.count]) if files else None
     rows = [row(runtime.specialize("all", int(budget)), int(budget), photos, more, runtime.tasks) for budget in BUDGETS]
     record(

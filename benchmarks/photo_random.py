@@ -23,8 +23,8 @@ from benchmarks.photo_budgets import untrained_bundle
 from benchmarks.photo_test import BATCH, logits_of, percent, read_squares, read_test_photos, right
 from benchmarks.record import record
 from eas_sdk.bank.slicing import cut
-from eas_sdk.cli.images import SUFFIXES
 from eas_sdk.engine.registry import load_engine
+from eas_sdk.image_file import image_files
 from eas_sdk.images import as_float_batch
 from eas_sdk.runtime import Runtime
 from eas_sdk.space.architecture import Architecture
@@ -91,7 +91,7 @@ def main() -> None:
 
 def choosers(folder: Path, count: int, runtime: Runtime) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
     """Photos, and what the published network says of them at 224 px."""
-    files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
+    files = image_files(folder)
     pixels = read_squares(files[:: max(1, len(files) // count)][:count])
     source = untrained_bundle()
     program = load_engine("numpy").compile(cut(source, source.space.largest, range(len(source.labels))))

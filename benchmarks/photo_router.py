@@ -23,7 +23,7 @@ import numpy.typing as npt
 import eas_sdk
 from benchmarks.photo_test import BATCH, logits_of, percent, read_squares, read_test_photos
 from benchmarks.record import record
-from eas_sdk.cli.images import SUFFIXES
+from eas_sdk.image_file import image_files
 from eas_sdk.router.network import log_softmax
 
 MIDDLE = 0.5
@@ -41,7 +41,7 @@ def main() -> None:
     options = parser.parse_args()
     runtime = eas_sdk.load(options.bundle)
     photos = read_test_photos(options.photos, runtime)
-    none = read_squares(sorted(path for path in options.none.rglob("*") if path.suffix.lower() in SUFFIXES))
+    none = read_squares(image_files(options.none))
     router, count = runtime.checked_router(), len(runtime.tasks)
     compiled = router.compile()
     low, high = runtime.budget_range("all")

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks.bootstrap import interval
-from eas_sdk.cli.images import read_image
+from eas_sdk.image_file import read_image
 from eas_sdk.images import to_square
 from eas_sdk.model import Model
 from eas_sdk.runtime import Runtime

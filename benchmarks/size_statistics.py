@@ -27,7 +27,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.record import record
-from eas_sdk.cli.images import SUFFIXES, read_image
+from eas_sdk.image_file import image_files, read_image
 from eas_sdk.images import to_square
 from eas_sdk.space.architecture import Architecture, Block
 from eas_sdk.space.elastic.space import ElasticSpace
@@ -74,7 +74,7 @@ def main() -> None:
 def divided(folder: Path, judged: str) -> tuple[list[Path], list[Path]]:
     """The photos below a folder in random order: to record statistics over, and those of one folder in it to judge
     on."""
-    files = sorted(file for file in folder.rglob("*") if file.suffix.lower() in SUFFIXES)
+    files = image_files(folder)
     random.Random(0).shuffle(files)
     return [f for f in files if judged not in f.parts], [f for f in files if judged in f.parts]
 

@@ -17,7 +17,7 @@ import torch.nn.functional as F
 
 from benchmarks.photo_test import BATCH, read_squares
 from benchmarks.record import record
-from eas_sdk.cli.images import SUFFIXES
+from eas_sdk.image_file import image_files
 from eas_sdk.images import as_float_batch
 from eas_train.data.class_lists import read_list
 from eas_train.pretrained.importer import load_pretrained
@@ -32,7 +32,7 @@ def main() -> None:
     listed = read_list(LIST)
     names = [name for superclass in listed.superclasses for name in superclass.class_names]
     label_of_id = {each.id: names.index(each.name) for each in listed.classes}
-    files = sorted(path for path in options.photos.rglob("*") if path.suffix.lower() in SUFFIXES)
+    files = image_files(options.photos)
     targets = torch.tensor([label_of_id[path.parent.name] for path in files])
     pixels = read_squares(files)
     teacher = load_pretrained("lite0", classes=names).teacher()

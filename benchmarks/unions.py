@@ -39,7 +39,8 @@ from benchmarks.record import record
 from eas_sdk.engine.registry import load_engine
 from eas_sdk.errors import MissingDependency
 from eas_sdk.runtime import Runtime
-from eas_sdk.selector.generator import FloatArray, GeneratorSelector
+from eas_sdk.selector.generator import GeneratorSelector
+from eas_sdk.selector.lstm import FloatArray
 from eas_sdk.selector.protocol import Request
 from eas_sdk.space.architecture import Architecture
 from eas_sdk.space.protocol import IntArray

@@ -10,20 +10,32 @@ fractions are these but for rounding errors. An image that has the size already 
 from __future__ import annotations
 
 import functools
+import os
+import sys
 from collections.abc import Sequence
-from typing import NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from eas_sdk.errors import ImageError, InputError
+from eas_sdk.image_file import read_image, to_pixels
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
 FloatArray: TypeAlias = npt.NDArray[np.float32]
 Pixels: TypeAlias = "npt.NDArray[np.uint8] | npt.NDArray[np.floating]"
 """One image [H, W, 3] or several of one size [N, H, W, 3], RGB: uint8, or floating point in [0, 1]."""
 
-Images: TypeAlias = "Pixels | Sequence[Pixels]"
-"""N images [N, H, W, 3], or a list or tuple of images [H, W, 3] that may differ in size."""
+Images: TypeAlias = "Pixels | str | os.PathLike[str] | Image | Sequence[Pixels | str | os.PathLike[str] | Image]"
+"""N images [N, H, W, 3]; one image: [H, W, 3], Pillow's, or the path of a file, which `eas_sdk.image_file` reads; or a
+list or tuple of single images, which may differ in size."""
+
+RULE = (
+    "images are an array N x H x W x {channels}, or arrays H x W x {channels}, Pillow's images or paths of image "
+    "files, one or a list of them; arrays are {colours}uint8 or floating point in [0, 1]"
+)
 
 SUPPORT = 2
 """Reach of the bicubic filter to either side, in pixels of whichever image is the coarser."""
@@ -42,43 +54,47 @@ def as_float_batch(images: object, size: int, channels: int = 3) -> FloatArray:
     """Images as float32 N x size x size x channels in [0, 1], each brought to that size (see the module).
 
     Args:
-        images: see `Images`; height and width are what they like, 1 at least.
+        images: see `Images`; height and width are what they like, 1 at least. Files are read one at a time.
 
     Raises:
-        ImageError: another type, shape or dtype, no image at all, NaN, or values outside [0, 1].
+        ImageError: another type, shape or dtype, no image at all, NaN, values outside [0, 1], or a file that cannot be
+            read, which is named.
+        MissingDependency: there is a file to read, and Pillow is not installed.
     """
-    colours = " (RGB)" if channels == 3 else ""
-    rule = (
-        f"images are an array N x H x W x {channels}{colours}, or a list of arrays H x W x {channels}, "
-        "uint8 or floating point in [0, 1]"
-    )
-    if isinstance(images, np.ndarray):
-        if images.ndim == 3 and images.shape[2] == channels:
-            raise ImageError(f"{rule}; got one image without the leading axis: pass images[None]")
-        if images.ndim != 4 or images.shape[3] != channels or images.size == 0:
-            raise ImageError(f"{rule}, N, H, W >= 1; got shape {images.shape}")
+    rule = RULE.format(channels=channels, colours="RGB, " if channels == 3 else "")
+    if isinstance(images, np.ndarray) and images.ndim == 4:
+        if images.shape[3] != channels or images.size == 0:
+            raise ImageError(f"{rule}; N, H, W >= 1; got shape {images.shape}")
         _check_values(images, rule)
         if images.shape[1:3] == (size, size):
             return _as_fractions(images)
-    elif not isinstance(images, Sequence):
+    entries = in_list(images)
+    if not isinstance(entries, Sequence | np.ndarray):
         raise ImageError(f"{rule}; got {type(images).__name__}")
-    elif not images:
-        raise ImageError(f"{rule}, N >= 1; got an empty {type(images).__name__}")
-    made = np.empty((len(images), size, size, channels), np.float32)
-    for i, image in enumerate(images):
-        if not isinstance(images, np.ndarray):
-            if not isinstance(image, np.ndarray):
-                raise ImageError(f"{rule}; got a {type(images).__name__} whose entry {i} is a {type(image).__name__}")
-            if image.ndim != 3 or image.shape[2] != channels or image.size == 0:
-                raise ImageError(f"{rule}, H, W >= 1; got shape {image.shape} in entry {i}")
-            _check_values(image, rule)
-        made[i] = _as_fractions(to_square(image, size))
+    if not len(entries):
+        raise ImageError(f"{rule}; N >= 1; got an empty {type(images).__name__}")
+    made = np.empty((len(entries), size, size, channels), np.float32)
+    for i, entry in enumerate(entries):
+        made[i] = _as_fractions(to_square(_pixels(entry, i, channels, rule), size))
     return made
+
+
+def in_list(images: Any) -> Any:
+    """A single image as a list of one; anything else as it is."""
+    single = images.ndim < 4 if isinstance(images, np.ndarray) else is_read(images)
+    return [images] if single else images
 
 
 def pick(images: Images, indices: Sequence[int]) -> Images:
     """Some of several images."""
-    return images[indices] if isinstance(images, np.ndarray) else [images[i] for i in indices]
+    entries = in_list(images)
+    return entries[indices] if isinstance(entries, np.ndarray) else [entries[i] for i in indices]
+
+
+def is_read(image: object) -> bool:
+    """Whether something is the path of a file, or an image of Pillow's, of which there is none before it is loaded."""
+    pillow = sys.modules.get("PIL.Image")
+    return isinstance(image, str | os.PathLike) or (pillow is not None and isinstance(image, pillow.Image))
 
 
 def to_square(image: Pixels, size: int) -> Pixels:
@@ -175,6 +191,18 @@ def _round(values: npt.NDArray[np.floating]) -> npt.NDArray[np.floating]:
     """Values of bytes, in place."""
     np.floor(np.add(values, 0.5, out=values), out=values)
     return np.clip(values, 0, 255, out=values)
+
+
+def _pixels(entry: Any, index: int, channels: int, rule: str) -> Pixels:
+    """One image of a list as an array [H, W, channels]."""
+    if channels == 3 and is_read(entry):
+        return read_image(entry) if isinstance(entry, str | os.PathLike) else to_pixels(entry)
+    if not isinstance(entry, np.ndarray):
+        raise ImageError(f"{rule}; got a {type(entry).__name__} in entry {index}")
+    if entry.ndim != 3 or entry.shape[2] != channels or entry.size == 0:
+        raise ImageError(f"{rule}; H, W >= 1; got shape {entry.shape} in entry {index}")
+    _check_values(entry, rule)
+    return entry
 
 
 def _check_values(pixels: npt.NDArray[np.generic], rule: str) -> None:

@@ -5,18 +5,21 @@ from __future__ import annotations
 import numbers
 import os
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from eas_sdk.bank.bundle import Bundle
+from eas_sdk.bank.slicing import cut
 from eas_sdk.budget import format_madds
+from eas_sdk.engine.forked import compile_graph
 from eas_sdk.engine.numpy_engine import NumpyEngine, NumpyProgram
 from eas_sdk.engine.protocol import Program
 from eas_sdk.errors import InputError
 from eas_sdk.expected import expected_accuracy
 from eas_sdk.export import SIGNATURE, Export, InputKind, Layout, OutputKind, export
-from eas_sdk.graph.cost import Cost
+from eas_sdk.graph.cost import Cost, cost
 from eas_sdk.graph.memory import memory_bytes
 from eas_sdk.graph.nodes import Graph
 from eas_sdk.images import Images, as_float_batch
@@ -52,6 +55,8 @@ class Prediction:
 class Model:
     """One sub-network, cut out of a bank for one task, compiled by one engine. Threads may share it.
 
+    It is pickled as what it was made from, a bundle by its path (see `Bundle`), and made again by who unpickles it.
+
     Attributes:
         task: what it tells apart.
         architecture: its blocks.
@@ -60,6 +65,7 @@ class Model:
         bundle: what it was cut out of.
         program: the network as an engine runs it.
         engine: that engine's name; of "auto" the one that it chose.
+        threads: most threads for one prediction.
         latency_ms: time of one image, as the latency table predicts it that the budget was met by; None without one.
     """
 
@@ -71,6 +77,30 @@ class Model:
     program: Program
     engine: str = "numpy"
     latency_ms: float | None = None
+    threads: int = 1
+
+    @classmethod
+    def of(
+        cls,
+        bundle: Bundle,
+        task: Task,
+        architecture: Architecture,
+        engine: str = "numpy",
+        threads: int = 1,
+        latency_ms: float | None = None,
+    ) -> Model:
+        """The network of an architecture.
+
+        Raises:
+            ArchitectureError: the bank cannot serve it.
+            InputError, MissingDependency: of the engine.
+        """
+        graph = cut(bundle, architecture, task.classes)
+        name, program = compile_graph(graph, engine, threads)
+        return cls(task, architecture, cost(graph.nodes), graph, bundle, program, name, latency_ms, threads)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Model.of, (self.bundle, self.task, self.architecture, self.engine, self.threads, self.latency_ms)
 
     def __repr__(self) -> str:
         cost = f"{format_madds(self.madds)} multiply-adds"

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from eas_sdk.engine.protocol import Array
 from eas_sdk.errors import ExportError, ImageError, InputError
-from eas_sdk.images import Images, as_float_batch, to_square
+from eas_sdk.images import Images, as_float_batch, in_list, to_square
 
 if TYPE_CHECKING:
     from eas_sdk.bank.bundle import Bundle
@@ -139,7 +139,7 @@ def divided(network: Provable, given: Images | None) -> tuple[Images, Images | N
     bundle = network.bundle
     if given is not None:
         _check_contrast(given, network.input_size)
-    images = bundle.calibration_images if given is None else given
+    images = bundle.calibration_images if given is None else in_list(given)
     if images is None:
         raise InputError("int8 needs images to calibrate on: the bundle carries none, and none were given")
     if bundle.pictures is not None and bundle.pictures.proof:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
+import logging
 import numbers
 import os
 from collections.abc import Mapping, Sequence
@@ -11,11 +13,8 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 
 from eas_sdk.bank import bundle as bundles
 from eas_sdk.bank.bundle import Bundle
-from eas_sdk.bank.shipped import bundle_file
-from eas_sdk.bank.slicing import cut
 from eas_sdk.budget import Budget, format_madds
 from eas_sdk.device.power import DEFAULT, PowerTable
-from eas_sdk.engine.registry import compile_with
 from eas_sdk.errors import InputError, TaskError
 from eas_sdk.graph.cost import cost
 from eas_sdk.graph.memory import memory_bytes, memory_model
@@ -29,15 +28,18 @@ from eas_sdk.router.network import Router, load_router
 from eas_sdk.selector.protocol import Selector
 from eas_sdk.selector.registry import load_selector
 from eas_sdk.space.architecture import Architecture
-from eas_sdk.task import TaskLike, is_auto, resolve, routed
+from eas_sdk.task import Task, TaskLike, is_auto, resolve, routed
 
 if TYPE_CHECKING:
     from eas_sdk.adaptive.session import Session
+    from eas_sdk.latency.store import Networks
+
+logger = logging.getLogger("eas_sdk")
 
 
 @dataclass(frozen=True, eq=False)
 class Runtime:
-    """A loaded bundle. It never changes and may be shared between threads.
+    """A loaded bundle. It never changes and may be shared between threads, and pickled (see `Bundle`).
 
     Attributes:
         bundle: the file's contents.
@@ -105,12 +107,16 @@ class Runtime:
 
         Raises:
             TaskError, BudgetError, InfeasibleBudget: of the first request that is at fault.
-            TableError: a budget in time or energy, and no latency table for the engine and threads.
+            TableError: a budget in time or energy, and this machine's latency table is out of date.
             InputError: the seed is not an integer of 0 or more.
         """
         seed, asked = check_seed(seed), []
+        known: dict[str | int, Task] = {}  # looking a task up takes as long as half of the rest
         for task, budget in requests:
-            resolved, parsed = resolve(task, self.bundle.superclasses), read_budget(budget)
+            key = task if isinstance(task, str) else id(task)
+            if key not in known:
+                known[key] = resolve(task, self.bundle.superclasses)
+            resolved, parsed = known[key], read_budget(budget)
             costs = self.costs(parsed, engine, threads)
             taken = spent(self.checked_router(), parsed, costs, engine) if after_router else {}
             asked += requests_after(taken, self.selector, [resolved], parsed, costs)
@@ -145,7 +151,7 @@ class Runtime:
             TaskError: there is no such task.
             BudgetError: the budget cannot be read.
             InfeasibleBudget: the smallest network of the task takes more.
-            TableError: a budget in time or energy, and no latency table for the engine and threads.
+            TableError: a budget in time or energy, and this machine's latency table is out of date.
         """
         resolved = None if self._is_auto(task) else resolve(task, self.bundle.superclasses)
         parsed = read_budget(budget)
@@ -198,15 +204,11 @@ class Runtime:
             ArchitectureError: the bank cannot serve an architecture.
         """
         router, table = self.checked_router(), latency or self.latency
-        tasks = {
-            superclass.name: routed(t, self.bundle.superclasses)
-            for t, superclass in enumerate(self.bundle.superclasses)
-        }
         networks = [self.bundle.space.structure(found, len(self.bundle.labels)) for found in family.values()]
         return RoutedModel(
             router.compile(engine, threads),
             family,
-            lambda name: self.build(tasks[name], family[name], engine=engine, threads=threads, latency=table),
+            functools.partial(self._routed, engine=engine, threads=threads, latency=table),
             madds=router.cost.madds + max(cost(nodes).madds for nodes in networks),
             memory_bytes=memory_bytes(router.nodes, engine) + max(memory_bytes(n, engine) for n in networks),
             latency_ms=None
@@ -214,6 +216,10 @@ class Runtime:
             else table.latency_ms(router.nodes) + max(table.latency_ms(nodes) for nodes in networks),
             kept=kept or len(family),
         )
+
+    def _routed(self, superclass: str, architecture: Architecture, **options: Any) -> Model:
+        """The network for a superclass behind the router; see `build`."""
+        return self.build(routed(self.tasks.index(superclass), self.bundle.superclasses), architecture, **options)
 
     def checked_router(self) -> Router:
         """The bundle's router.
@@ -250,11 +256,9 @@ class Runtime:
             ArchitectureError: the bank cannot serve the architecture.
         """
         resolved = resolve(task, self.bundle.superclasses)
-        graph = cut(self.bundle, architecture, resolved.classes)
-        engine, program = compile_with(engine, graph, threads=threads)
+        model = Model.of(self.bundle, resolved, architecture, engine, threads)
         table = latency or self.latency
-        latency_ms = None if table is None else table.latency_ms(graph.nodes)
-        return Model(resolved, architecture, cost(graph.nodes), graph, self.bundle, program, engine, latency_ms)
+        return model if table is None else dataclasses.replace(model, latency_ms=table.latency_ms(model.graph.nodes))
 
     def adaptive(self, task: TaskLike, **options: Any) -> Session:
         """A session whose network follows the state of the device; `options` are those of `Session`.
@@ -272,15 +276,25 @@ class Runtime:
     def costs(self, budget: Budget, engine: str = "numpy", threads: int = 1) -> Costs:
         """What networks cost on an engine, as far as a budget asks for it.
 
+        Where it bounds time or energy, and no latency table was loaded or measured on this machine, one is measured
+        quickly (`latency.quick`); that takes a second or two, once.
+
         Raises:
-            TableError: the budget bounds time or energy, and there is no latency table.
+            TableError: the budget bounds time or energy, and this machine's latency table is out of date.
+            InputError, MissingDependency: there is no such engine here.
         """
         latency = self.latency
         if latency is None and (budget.latency_ms is not None or budget.energy_mj is not None):
-            from eas_sdk.latency.store import find, find_fastest
+            from eas_sdk.latency.store import own_table
 
-            latency = find_fastest(self.bundle.space, threads) if engine == "auto" else find(engine, threads)
+            latency = own_table(self._networks, engine, threads)
         return Costs(latency, self.power, memory_model(engine))
+
+    @functools.cached_property
+    def _networks(self) -> Networks:
+        from eas_sdk.latency.store import Networks
+
+        return Networks(self.bundle.space, () if self.router is None else self.router.nodes)
 
 
 def check_seed(seed: object) -> int:
@@ -295,7 +309,7 @@ def check_seed(seed: object) -> int:
 
 
 def read_budget(budget: object) -> Budget:
-    """The budget that a caller gave; "auto" asks the device.
+    """The budget that a caller gave; "auto" asks the device, and what that gave is logged (the logger "eas_sdk").
 
     Raises:
         BudgetError: it cannot be read.
@@ -304,7 +318,9 @@ def read_budget(budget: object) -> Budget:
         from eas_sdk.device.policy import DEFAULT_POLICY, decide
         from eas_sdk.device.state import read_state
 
-        return decide(DEFAULT_POLICY, read_state()).budget
+        decision = decide(DEFAULT_POLICY, read_state())
+        logger.info('the budget "auto" is %s now: %s (%s)', decision.budget, decision.rule_name, decision.reason)
+        return decision.budget
     return Budget.parse(budget)
 
 
@@ -318,13 +334,15 @@ def load(
 
     Args:
         bundle: name of one that ships with the package: "emoji" (14 superclasses of drawings); by default the first of
-            them. Else the path of a file; "./emoji" is a file even where it has such a name.
+            them. Else the path of a file, or of the folder of the training that made it; "./emoji" is a path even where
+            it has such a name.
         latency: the latency table that budgets in time and energy are met by, or its file: of a phone, for instance.
-            By default the one of this machine, engine and number of threads, which `eas lut build` measures.
+            By default the one of this machine, engine and number of threads, which `eas lut build` measures; without
+            it a quick one, measured at the first such budget.
         power: the power table for budgets in energy, or its file.
 
     Raises:
-        BundleError: the file is truncated, altered, malformed or of another version.
+        BundleError: the file is truncated, altered, malformed or of another version, or a folder holds none.
         TableError: a table's file is malformed.
         FileNotFoundError: there is no such file.
     """
@@ -332,8 +350,7 @@ def load(
         latency = read_latency_table(latency)
     if isinstance(power, (str, os.PathLike)):
         power = PowerTable.read(power)
-    with bundle_file(bundle) as file:
-        read = bundles.read(file)  # the map stays valid on every system that lets a mapped file be unlinked
+    read = bundles.load(bundle)
     return Runtime(read, load_selector(read), latency, power, load_router(read))
 
 

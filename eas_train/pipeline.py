@@ -22,6 +22,7 @@ from torch import Tensor
 
 from eas_sdk.bank.atomic import write_atomically
 from eas_sdk.bank.bundle import Bundle
+from eas_sdk.bank.shipped import OF_A_TRAINING
 from eas_sdk.errors import DataError, InputError, TrainingError, closest
 from eas_sdk.space.architecture import Architecture
 from eas_sdk.space.elastic.space import ElasticSpace
@@ -33,15 +34,17 @@ from eas_train import checkpoint
 from eas_train.accuracy import accuracy_table
 from eas_train.data.feed import random_images
 from eas_train.data.imageset import superclass_of_class
-from eas_train.data.splits import Images, Splits
+from eas_train.data.splits import Images, Splits, evenly
 from eas_train.diagnosis.measure import TRAINING_IMAGES, Diagnosis, diagnose
-from eas_train.diagnosis.report import kept
+from eas_train.diagnosis.report import PICTURE, kept
 from eas_train.distributed import is_first
 from eas_train.generator.measure import measure, shown_images
 from eas_train.nse.history import read_history
 from eas_train.nse.rounds import evolve_space
 from eas_train.pictures import Shown, divided, to_calibrate, to_prove
 from eas_train.recipe import Recipe
+from eas_train.report.judge import judge
+from eas_train.report.page import PAGE, write_page
 from eas_train.report_file import read_report
 from eas_train.router.calibrate import TrainedRouter, finish
 from eas_train.router.data import RouterData, check_others
@@ -54,14 +57,14 @@ from eas_train.strategy.recipe import NseRecipe
 from eas_train.supernet.model import Supernet
 from eas_train.supernet.teacher import Teacher
 from eas_train.supernet.train import CHECKPOINT as SUPERNET
-from eas_train.supernet.train import load_supernet, train_supernet
+from eas_train.supernet.train import Origin, load_supernet, train_supernet
 from eas_train.temperature import temperatures
 
 STAGES = ("supernet", "statistics", "predictor", "selector", "router", "bundle")
 BY_PREDICTOR = ("generator", "search")
 """Ways of picking architectures that measure sub-networks first."""
 
-BUNDLE = "bundle.safetensors"
+BUNDLE = OF_A_TRAINING
 REPORT = "report.json"
 
 
@@ -76,6 +79,7 @@ class Training:
         unlabelled: images that phases of `images = "unlabelled"` train on.
         teacher: what phases of `teacher = "frozen"` learn from; by default the largest network when the first begins.
         calibration: photos that the bundle carries for integer exports; by default training images.
+        origin: what the supernet begins with where the recipe says "bundle".
         answered: whether the labels are the teacher's own answers.
         shared: whether the folder serves other trainings too. Each stage then has a folder of its own in it, named
             after all that it depends on, so that trainings which agree up to a stage do it once.
@@ -94,6 +98,7 @@ class Training:
     teacher: Teacher | None = None
     calibration: Images | None = None
     answered: bool = False
+    origin: Origin | None = None
     shared: bool = False
 
     def __post_init__(self) -> None:
@@ -132,7 +137,9 @@ class Training:
     @cached_property
     def fingerprints(self) -> dict[str, str]:
         """What each stage depends on: its settings, the data that it uses first, all stages before."""
-        chain = self.recipe.supernet.fingerprint(self.data.train, self.data.validation, self.unlabelled, self.teacher)
+        chain = self.recipe.supernet.fingerprint(
+            self.data.train, self.data.validation, self.unlabelled, self.teacher, self.origin
+        )
         made = {"supernet": chain}
         data = {
             "predictor": self.data.validation.digest,
@@ -191,6 +198,7 @@ class Training:
             unlabelled=self.unlabelled,
             teacher=start,
             frozen=self.teacher,
+            origin=self.origin,
         )
         report = {"stage": "supernet", "steps": recipe.total_steps}
         if self.shared:  # studies train supernets by the dozen, and compare them in their own way
@@ -245,6 +253,7 @@ class Training:
             self.device,
             fingerprint=self.fingerprints["supernet"],
             as_it_began=as_it_began,
+            origin=self.origin,
         )
 
     @cached_property
@@ -308,7 +317,7 @@ class Training:
         space = self.net.space
         networks = [random_architecture(space, rng) for _ in range(settings.networks)]
         shown, training = shown_images(
-            self.data.validation,
+            evenly(self.data.validation, settings.images),
             self.data.train,
             settings,
             space.input_sizes[-1],
@@ -463,7 +472,7 @@ class Training:
         folder, fingerprint = self.place("bundle"), self.fingerprints["bundle"]
         path = folder / BUNDLE
         done = read_report(folder / REPORT)
-        if done.get("fingerprint") == fingerprint and path.is_file():
+        if done.get("fingerprint") == fingerprint and path.is_file() and (self.shared or (folder / PAGE).is_file()):
             return done
         settings = self.recipe.bundle
         whole = dataclasses.replace(self.whole_bundle(), temperatures=self.temperatures())
@@ -489,5 +498,9 @@ class Training:
             "router": router,
             "temperatures": list(final.temperatures),
         }
+        if not self.shared:
+            judged = judge(final, self.data.test, self.device)
+            report["test"] = {each.name: each.figures() for each in judged}
+            report["page"] = str(write_page(folder, final, judged, self.data.test, self.place("supernet") / PICTURE))
         write_atomically(folder / REPORT, [json.dumps(report, indent=1).encode()])
         return report

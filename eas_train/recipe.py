@@ -65,7 +65,9 @@ class PredictorRecipe(Settings):
     seed: int = 0
     networks: int = Field(default=400, gt=10)
     views: int = Field(default=4, gt=0)
-    """Fixed views of each validation drawing."""
+    """Fixed views of each validation image."""
+    images: int = Field(default=0, ge=0)
+    """Validation images at most, the same share of every class; 0: every one."""
     training_images: int = Field(default=0, ge=0)
     """Augmented training images that the networks are scored on as well."""
 

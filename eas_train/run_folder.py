@@ -10,19 +10,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from pydantic import ValidationError
 
 from eas_sdk.bank import bundle as bundles
 from eas_sdk.bank.atomic import write_atomically
+from eas_sdk.bank.shipped import bundle_file
 from eas_sdk.errors import DataError, EasError, InputError, TrainingError
 from eas_train.bundle import teacher_of
 from eas_train.data.class_lists import read_list
-from eas_train.data.folder import list_others
 from eas_train.data.listing import as_photos
+from eas_train.data.own_photos import list_others
 from eas_train.data.source import UNLABELLED, Source
-from eas_train.data.splits import Images, Splits, first_of_each
+from eas_train.data.splits import Images, Splits, evenly, first_of_each
 from eas_train.data.unlabelled import unlabelled_photos
 from eas_train.pipeline import Training
 from eas_train.pretrained.answers import labelled_by
@@ -30,6 +30,8 @@ from eas_train.pretrained.importer import load_pretrained
 from eas_train.pretrained.labels import LIST
 from eas_train.pretrained.sources import SOURCES
 from eas_train.recipe import Recipe
+from eas_train.start import Start
+from eas_train.supernet.recipe import BUNDLE
 from eas_train.supernet.teacher import Teacher
 
 RUN = "run.json"
@@ -48,6 +50,7 @@ class Run:
     Attributes:
         recipe: all settings; of a dry run those that are left.
         source: of the labelled images.
+        start: a bundle to begin with, where the recipe says so; by default the first that ships.
         unlabelled: folder of photos without labels; teacher: a bundle to learn from; calibration: folder of photos that
             the bundle carries.
         credits: whose images they are.
@@ -56,6 +59,7 @@ class Run:
 
     recipe: Recipe
     source: Source
+    start: Path | None = None
     unlabelled: Path | None = None
     teacher: Path | None = None
     calibration: Path | None = None
@@ -64,7 +68,8 @@ class Run:
 
     def training(self, folder: Path, device: torch.device) -> Training:
         """With its images, which are looked for now; raises as `Source.load`, `bundles.read` and `Training` do."""
-        supernet = self.recipe.supernet
+        recipe, origin = self._begun()
+        supernet = recipe.supernet
         if self.source.layout == UNLABELLED:
             splits, others = self._answered(folder, device)
             credits: tuple[str, ...] = ()
@@ -75,14 +80,17 @@ class Run:
             splits, others = first_of_each(splits, DRY_IMAGES), None
         teacher = None
         if self.teacher is not None:
-            teacher = teacher_of(bundles.read(self.teacher), splits.classes, device)
-        elif supernet.pretrained is not None:
+            with bundle_file(self.teacher) as file:
+                teacher = teacher_of(bundles.read(file), splits.classes, device)
+        elif supernet.pretrained in SOURCES:
             teacher = self._published(splits.classes, device)
         credits = self.credits or credits
-        if supernet.pretrained is not None:  # whoever took the photos, the weights are theirs
+        if origin is not None:  # whoever took the photos, the weights are theirs
+            credits = tuple(dict.fromkeys((*credits, *origin.bundle.attributions)))
+        elif supernet.pretrained is not None:
             credits = (*credits, SOURCES[supernet.pretrained].attribution)
         return Training(
-            self.recipe,
+            recipe,
             splits,
             folder,
             device,
@@ -92,7 +100,23 @@ class Run:
             teacher,
             None if self.calibration is None else unlabelled_photos(self.calibration, splits.superclasses),
             answered=self.source.layout == UNLABELLED,
+            origin=origin,
         )
+
+    def _begun(self) -> tuple[Recipe, Start | None]:
+        """The recipe, and what it begins with where that is a bundle, whose space is then the recipe's."""
+        supernet = self.recipe.supernet
+        if supernet.pretrained != BUNDLE:
+            if self.start is not None:
+                raise InputError(
+                    f"--from is for a recipe that begins with a bundle (pretrained = {BUNDLE!r}); {self.recipe.name!r} "
+                    f"has {supernet.pretrained!r}"
+                )
+            return self.recipe, None
+        with bundle_file(self.start) as file:
+            start = Start(bundles.read(file))
+        supernet = supernet.model_copy(update={"space": start.bundle.space.to_json()})
+        return self.recipe.model_copy(update={"supernet": supernet}), start
 
     def _published(self, classes: Sequence[str], device: torch.device) -> Teacher:
         """The published network that the recipe begins with."""
@@ -112,7 +136,7 @@ class Run:
             InputError: the recipe begins with no published network, or there is no folder, or its images are drawings.
         """
         supernet, source = self.recipe.supernet, self.source
-        if supernet.pretrained is None or source.folder is None or supernet.augmentation.kind == "drawing":
+        if supernet.pretrained not in SOURCES or source.folder is None or supernet.augmentation.kind == "drawing":
             raise InputError(
                 f"--layout {UNLABELLED} is for --data and a recipe that begins with a published network (`pretrained`) "
                 f"and augments photos; got --data {source.folder}, pretrained {supernet.pretrained!r}, "
@@ -121,8 +145,8 @@ class Run:
         superclasses = read_list(LIST).superclasses
         teacher = self._published([name for s in superclasses for name in s.class_names], device)
         photos = unlabelled_photos(source.folder, superclasses)
-        if self.dry and len(photos) > DRY_PHOTOS:
-            photos = photos.take(np.linspace(0, len(photos) - 1, DRY_PHOTOS).astype(np.int64))
+        if self.dry:
+            photos = evenly(photos, DRY_PHOTOS)
         splits = labelled_by(photos, teacher, folder)
         if missing := [s.name for s in superclasses if s.name not in {kept.name for kept in splits.superclasses}]:
             print(
@@ -156,7 +180,7 @@ class Run:
             }
             places = {
                 name: None if data.get(name) is None else Path(data[name])
-                for name in ("unlabelled", "teacher", "calibration")
+                for name in ("start", "unlabelled", "teacher", "calibration")
             }
             recipe = Recipe.model_validate(data["recipe"])
             return cls(recipe, Source(**source), **places, credits=tuple(data["credits"]), dry=bool(data["dry"]))

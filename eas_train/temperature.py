@@ -11,7 +11,7 @@ from torch import Tensor
 
 from eas_sdk.space.elastic.space import ElasticSpace
 from eas_train.data.fixed_views import fixed_views
-from eas_train.data.splits import Images
+from eas_train.data.splits import Images, evenly
 from eas_train.statistics.model import StatisticsModel
 from eas_train.supernet.evaluate import logits_of
 from eas_train.supernet.model import Supernet
@@ -50,8 +50,7 @@ def temperatures(
         teacher_temperature: what makes its logits probabilities.
     """
     space = net.space
-    if len(validation) > MOST_IMAGES:
-        validation = validation.take(np.linspace(0, len(validation) - 1, MOST_IMAGES).astype(np.int64))
+    validation = evenly(validation, MOST_IMAGES)
     images, targets = fixed_views(validation, 1, space.input_sizes[-1], device)
     if teacher is not None:
         answers = torch.cat([teacher(part) for part in images.split(64)])

@@ -14,7 +14,7 @@ import sys
 from pathlib import Path
 
 import eas_sdk
-from eas_sdk.cli.images import SUFFIXES, read_image
+from eas_sdk.image_file import image_files
 
 
 def main() -> None:
@@ -25,7 +25,7 @@ def main() -> None:
     parser.add_argument("--budget", help="most multiply-adds of one image, such as 4M (default: no limit)")
     options = parser.parse_args()
     try:
-        files = sorted(f for f in options.folder.iterdir() if f.suffix.lower() in SUFFIXES)
+        files = image_files(options.folder)
         runtime = eas_sdk.load(options.bundle)
         task = options.task or runtime.tasks[0]
         model = runtime.specialize(task, options.budget or runtime.budget_range(task)[1])
@@ -37,12 +37,11 @@ def main() -> None:
     table.writerow(["file", "label", "probability", "error"])
     for file in files:
         try:
-            pixels = read_image(file)
-        except (eas_sdk.ImageError, OSError) as error:  # the others go on
-            table.writerow([file.name, "", "", error])
-            continue
-        best = model.predict([pixels])[0]
-        table.writerow([file.name, best.label, f"{best.probability:.4f}", ""])
+            best = model.predict(file)[0]
+        except eas_sdk.ImageError as error:  # the others go on
+            table.writerow([file.relative_to(options.folder), "", "", error])
+        else:
+            table.writerow([file.relative_to(options.folder), best.label, f"{best.probability:.4f}", ""])
 
 
 if __name__ == "__main__":

@@ -33,6 +33,16 @@ from eas_sdk.task import Superclass
 SPACE = replace(PAPER, input_sizes=(32,), width_multiplier=0.25)
 """Five units of 2 to 4 blocks over 32 px images; networks of 0.48 to 2.37 million multiply-adds."""
 
+TINY = replace(
+    SPACE,
+    units=(
+        SPACE.units[0],
+        *(replace(unit, depths=(1, 2), kernels=(3,), expansions=(3, 6)) for unit in SPACE.units[1:3]),
+    ),
+    largest=Architecture(()),
+)
+"""Its first three units, of few blocks: quickly measured block by block."""
+
 SIZES = replace(
     LITE0,
     input_sizes=(32, 48, 64),

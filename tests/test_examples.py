@@ -9,11 +9,14 @@ import re
 import subprocess
 import sys
 import tempfile
+from collections.abc import Collection
 from pathlib import Path
 
 import numpy as np
 import pytest
 from bundles import SUPERCLASSES, random_bundle
+
+import eas_sdk
 
 ROOT = Path(__file__).resolve().parents[1]
 EXAMPLES = ROOT / "examples"
@@ -34,13 +37,13 @@ def run(*words: object, code: int = 0) -> subprocess.CompletedProcess[str]:
     return done
 
 
-def check_probabilities(line: str) -> None:
+def check_probabilities(line: str, labels: Collection[str] = SUPERCLASSES["birds"]) -> None:
     """Check a line of (label, probability) pairs for the task "birds", most probable first."""
     top = ast.literal_eval(line)
-    assert sorted(label for label, _ in top) == sorted(SUPERCLASSES["birds"])
+    assert {label for label, _ in top} <= set(labels)
     values = [probability for _, probability in top]
     assert values == sorted(values, reverse=True)
-    assert sum(values) == pytest.approx(1)
+    assert sum(values) == pytest.approx(1) or len(values) < len(labels)
 
 
 def test_every_example_is_tested_and_listed() -> None:
@@ -50,14 +53,13 @@ def test_every_example_is_tested_and_listed() -> None:
     assert set(re.findall(r"\]\((\w+\.py)\)", text)) == names
 
 
-def test_the_readme_goes_from_a_task_and_a_budget_to_a_prediction(bundle: Path) -> None:
+def test_the_readme_goes_from_a_task_and_a_budget_to_a_prediction() -> None:
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     (code,) = re.findall(r"^```python\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
     assert code.count("eas_sdk.load()") == 1
-    done = run("-c", code.replace("eas_sdk.load()", f"eas_sdk.load({str(bundle)!r})"))
-    lines = done.stdout.splitlines()
-    assert ast.literal_eval(lines[0]) == tuple(SUPERCLASSES)
-    check_probabilities(lines[-1])
+    lines = run("-c", code).stdout.splitlines()
+    assert ast.literal_eval(lines[0]) == eas_sdk.load().tasks
+    check_probabilities(lines[-1], eas_sdk.load().labels("birds"))
 
 
 def test_first_steps(bundle: Path) -> None:

@@ -105,6 +105,11 @@ def test_a_list_is_its_images_one_by_one(size: int, shapes: list[tuple[int, int]
     np.testing.assert_array_equal(as_float_batch(tuple(images), size), batch)
 
 
+def test_one_image_is_a_batch_of_one() -> None:
+    np.testing.assert_array_equal(as_float_batch(image(7, 9), 8), as_float_batch(image(7, 9)[None], 8))
+    np.testing.assert_array_equal(pick(image(7, 9), [0]), image(7, 9)[None])
+
+
 def test_order_of_memory_and_other_channels_make_no_difference() -> None:
     pixels = np.stack([image(50, 50, seed=i) for i in range(3)])
     expected = as_float_batch(pixels, 32)
@@ -128,8 +133,8 @@ def test_a_large_photograph_takes_little_memory() -> None:
 @pytest.mark.parametrize(
     ("images", "told"),
     [
-        (image(9, 9), "without the leading axis"),
-        (image(7, 9), r"images\[None\]"),
+        (image(9, 9)[..., 0], r"got shape \(9, 9\) in entry 0"),
+        (image(9, 9)[None, None], r"got shape \(1, 9, 9, 3\) in entry 0"),
         (image(9, 9)[None, :, :0], r"N, H, W >= 1; got shape \(1, 9, 0, 3\)"),
         (image(9, 9)[None, :0], "N, H, W >= 1"),
         (image(9, 9)[None, ..., :1], "got shape"),
@@ -138,17 +143,17 @@ def test_a_large_photograph_takes_little_memory() -> None:
         ((), "got an empty tuple"),
         ([image(9, 9), image(9, 9)[None]], r"got shape \(1, 9, 9, 3\) in entry 1"),
         ([image(9, 9)[:0]], r"H, W >= 1; got shape \(0, 9, 3\)"),
-        ([image(9, 9), None], "entry 1 is a NoneType"),
+        ([image(9, 9), None], "got a NoneType in entry 1"),
         ([image(9, 9) / 128], "values from 0 to 1.9"),
         ([np.full((3, 3, 3), np.nan)], "values from nan to nan"),
-        (image(9, 9).tolist(), "entry 0 is a list"),
-        ("abc", "entry 0 is a str"),
+        (image(9, 9).tolist(), "got a list in entry 0"),
+        ([b"x.png"], "got a bytes in entry 0"),
         (7, "got int"),
         (iter([image(9, 9)]), "got list_iterator"),
     ],
 )
 def test_what_is_refused(images: object, told: str) -> None:
-    with pytest.raises(ImageError, match=f"N x H x W x 3.*list of arrays H x W x 3.*{told}"):
+    with pytest.raises(ImageError, match=f"N x H x W x 3.*paths of image files.*{told}"):
         as_float_batch(images, 8)
 
 

@@ -17,7 +17,8 @@ from eas_sdk.device.state import DeviceState
 from eas_sdk.export import export
 
 FOLDER = Path(__file__).parent.parent / "examples" / "ios"
-SWIFT = sorted(FOLDER.glob("*.swift"))
+SOURCES = FOLDER / "Sources" / "ElasticClassifier"
+SWIFT = sorted(FOLDER.rglob("*.swift"))
 
 
 def broken(text: bytes) -> list[str]:
@@ -39,6 +40,27 @@ def test_every_file_parses(path: Path) -> None:
     assert broken(path.read_bytes()) == []
 
 
+def test_the_manifest_is_of_the_package_that_lies_here() -> None:
+    """What a Mac reads first: the tools' version on the first line, and a folder of sources for every target."""
+    manifest = (FOLDER / "Package.swift").read_text(encoding="utf-8")
+    assert re.match(r"// swift-tools-version: \d+\.\d+\n", manifest)
+    targets = re.findall(r'\.target\(name: "(\w+)"', manifest)
+    assert targets == sorted(path.name for path in (FOLDER / "Sources").iterdir())
+    assert re.findall(r'targets: \["(\w+)"\]', manifest) == targets
+    system = dict(re.findall(r"\.(iOS|macOS)\(\.v(\d+)\)", manifest))
+    assert system == {"iOS": "18", "macOS": "15"}
+
+
+def test_what_an_app_calls_is_public() -> None:
+    readme, source = (FOLDER / "README.md").read_text(), "\n".join(path.read_text() for path in SOURCES.glob("*.swift"))
+    for name in {
+        "ElasticClassifier",
+        "DeviceBudget",
+        *re.findall(r"(?:classifier|DeviceBudget)\.(?!swift)(\w+)", readme),
+    }:
+        assert re.search(rf"public (static )?(actor|enum|func|var) {name}\b", source), name
+
+
 def test_a_broken_file_is_seen() -> None:
     assert broken(b"func use(budget: Int -> String { }") != []
 
@@ -50,7 +72,7 @@ def test_the_example_reads_what_a_package_of_several_networks_has(tmp_path: Path
     models = {f"budget_{i}": runtime.specialize("birds", budget) for i, budget in enumerate((low, high))}
     export(models, tmp_path / "birds.mlpackage", precision="float16")
     description = ct.utils.load_spec(str(tmp_path / "birds.mlpackage")).description
-    source = (FOLDER / "ElasticClassifier.swift").read_text()
+    source = (SOURCES / "ElasticClassifier.swift").read_text()
     (key,) = re.findall(r'facts\?\["(\w+)"\]', source)
     madds = json.loads(description.metadata.userDefined[key])
     assert madds == {name: model.madds for name, model in models.items()}
@@ -70,9 +92,9 @@ def test_the_example_reads_what_a_package_of_several_networks_has(tmp_path: Path
         (DeviceState(power_saving=True), r"isLowPowerModeEnabled \{ return ([\d.]+)"),
         (DeviceState(thermal="moderate"), r"thermalState == \.fair \{ return ([\d.]+)"),
         (DeviceState(battery=0.3, charging=False), r"battery < 0\.4 \{ return ([\d.]+)"),
-        (DeviceState(battery=1.0), r"return ([\d.]+)\n    \}\n\}"),
+        (DeviceState(battery=1.0), r"return ([\d.]+)\n    \}\n"),
     ],
 )
 def test_the_rules_are_those_of_the_policy(state: DeviceState, condition: str) -> None:
-    (level,) = re.findall(condition, (FOLDER / "DeviceBudget.swift").read_text())
+    (level,) = re.findall(condition, (SOURCES / "DeviceBudget.swift").read_text())
     assert decide(DEFAULT_POLICY, state).budget.level == float(level)

@@ -386,10 +386,18 @@ def test_bounds_in_time_need_a_table(runtime: Runtime) -> None:
     for budget in (Budget(latency_ms=5.0), Budget(energy_mj=5.0), Budget(10**6, latency_ms=5.0)):
         with pytest.raises(TableError, match="needs a latency table"):
             request(runtime.selector, task, budget, Costs())
-        for call in (runtime.specialize, lambda *ask: runtime.architectures([ask])):
-            with pytest.raises(TableError, match="`eas lut build --engine numpy`"):
-                call("birds", budget)
     assert request(runtime.selector, task, Budget(10**6), Costs()) == Request(task.shares, 3, 10**6)
+
+
+@pytest.mark.parametrize("budget", ["1000s", "1000J", "1000s and 100%"])
+@pytest.mark.parametrize("task", ["birds", "auto"])
+def test_where_there_is_no_table_this_machine_is_measured_quickly(runtime: Runtime, task: str, budget: str) -> None:
+    model = runtime.specialize(task, budget)
+    assert model.latency_ms is not None
+    assert 0 < model.latency_ms < 1e6
+    table = runtime.costs(Budget.parse(budget)).latency
+    assert table is not None
+    assert table.quick
 
 
 def test_this_machine_s_tables_are_found_and_a_model_tells_its_latency(runtime: Runtime) -> None:

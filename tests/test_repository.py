@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import importlib.metadata
 import inspect
 import pickle
 import re
@@ -61,6 +63,20 @@ def test_no_file_names_a_machine_or_a_registry() -> None:
                 if MACHINE.search(line):
                     found.append(f"{path.relative_to(ROOT)}:{number}: {line.strip()[:100]}")
     assert found == []
+
+
+@pytest.mark.parametrize("folder", ["benchmarks", "benchmarks/peers", "examples"])
+def test_no_script_takes_the_name_of_a_module_that_others_import(folder: str) -> None:
+    """A script's folder comes first where Python looks for modules."""
+    scripts = list((ROOT / folder).glob("*.py"))
+    assert scripts
+    trees = [ast.parse(script.read_text(encoding="utf-8")) for script in scripts]
+    nodes = [node for tree in trees for node in ast.walk(tree)]
+    imported = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
+    imported |= {node.module for node in nodes if isinstance(node, ast.ImportFrom) and node.module}
+    taken = sys.stdlib_module_names | set(importlib.metadata.packages_distributions()) | {"requests"}
+    taken |= {name.partition(".")[0] for name in imported}
+    assert {script.stem for script in scripts} & taken <= {"__init__"}
 
 
 @pytest.mark.parametrize("folder", ["work", "root", "tmp", "opt", "home", "Users"])

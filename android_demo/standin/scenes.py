@@ -16,8 +16,8 @@ import numpy.typing as npt
 from PIL import Image
 
 from eas_sdk.cli.drawings import shipped_folder
-from eas_sdk.cli.images import SUFFIXES, read_image
 from eas_sdk.errors import ImageError, InputError, MissingDependency
+from eas_sdk.image_file import SUFFIXES, image_files, read_image
 from eas_sdk.images import to_square
 
 SIDE = 320
@@ -54,40 +54,45 @@ class Scene(Protocol):
         """What the camera sees at a time, while networks for a task run."""
         ...
 
+    def about(self, task: str) -> str:
+        """What that is, for people."""
+        ...
+
 
 class Pictures:
     """Pictures that a hand holds before the camera, one after the other.
 
     Attributes:
         by_task: of each task (label, file); a task that has none is shown those of all tasks.
+        whose: where they are from, for people.
     """
 
-    def __init__(self, by_task: Mapping[str, Sequence[tuple[str, Path]]]) -> None:
+    def __init__(self, by_task: Mapping[str, Sequence[tuple[str, Path]]], whose: str) -> None:
+        self.whose = whose
         self.by_task = {task: tuple(pictures) for task, pictures in by_task.items() if pictures}
         self._every = tuple(picture for pictures in self.by_task.values() for picture in pictures)
 
     @classmethod
-    def of(cls, folder: Path, tasks: Sequence[str]) -> Pictures:
+    def of(cls, folder: Path, tasks: Sequence[str], whose: str = "") -> Pictures:
         """Of a folder `<task>/<label>.jpg`, `<task>/<label>/*.jpg`, or of pictures at any depth.
 
         Raises:
             InputError: there is no picture in it.
         """
         found: dict[str, list[tuple[str, Path]]] = {}
-        for path in sorted(folder.rglob("*")):
+        for path in image_files(folder):
             places = path.relative_to(folder).parts
-            if path.suffix.lower() in SUFFIXES and path.is_file() and not any(p.startswith(".") for p in places):
-                task = places[0] if len(places) > 1 and places[0] in tasks else ""
-                label = places[-2] if len(places) > (2 if task else 1) else path.stem
-                found.setdefault(task, []).append((label, path))
+            task = places[0] if len(places) > 1 and places[0] in tasks else ""
+            label = places[-2] if len(places) > (2 if task else 1) else path.stem
+            found.setdefault(task, []).append((label, path))
         if not found:
             raise InputError(f"the camera shows pictures ({', '.join(sorted(SUFFIXES))}); {folder} holds none")
-        return cls(found)
+        return cls(found, whose or f"Pictures of {folder}")
 
     @classmethod
     def shipped(cls, tasks: Sequence[str]) -> Pictures:
         """Those that come with the package and show what the tasks tell apart, if any do."""
-        return cls.of(shipped_folder(tasks), tasks)
+        return cls.of(shipped_folder(tasks), tasks, "Pictures that come with the package")
 
     def frame(self, task: str, time_s: float, number: int) -> Frame:
         """See `Scene`; a picture that cannot be read is passed over."""
@@ -100,6 +105,12 @@ class Pictures:
             except (ImageError, OSError):
                 continue
         return Frame(number, np.full((SIDE, SIDE, 3), 255, np.uint8), "no picture can be read")
+
+    def about(self, task: str) -> str:
+        """See `Scene`."""
+        if task in self.by_task:
+            return f"{self.whose} are held before the camera."
+        return f"{self.whose} are held before the camera, and none is of {task!r}: name a folder of yours (--pictures)."
 
 
 class Webcam:
@@ -115,6 +126,10 @@ class Webcam:
         if given:
             self._last = np.asarray(to_square(np.ascontiguousarray(pixels[..., ::-1]), SIDE), np.uint8)
         return Frame(number, self._last, "")
+
+    def about(self, task: str) -> str:
+        """See `Scene`."""
+        return "The camera is this computer's."
 
 
 @contextmanager

@@ -130,6 +130,7 @@ class Screen:
             "device": {**self.device.state.to_json(), "slowdown": self.device.slowdown},
             "measuring": None if measuring is None else vars(measuring),
             "said": self._said,
+            "scene": self._camera.scene.about(wish.task),
             **self._frames.facts(),
         }
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from typing import NamedTuple
 
 from eas_sdk.graph.memory import memory_model
 from eas_sdk.model import Model
+from eas_sdk.processes import Lock
 from eas_sdk.space.architecture import Architecture
 from eas_sdk.task import Task
 
@@ -51,7 +51,7 @@ class ModelCache:
 
     def __init__(self, limit_bytes: int, size: Callable[[Model], int] = model_bytes) -> None:
         self._limit, self._size = limit_bytes, size
-        self._lock = threading.Lock()
+        self._lock = Lock()
         self._held: OrderedDict[Key, tuple[Model, int]] = OrderedDict()
         self._bytes = self._hits = self._misses = self._evictions = 0
         self._active: Key | None = None

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import threading
 import time
 from collections import deque
 from collections.abc import Callable
@@ -26,6 +25,7 @@ from eas_sdk.engine.numpy_engine import NumpyProgram
 from eas_sdk.errors import InfeasibleBudget
 from eas_sdk.latency.table import LatencyTable
 from eas_sdk.model import Model
+from eas_sdk.processes import Lock
 from eas_sdk.task import Task
 
 if TYPE_CHECKING:
@@ -100,10 +100,10 @@ class Controller:
         self._settings = settings
         self.wanted = wanted
         self.closing = False
-        self.lock = threading.Lock()
+        self.lock = Lock()
         self.counts = dict.fromkeys(("decisions", "builds", "failures", "infeasible", "callback_errors", "switches"), 0)
         self.history: deque[Switch] = deque(maxlen=HISTORY)
-        self.last_error: Exception | None = None
+        self.last_error: BaseException | None = None
         self._met: Wanted | None = None
         self._reported: tuple[Wanted | None, Budget] | None = None
         self._failed: tuple[Key, float] | None = None
@@ -122,7 +122,14 @@ class Controller:
             forced: try a network that could not be built a while ago.
         """
         try:
-            self._step(forced or self.wanted is not self._met)
+            self._attempt(forced or self.wanted is not self._met)
+        except BaseException as error:  # sys.exit() in a callback or in read_state would end the thread in silence
+            self._count("failures")
+            self.last_error = error
+
+    def _attempt(self, forced: bool) -> None:
+        try:
+            self._step(forced)
         except Exception as error:  # whatever it is, predictions and later decisions go on
             if isinstance(error, MemoryError):
                 self.cache.trim()

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import itertools
-import threading
 from dataclasses import dataclass
 
 from eas_sdk.budget import Budget, format_madds
 from eas_sdk.engine.protocol import Array
 from eas_sdk.model import Model
+from eas_sdk.processes import Lock
 from eas_sdk.space.architecture import Architecture
 
 
@@ -100,7 +100,7 @@ class Tally:
     def __init__(self) -> None:
         self._count = itertools.count()
         self._reads = 0
-        self._lock = threading.Lock()
+        self._lock = Lock()
 
     def add(self) -> None:
         """One more."""

@@ -11,11 +11,10 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import threading
 import time
 from collections.abc import Callable
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from eas_sdk.adaptive.controller import Controller, Settings, Wanted
 from eas_sdk.adaptive.feedback import Feedback
@@ -26,8 +25,9 @@ from eas_sdk.device.policy import DEFAULT_POLICY, Decision, Policy
 from eas_sdk.device.state import DeviceState, read_state
 from eas_sdk.engine.protocol import Array
 from eas_sdk.errors import InputError
-from eas_sdk.images import FloatArray, Images, as_float_batch
+from eas_sdk.images import FloatArray, Images, as_float_batch, in_list
 from eas_sdk.model import Model, Prediction
+from eas_sdk.processes import Lock
 from eas_sdk.router.model import combined
 from eas_sdk.router.network import Route
 from eas_sdk.router.scene import Tracker
@@ -39,6 +39,8 @@ if TYPE_CHECKING:
 
 class Session:
     """Predicts with a network that is kept within what the device allows. Threads may share it.
+
+    In a forked child it predicts with the network that was active, and is closed.
 
     >>> with Session(eas_sdk.load(), "birds", target="8ms") as session:  # doctest: +SKIP
     ...     session.predict(images)[0].label
@@ -95,7 +97,7 @@ class Session:
         settings = Settings(runtime, engine, threads, dwell_s, read_state, clock, on_switch, on_error)
         self._controller = Controller(settings, wanted, int(cache_bytes))
         self._traffic = self._controller.traffic
-        self._wanting = threading.Lock()
+        self._wanting = Lock()
         self._worker = Worker(self._controller.work, poll_s, "eas_sdk adaptive session")
         self._traffic.on_moved = self._worker.wake
 
@@ -111,7 +113,7 @@ class Session:
             return self._traffic.run(images, lambda model, batch: model.predict(batch, top_k))[0]
         if route.superclass is None:
             self._traffic.predictions.add()
-            return [Prediction(())] * len(images)
+            return [Prediction(())] * len(in_list(images))
         answer = Answer(*self._traffic.run(images, Model.logits, seen))
         return [combined(route, logits, answer.model, top_k) for logits in answer.logits]
 
@@ -188,8 +190,11 @@ class Session:
             return tuple(self._controller.history)
 
     @property
-    def last_error(self) -> Exception | None:
-        """The latest failure, infeasible budget or error of a callback, if there has been one."""
+    def last_error(self) -> BaseException | None:
+        """The latest failure, infeasible budget or error of a callback, if there has been one.
+
+        SystemExit and its like end no thread: they stand here as well, though `on_error` is not told of them.
+        """
         return self._controller.last_error
 
     @property
@@ -217,16 +222,19 @@ class Session:
             wait: return when that is done, a switch included.
 
         Raises:
-            InputError: the session is closed.
+            InputError: the session is closed, or of the process that this one was forked from.
         """
         if self._worker.closed:
-            raise InputError("a session decides until it is closed; this one is closed")
+            raise InputError("a session decides until it is closed, in the process that opened it; this one is closed")
         self._worker.run(wait=wait)
 
     def close(self) -> None:
         """End the background thread. The active network goes on predicting. May be called again."""
         self._controller.closing = True
         self._worker.close()
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a session belongs to one process: pickle its runtime, and open a session in the other one")
 
     def __enter__(self) -> Session:
         return self

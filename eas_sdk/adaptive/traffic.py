@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections import deque
 from collections.abc import Callable
@@ -12,6 +11,7 @@ from eas_sdk.adaptive.feedback import Feedback, moved, update
 from eas_sdk.adaptive.records import Tally
 from eas_sdk.images import FloatArray, Images, as_float_batch
 from eas_sdk.model import Model
+from eas_sdk.processes import Lock
 
 T = TypeVar("T")
 
@@ -36,7 +36,7 @@ class Traffic:
         self.most_at_once = 1
         self.on_moved: Callable[[], None] = lambda: None
         self._running: deque[None] = deque()  # an entry for each; deques need no lock
-        self._feeding = threading.Lock()
+        self._feeding = Lock()
 
     @property
     def busy(self) -> bool:

@@ -1,4 +1,7 @@
-"""A thread that does one piece of work every now and then, and never keeps alive whom it works for."""
+"""A thread that does one piece of work every now and then, and never keeps alive whom it works for.
+
+It does not run on in a forked child: there, a worker is closed.
+"""
 
 from __future__ import annotations
 
@@ -6,13 +9,15 @@ import threading
 import weakref
 from collections.abc import Callable
 
+from eas_sdk.processes import renew_in_children
+
 
 class Worker:
     """Calls `work` every `poll_s` seconds, and when asked to, until closed or until the owner of `work` is gone.
 
     Args:
-        work: a bound method, held weakly, that raises no Exception; its argument is whether somebody asked.
-        poll_s: seconds between two calls.
+        work: a bound method, held weakly, that raises nothing; its argument is whether somebody asked.
+        poll_s: seconds between two calls, at least; as many as a thread can wait where it is more.
         name: of the thread.
     """
 
@@ -20,7 +25,7 @@ class Worker:
         self._inbox = inbox = _Inbox()
         self._thread = threading.Thread(
             target=_loop,
-            args=(weakref.WeakMethod(work, lambda _: inbox.close()), inbox, poll_s),
+            args=(weakref.WeakMethod(work, lambda _: inbox.close()), inbox, min(poll_s, threading.TIMEOUT_MAX)),
             name=name,
             daemon=True,
         )
@@ -61,6 +66,12 @@ class _Inbox:
         self.condition = threading.Condition()  # over a lock that may be taken twice: a collection closes from anywhere
         self.woken = self.closed = False
         self.asked = self.done = 0
+        renew_in_children(self)
+
+    def renew(self) -> None:
+        """In a forked child, where the thread does not run."""
+        self.condition = threading.Condition()
+        self.closed = True
 
     def put(self, *, asked: bool = False) -> int:
         with self.condition:

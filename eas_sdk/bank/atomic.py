@@ -4,42 +4,109 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import secrets
-from collections.abc import Iterable
+import stat
+import time
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import BinaryIO
+
+TEMPORARY = re.compile(r"\.eas-[0-9a-f]{16}\.tmp")
+QUIET_S = 60.0
+"""A temporary file that was written to more recently is left alone: it may not be locked yet, or not any more."""
 
 
 def write_atomically(path: str | os.PathLike[str], parts: Iterable[bytes | memoryview]) -> int:
-    """Put the concatenation of `parts` at `path` and return its length in bytes.
+    """Put the concatenation of `parts` at `path` and return its length in bytes; see `replacing`.
+
+    Args:
+        parts: bytes, or one-dimensional memoryviews of bytes (written without a copy).
+    """
+    with replacing(path) as file:
+        return sum(file.write(part) for part in parts)
+
+
+@contextlib.contextmanager
+def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
+    """A file to write to, which takes the place of `path` at the end of the block.
 
     The bytes go to a temporary file in the same folder, reach the disk (fsync), and are then renamed over
-    `path`. On any failure, KeyboardInterrupt included, the temporary is removed and `path` stays as it was. A
-    symbolic link is followed: the file that it points to is replaced.
+    `path`. On any failure, KeyboardInterrupt included, the temporary is removed and `path` stays as it was; those that
+    killed processes have left in the folder are removed too. A symbolic link is followed: the file that it points to is
+    replaced. A device or a named pipe is written to as it is.
 
     Args:
         path: file to create or replace; its folder must exist.
-        parts: bytes, or one-dimensional memoryviews of bytes (written without a copy).
 
     Raises:
         OSError: what the system reports: no such folder, `path` is a folder, no permission, disk full.
     """
-    target = Path(os.path.realpath(path))
-    temporary = target.with_name(f".{secrets.token_hex(8)}.tmp")
     try:
-        with open(temporary, "xb") as file:
-            written = sum(file.write(part) for part in parts)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, target)
+        if _is_device(path):
+            with open(path, "wb") as file:
+                yield file
+            return
+        target = Path(os.path.realpath(path))
+        _remove_leftovers(target.parent)
+        temporary = target.with_name(f".eas-{secrets.token_hex(8)}.tmp")
+        try:
+            with open(temporary, "xb") as file:
+                _try_lock(file.fileno())
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(temporary, target)
+        except BaseException:
+            _remove(temporary)
+            raise
     except OSError as error:
-        _remove(temporary)
         # The caller knows `path`; the temporary name would only confuse.
-        raise OSError(error.errno, f"cannot write a file here: {error.strerror}", os.fspath(path)) from error
-    except BaseException:
-        _remove(temporary)
-        raise
+        raise OSError(error.errno, f"cannot write a file here: {error.strerror or error}", os.fspath(path)) from error
     _sync_folder(target.parent)
-    return written
+
+
+def _is_device(path: str | os.PathLike[str]) -> bool:
+    """Whether something stands there that is neither a file nor a folder."""
+    try:
+        mode = os.stat(path).st_mode
+    except FileNotFoundError:
+        return False
+    return not stat.S_ISREG(mode) and not stat.S_ISDIR(mode)
+
+
+def _remove_leftovers(folder: Path) -> None:
+    """Remove the temporary files of processes that were killed."""
+    with contextlib.suppress(OSError):  # of the folder; the write itself says what is wrong with it
+        for entry in os.scandir(folder):
+            if TEMPORARY.fullmatch(entry.name) and entry.is_file(follow_symlinks=False):
+                _remove_if_left(entry)
+
+
+def _remove_if_left(entry: os.DirEntry[str]) -> None:
+    with contextlib.suppress(OSError):  # Windows removes no file that is open
+        if time.time() - entry.stat().st_mtime < QUIET_S:
+            return
+        descriptor = os.open(entry.path, os.O_RDONLY)
+        try:
+            left = _try_lock(descriptor)
+        finally:
+            os.close(descriptor)
+        if left:
+            os.unlink(entry.path)
+
+
+def _try_lock(descriptor: int) -> bool:
+    """Lock an open file until it is closed or its process ends; whether no other one holds it."""
+    try:
+        import fcntl
+    except ImportError:  # Windows, where being open is as good
+        return True
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:  # locked, or a file system without locks
+        return False
+    return True
 
 
 def _remove(path: Path) -> None:

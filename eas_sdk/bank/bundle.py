@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import copy
+import functools
 import os
 import reprlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, TypeVar
+from dataclasses import dataclass, field, fields
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from eas_sdk.bank import container, pictures
+from eas_sdk.bank import container, pictures, section
 from eas_sdk.bank.pictures import CODED, Pictures
+from eas_sdk.bank.shipped import SHIPPED, bundle_file
 from eas_sdk.errors import ArchitectureError, BundleError
 from eas_sdk.graph.nodes import Conv2d, DepthwiseConv2d, Linear, Node
 from eas_sdk.space import registry as spaces
@@ -26,17 +28,22 @@ VERSION = 2
 NORMALISATION = 1e6
 """Greatest mean and deviation of the normalisation, and the inverse of the smallest deviation."""
 
-TEMPERATURE = 1e3
-"""Greatest temperature of logits, and the inverse of the smallest."""
-
 CLASSIFIER, CLASSIFIER_SCALE, CLASSIFIER_BIAS = (f"bank/classifier.{name}" for name in ("weight", "scale", "bias"))
 
-T = TypeVar("T")
+
+class Source(NamedTuple):
+    """Where a bundle was read: the name of a shipped one or an absolute path, and the SHA-256 that the file states."""
+
+    name: str
+    sha256: str
 
 
 @dataclass(frozen=True, eq=False)
 class Bundle:
     """What a bundle file says.
+
+    Where it was read from a file, it is pickled as that file's path and digest, and read again by who unpickles it;
+    otherwise with all its tensors.
 
     Attributes:
         name: for people.
@@ -53,6 +60,7 @@ class Bundle:
             "adapters/<node>.<suffix>", "router/<node>.<suffix>" and "pictures/coded" (docs/bundle-format.md).
         training: recipe and accuracy figures of its own training.
         attributions: whose work the weights were trained on, one text each.
+        source: where it was read; None of one that was made, or changed, in memory.
     """
 
     name: str
@@ -68,6 +76,13 @@ class Bundle:
     adapters: tuple[tuple[int, ...], ...] = ()
     temperatures: tuple[float, ...] = ()
     pictures: Pictures | None = None
+    source: Source | None = field(default=None, init=False)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        if self.source is not None:
+            return _again, self.source
+        values = {f.name: getattr(self, f.name) for f in fields(self) if f.init}
+        return functools.partial(Bundle, **values | {"tensors": dict(self.tensors)}), ()
 
     def __repr__(self) -> str:
         megabytes = sum(tensor.nbytes for tensor in self.tensors.values()) / 1e6
@@ -144,18 +159,43 @@ class Bundle:
         }
 
 
-def read(path: str | os.PathLike[str]) -> Bundle:
+def load(given: str | os.PathLike[str] | None = None) -> Bundle:
+    """Read a shipped bundle by its name, the first by default, or a file by its path; see `read`."""
+    name = SHIPPED[0] if given is None else os.fspath(given)
+    with bundle_file(name) as file:
+        return read(file, shipped=name if name in SHIPPED else None)
+
+
+def read(path: str | os.PathLike[str], *, shipped: str | None = None) -> Bundle:
     """Map a bundle file and check that it is whole and consistent.
+
+    Args:
+        shipped: the name that finds it again, in place of its path.
 
     Raises:
         BundleError: it is not; FileNotFoundError: there is no such file.
     """
-    contained = container.read(path)
+    # Where the package is a zip, a shipped file is deleted after this, which Windows refuses while it is mapped.
+    contained = container.read(path, copy=shipped is not None and os.name == "nt")
     try:
         bundle = _decode(contained.metadata.get("eas"), contained.tensors)
         check(bundle)
     except (BundleError, ArchitectureError) as error:
         raise BundleError(f"{os.fspath(path)!r}: {error}") from error
+    object.__setattr__(bundle, "source", Source(shipped or os.path.abspath(path), contained.sha256))
+    return bundle
+
+
+@functools.lru_cache(maxsize=2)  # workers are given one model after the other of the same bundle
+def _again(name: str, sha256: str) -> Bundle:
+    """The bundle that was pickled.
+
+    Raises:
+        BundleError: the file holds another one now, or see `read`; FileNotFoundError: it is gone.
+    """
+    bundle = load(name)
+    if bundle.source != (name, sha256):
+        raise BundleError(f"{name!r} must hold the bundle that was pickled, of SHA-256 {sha256}; it holds another one")
     return bundle
 
 
@@ -168,21 +208,21 @@ def _decode(data: object, tensors: Mapping[str, np.ndarray]) -> Bundle:
             "make the bundle again with `eas train`, or load it with the release that made it"
         )
     return Bundle(
-        name=_text("name", _get(data, "name", str)),
-        space=spaces.from_json(_get(data, "space", dict)),
+        name=section.text("name", section.get(data, "name", str)),
+        space=spaces.from_json(section.get(data, "space", dict)),
         superclasses=tuple(
-            Superclass(_text("name", _get(item, "name", str)), _texts(item, "labels"))
-            for item in _get(data, "superclasses", list)
+            Superclass(section.text("name", section.get(item, "name", str)), section.texts(item, "labels"))
+            for item in section.get(data, "superclasses", list)
         ),
-        mean=_triple(data, "mean"),
-        std=_triple(data, "std"),
-        selector=_get(data, "selector", dict),
+        mean=section.triple(data, "mean"),
+        std=section.triple(data, "std"),
+        selector=section.get(data, "selector", dict),
         tensors=tensors,
-        training=_get(data, "training", dict),
-        attributions=_texts(data, "attributions"),
-        router=_get(data, "router", dict) if isinstance(data, dict) and "router" in data else None,
-        adapters=_sizes(data) if isinstance(data, dict) and "adapters" in data else (),
-        temperatures=_temperatures(data) if isinstance(data, dict) and "temperatures" in data else (),
+        training=section.get(data, "training", dict),
+        attributions=section.texts(data, "attributions"),
+        router=section.get(data, "router", dict) if isinstance(data, dict) and "router" in data else None,
+        adapters=section.sizes(data) if isinstance(data, dict) and "adapters" in data else (),
+        temperatures=section.temperatures(data) if isinstance(data, dict) and "temperatures" in data else (),
         pictures=pictures.from_json(data["pictures"]) if isinstance(data, dict) and "pictures" in data else None,
     )
 
@@ -305,56 +345,3 @@ def adapter_shapes(bundle: Bundle, node: Node) -> dict[str, tuple[int, ...]]:
     groups, up = len(bundle.adapters), bundle.tensors.get(f"adapters/{node.name}.up")
     rank = up.shape[-1] if up is not None and up.ndim == 3 else 1
     return {f"adapters/{node.name}.up": (groups, outputs, rank), f"adapters/{node.name}.down": (groups, rank, *inputs)}
-
-
-def _sizes(data: object) -> tuple[tuple[int, ...], ...]:
-    groups = _get(data, "adapters", list)
-    sizes = [size for group in groups if isinstance(group, list) for size in group]
-    if (
-        not groups
-        or not all(isinstance(group, list) and group for group in groups)
-        or not all(type(size) is int and size > 0 for size in sizes)
-        or len(set(sizes)) < len(sizes)
-    ):
-        raise BundleError(
-            f"'adapters' in the section 'eas' is a list of groups of sizes, none twice; got {reprlib.repr(groups)}"
-        )
-    return tuple(tuple(group) for group in groups)
-
-
-def _temperatures(data: object) -> tuple[float, ...]:
-    values = _get(data, "temperatures", list)
-    if not values or not all(type(v) in (int, float) and 1 / TEMPERATURE <= v <= TEMPERATURE for v in values):
-        raise BundleError(
-            f"'temperatures' in the section 'eas' lie between {1 / TEMPERATURE:g} and {TEMPERATURE:g}; "
-            f"got {reprlib.repr(values)}"
-        )
-    return tuple(float(v) for v in values)
-
-
-def _get(data: object, key: str, kind: type[T]) -> T:
-    value = data.get(key) if isinstance(data, dict) else None
-    if not isinstance(value, kind):
-        raise BundleError(f"{key!r} in the section 'eas' is of type {kind.__name__}; got {reprlib.repr(value)}")
-    return value
-
-
-def _text(key: str, value: object) -> str:
-    # Lone surrogates, which JSON can escape, cannot be printed.
-    if not isinstance(value, str) or not value or value != value.encode(errors="ignore").decode():
-        raise BundleError(f"{key!r} in the section 'eas' is non-empty text of valid Unicode; got {reprlib.repr(value)}")
-    return value
-
-
-def _texts(data: object, key: str) -> tuple[str, ...]:
-    return tuple(_text(key, value) for value in _get(data, key, list))
-
-
-def _triple(data: object, key: str) -> tuple[float, float, float]:
-    values = _get(data, key, list)
-    if len(values) != 3 or any(type(v) not in (int, float) for v in values):
-        raise BundleError(
-            f"{key!r} in the section 'eas' has one number for each of R, G, B; got {reprlib.repr(values)}"
-        )
-    r, g, b = map(float, values)
-    return r, g, b

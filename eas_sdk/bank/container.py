@@ -59,17 +59,19 @@ class Container:
         tensors: read-only, C-contiguous, aligned arrays by name; views onto the file's memory map, which is
             released when the last of them is garbage-collected.
         metadata: the decoded JSON sections by name.
+        sha256: the digest that the file states; compared with its bytes where that was asked for.
     """
 
     tensors: Mapping[str, np.ndarray]
     metadata: dict[str, Any]
+    sha256: str
 
 
-def read(path: str | os.PathLike[str], *, verify: bool = True) -> Container:
+def read(path: str | os.PathLike[str], *, verify: bool = True, copy: bool = False) -> Container:
     """Map a bundle into memory. Its structure is always checked; `verify` adds the digest of all bytes.
 
     The file must not be changed in place while its arrays live; replace it by rename, as the writer does.
-    (Windows refuses to replace a file that is mapped: drop the arrays first.)
+    (Windows refuses to replace or delete a file that is mapped: drop the arrays first, or read a `copy`.)
 
     Raises:
         BundleError: the path is no readable regular file, or the file is cut, altered, malformed or of
@@ -78,7 +80,7 @@ def read(path: str | os.PathLike[str], *, verify: bool = True) -> Container:
     """
     path = os.fspath(path)  # TypeError on a file descriptor, which os.stat and open would take
     try:
-        data = _map_file(path)
+        data = _map_file(path, copy)
         header, strings, start = _parse_header(data)
         tensors = _map_tensors(header, data[start:], start)
         metadata = {
@@ -90,7 +92,7 @@ def read(path: str | os.PathLike[str], *, verify: bool = True) -> Container:
             _check_digest(data, start, strings)
     except BundleError as error:
         raise BundleError(f"{path!r}: {error}") from error.__cause__
-    return Container(MappingProxyType(tensors), metadata)
+    return Container(MappingProxyType(tensors), metadata, strings.get(DIGEST_KEY, ""))
 
 
 def sha256(*parts: bytes | memoryview) -> str:
@@ -101,14 +103,14 @@ def sha256(*parts: bytes | memoryview) -> str:
     return digest.hexdigest()
 
 
-def _map_file(path: str) -> np.ndarray:
+def _map_file(path: str, copy: bool) -> np.ndarray:
     """The file's bytes, uint8 [size]."""
     try:
         # Checked before opening: to open a named pipe would wait for a writer.
         if not stat.S_ISREG(os.stat(path).st_mode):
             raise BundleError("a bundle must be a regular file, not a folder, pipe or device")
         with open(path, "rb") as file:
-            mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+            mapped = file.read() if copy else mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
     except (FileNotFoundError, BundleError):
         raise
     except OSError as error:

@@ -15,13 +15,13 @@ import numpy as np
 from eas_sdk.bank.slicing import cut
 from eas_sdk.bench.figures import Case, Figures, Switch
 from eas_sdk.bench.resident import growth_bytes
-from eas_sdk.budget import Budget
 from eas_sdk.engine.protocol import Array
 from eas_sdk.engine.registry import load_engine
 from eas_sdk.errors import TableError
 from eas_sdk.graph.cost import cost
 from eas_sdk.graph.nodes import Graph
 from eas_sdk.latency.segments import random_weights
+from eas_sdk.latency.store import find
 from eas_sdk.model import Model
 from eas_sdk.runtime import Runtime
 from eas_sdk.space.architecture import Architecture
@@ -104,13 +104,13 @@ def bring_up(runtime: Runtime, case: Case, architecture: Architecture, image: Ar
 
 
 def predicted_latency_ms(runtime: Runtime, graph: Graph, case: Case) -> float | None:
-    """What the runtime's latency table, else this machine's, says of a network.
+    """What the latency table says of a network that its budget was met by, else the runtime's or this machine's.
 
     None where there is none of the engine: another engine's numbers are no prediction of what is measured.
     """
     with suppress(TableError):
-        table = runtime.costs(Budget(latency_ms=1.0), case.engine, case.threads).latency
-        if table is not None and case.engine in ("auto", table.conditions.engine):
+        table = runtime.costs(case.budget, case.engine, case.threads).latency or find(case.engine, case.threads)
+        if case.engine in ("auto", table.conditions.engine):
             return table.latency_ms(graph.nodes)
     return None
 

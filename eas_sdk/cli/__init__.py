@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import io
 import sys
+import warnings
 
 from eas_sdk.errors import install_hint
 
@@ -20,6 +21,7 @@ def main() -> None:
     except ImportError as error:
         print(f"error: the eas command needs click, rich and Pillow ({error}); {install_hint('cli')}", file=sys.stderr)
         sys.exit(2)
+    warnings.filterwarnings("ignore", module=r"PIL\.")  # what it says of damaged files, our errors say in one line
     for stream in (sys.stdout, sys.stderr):
         # A name that the terminal's encoding lacks is shown escaped, not a reason to stop.
         if isinstance(stream, io.TextIOWrapper):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import logging
 import traceback
 from typing import IO, Any
 
@@ -17,7 +19,7 @@ from eas_sdk.cli.export import export
 from eas_sdk.cli.imports import import_
 from eas_sdk.cli.info import info
 from eas_sdk.cli.lut import lut
-from eas_sdk.cli.output import print_error
+from eas_sdk.cli.output import print_error, print_note
 from eas_sdk.cli.predict import predict
 from eas_sdk.cli.rounds import rounds
 from eas_sdk.cli.specialize import specialize
@@ -63,10 +65,18 @@ def _explain(error: Exception) -> str:
     return text
 
 
+class ToStandardError(logging.Handler):
+    """What the package logs, a line each."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        print_note(record.getMessage())
+
+
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(__version__, "-V", "--version", message="eas_sdk %(version)s")
 @click.option("--debug", is_flag=True, envvar="EAS_DEBUG", help="Show where an error arose.  [env: EAS_DEBUG=1]")
-def cli(debug: bool) -> None:
+@click.pass_context
+def cli(ctx: click.Context, debug: bool) -> None:
     """Elastic Architecture Search: one file of weights, a network for any task and budget.
 
     A task is a group of labels to tell apart, such as "birds". A budget is the most multiply-adds (MAdds)
@@ -81,6 +91,11 @@ def cli(debug: bool) -> None:
       eas export birds 4M -o birds.tflite                 the network as a file for a phone
       eas demo                                            all of it on drawings, as a picture
     """
+    handler = ToStandardError()
+    for logger in map(logging.getLogger, ("eas_sdk", "eas_train")):
+        logger.setLevel(logging.INFO)
+        logger.addHandler(handler)
+        ctx.call_on_close(functools.partial(logger.removeHandler, handler))
 
 
 for _command in (

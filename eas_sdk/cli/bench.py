@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import itertools
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -38,7 +39,7 @@ NOTE = "note<"
     default="0%,50%,100%",
     show_default=True,
     metavar="BUDGET[,BUDGET...]",
-    help='Budgets as of `eas specialize`; "and" joins the units of one: "4M,0.4ms and 20MB".',
+    help='Budgets as of `eas specialize`; "and" joins the units of one: "4M,5ms and 40MB".',
 )
 @click.option("--engines", metavar="NAME[,NAME...]", help="What runs the networks.  [default: all that are installed]")
 @threads_option
@@ -83,7 +84,7 @@ def bench(
     \b
     Examples:
       eas bench
-      eas bench --tasks birds,tools --budgets "4M,0.4ms and 20MB" --engines numpy,litert --plot bench.png
+      eas bench --tasks birds,tools --budgets "4M,5ms and 40MB" --engines numpy,litert --plot bench.png
       eas bench --adb --benchmark-model ./benchmark_model --latency-table pixel.json
     """
     from eas_sdk.bench.apart import measure_apart
@@ -102,6 +103,9 @@ def bench(
         if serial is None:
             names = choose_engines(engines)
             known = [conditions(name, threads) for name in names]
+            for limit, name in itertools.product(limits.values(), names):
+                with suppress(EasError):  # told where the network is measured
+                    runtime.costs(limit, name, threads)  # the quick measurement, if there has to be one
             measure = functools.partial(measure_apart, bundle=bundle, latency=latency)
         else:
             if engines is not None:

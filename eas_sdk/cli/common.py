@@ -10,6 +10,7 @@ from typing import ParamSpec, TypeVar
 import click
 
 from eas_sdk.bank.shipped import SHIPPED, bundle_file
+from eas_sdk.device.power import DEFAULT
 from eas_sdk.engine.registry import load_engine
 from eas_sdk.errors import BundleError
 from eas_sdk.runtime import Runtime, load
@@ -19,12 +20,23 @@ from eas_sdk.task import TaskLike
 P = ParamSpec("P")
 T = TypeVar("T")
 
+
+def _bundle(ctx: click.Context, parameter: click.Parameter, value: str | None) -> Path | None:
+    """A bundle as it is given, but "./emoji" is a path though it is also a name."""
+    if value is None:
+        return None
+    path = Path(value)
+    return path.absolute() if value not in SHIPPED and str(path) in SHIPPED else path
+
+
 bundle_option = click.option(
     "--bundle",
-    type=click.Path(path_type=Path),
-    metavar="FILE",
-    help=f"The bundle to use: a file, or {' or '.join(SHIPPED)}, which ship with the package.  [default: {SHIPPED[0]}]",
+    callback=_bundle,
+    metavar="FILE|DIR",
+    help=f"The bundle to use: a file, the folder of its training, or {' or '.join(SHIPPED)}, which comes with the "
+    f"package.  [default: {SHIPPED[0]}]",
 )
+bundle_argument = click.argument("given", metavar="[BUNDLE]", required=False, callback=_bundle)
 json_option = click.option(
     "--json", "as_json", is_flag=True, help="Print one JSON object to standard output instead of tables."
 )
@@ -36,6 +48,14 @@ latency_option = click.option(
     type=click.Path(path_type=Path),
     metavar="FILE",
     help="Meets budgets in ms and mJ by this table, of a phone for instance.  [default: this machine's, see `eas lut`]",
+)
+power_option = click.option(
+    "--power-table",
+    "power",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="What the cores draw, for budgets in mJ (see `eas device --write-power`).  [default: a generic phone, in "
+    "numbers that nobody measured]",
 )
 engine_option = click.option("--engine", default="numpy", show_default=True, help="What runs the network here.")
 threads_option = click.option(
@@ -61,8 +81,8 @@ def read_task(runtime: Runtime, text: str) -> TaskLike:
     return [name] if name in runtime.bundle.labels and name not in runtime.tasks else name
 
 
-def open_runtime(bundle: Path | None, latency: Path | None = None) -> Runtime:
-    """The runtime of `bundle`, by default of the first that ships with the package, with a latency table.
+def open_runtime(bundle: Path | None, latency: Path | None = None, power: Path | None = None) -> Runtime:
+    """The runtime of `bundle`, by default of the first that ships with the package, with tables.
 
     Its table of multiply-adds and the engine's code are loaded here, and do not count in later timings.
 
@@ -70,9 +90,9 @@ def open_runtime(bundle: Path | None, latency: Path | None = None) -> Runtime:
         BundleError, TableError, FileNotFoundError: see `eas_sdk.load`.
     """
     try:
-        runtime = load(bundle, latency=latency)
+        runtime = load(bundle, latency=latency, power=power or DEFAULT)
     except FileNotFoundError:
-        if bundle is not None or latency is not None:
+        if (bundle, latency, power) != (None, None, None):
             raise
         raise BundleError("this installation ships no bundle; name one with --bundle FILE") from None
     madds_table(runtime.bundle.space)

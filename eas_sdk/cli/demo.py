@@ -67,6 +67,9 @@ class Level(Timed):
 @click.command()
 @click.option(
     "--out",
+    "--output",
+    "-o",
+    "out",
     default="eas_demo.png",
     show_default=True,
     type=click.Path(path_type=Path),

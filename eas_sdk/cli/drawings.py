@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from eas_sdk.cli.images import SUFFIXES, read_image
 from eas_sdk.cli.output import progress
 from eas_sdk.errors import DataError, ImageError, closest
+from eas_sdk.image_file import names_image, read_image
 from eas_sdk.images import to_square
 from eas_sdk.runtime import Runtime
 
@@ -58,10 +58,23 @@ def load_drawings(runtime: Runtime, folder: Path | None, tasks: Sequence[str] = 
     """
     for task in tasks:
         runtime.labels(task)
-    root = shipped_folder(runtime.tasks) if folder is None else folder
+    if folder is not None:
+        return _load(runtime, folder, tasks)
+    root = shipped_folder(runtime.tasks)
     if not root.is_dir():
-        missing = "this installation ships no images; name a folder with --images DIR"
-        raise DataError(missing if folder is None else f"{root} must be a folder of superclass/label.png")
+        raise DataError("this installation ships no images; name a folder of superclass/label.png with --images DIR")
+    try:
+        return _load(runtime, root, tasks)
+    except DataError:  # what is wrong with our own folder is nothing that the caller could mend
+        raise DataError(
+            "the images that come with the package show other things than this bundle tells apart; name a folder of "
+            "superclass/label.png or superclass/label/*.png with --images DIR"
+        ) from None
+
+
+def _load(runtime: Runtime, root: Path, tasks: Sequence[str]) -> list[Drawings]:
+    if not root.is_dir():
+        raise DataError(f"{root} must be a folder of superclass/label.png")
     unknown = [f.name for f in _entries(root) if f.is_dir() and f.name not in runtime.tasks]
     if unknown and not tasks:
         raise DataError(
@@ -101,7 +114,7 @@ def _entries(folder: Path) -> list[Path]:
 
 
 def _images(folder: Path) -> list[Path]:
-    return [path for path in _entries(folder) if path.suffix.lower() in SUFFIXES and path.is_file()]
+    return [path for path in _entries(folder) if names_image(path) and path.is_file()]
 
 
 def _scan(folder: Path, labels: Sequence[str]) -> Iterator[tuple[Path, int]]:
@@ -124,6 +137,6 @@ def _read(path: Path, size: int, advance: Callable[[], None]) -> npt.NDArray[np.
     try:
         pixels = to_square(read_image(path), size)
     except ImageError as error:
-        raise DataError(f"{path}: {error}") from error
+        raise DataError(str(error)) from None
     advance()
     return np.asarray(pixels, np.uint8)

@@ -11,12 +11,12 @@ import click
 import numpy as np
 
 from eas_sdk.budget import Budget
-from eas_sdk.cli.common import bundle_option, json_option, latency_option, open_runtime, read_task
-from eas_sdk.cli.images import SUFFIXES, read_image
+from eas_sdk.cli.common import bundle_option, json_option, latency_option, open_runtime, power_option, read_task
 from eas_sdk.cli.output import percent, print_facts, print_json, print_table, size
 from eas_sdk.errors import InputError
 from eas_sdk.export import EXPORTERS, SIGNATURE, Export, InputKind, Layout, OutputKind, load_exporter
 from eas_sdk.export import export as write_export
+from eas_sdk.image_file import SUFFIXES, image_files, read_image
 from eas_sdk.images import to_square
 from eas_sdk.model import Model
 from eas_sdk.router.export import MANIFEST, Family, export_family
@@ -31,6 +31,7 @@ RUNS = {".tflite": "litert", ".onnx": "onnxruntime", ".mlpackage": "coreml"}
 @click.argument("task")
 @click.argument("budgets", nargs=-1, required=True, metavar="BUDGET...")
 @click.option(
+    "--out",
     "--output",
     "-o",
     "path",
@@ -78,6 +79,7 @@ RUNS = {".tflite": "litert", ".onnx": "onnxruntime", ".mlpackage": "coreml"}
     "--seed", default=0, show_default=True, type=click.IntRange(min=0), help="Seed of the selector's sampling."
 )
 @latency_option
+@power_option
 @bundle_option
 @json_option
 def export(
@@ -94,6 +96,7 @@ def export(
     keep: bool,
     seed: int,
     latency: Path | None,
+    power: Path | None,
     bundle: Path | None,
     as_json: bool,
 ) -> None:
@@ -114,9 +117,9 @@ def export(
       eas export birds 4M -o birds.tflite --precision int8
       eas export birds 4M 8M 16M -o birds.tflite           three networks: budget_4_00M, budget_8_00M, ...
       eas export birds 12ms --latency-table pixel.json     what that phone runs in 12 ms
-      eas export auto 6M 16M -o emoji                      emoji/router.tflite, emoji/birds.tflite, ...
+      eas export auto 10% 60% -o routed                    routed/router.tflite, routed/birds.tflite, ...
     """
-    runtime = open_runtime(bundle, latency)
+    runtime = open_runtime(bundle, latency, power)
     named = read_task(runtime, task)
     routed = is_auto(named, runtime.bundle.superclasses)
     target = path or Path(AUTO if routed else f"{task.replace(',', '+')}.tflite")
@@ -211,8 +214,7 @@ def _signatures(limits: Sequence[Budget]) -> list[str]:
 
 def _images(folder: Path, side: int) -> np.ndarray:
     """The images of a folder, uint8 [N, side, side, 3]."""
-    files = sorted(f for f in folder.rglob("*") if f.suffix.lower() in SUFFIXES and f.is_file())
-    if not files:
+    if not (files := image_files(folder)):
         raise InputError(f"--calibrate-on needs a folder of images ({', '.join(SUFFIXES)}); {folder} has none")
     return np.stack([to_square(read_image(file), side) for file in files])
 

@@ -42,7 +42,15 @@ def read_labels(file: Path) -> list[str]:
     metavar="FILE",
     help="A label a line, in the order of the classifier.  [default: ImageNet's, in 35 superclasses]",
 )
-@click.option("-o", "--output", type=click.Path(path_type=Path), metavar="FILE", help="[default: SOURCE.safetensors]")
+@click.option(
+    "--out",
+    "--output",
+    "-o",
+    "output",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="[default: SOURCE.safetensors]",
+)
 @json_option
 def import_(source: str, weights: Path | None, labels: Path | None, output: Path | None, as_json: bool) -> None:
     """Make a bundle of a published network, as it is.

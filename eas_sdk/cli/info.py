@@ -11,7 +11,7 @@ import numpy as np
 
 from eas_sdk._version import __version__
 from eas_sdk.bank import bundle as bundles
-from eas_sdk.cli.common import bundle_option, file_of, json_option, open_runtime
+from eas_sdk.cli.common import bundle_argument, bundle_option, file_of, json_option, open_runtime
 from eas_sdk.cli.output import (
     BY_SUPERCLASS,
     accuracy_rows,
@@ -27,18 +27,23 @@ from eas_sdk.runtime import Runtime
 
 
 @click.command()
+@bundle_argument
 @bundle_option
 @json_option
-def info(bundle: Path | None, as_json: bool) -> None:
+def info(given: Path | None, bundle: Path | None, as_json: bool) -> None:
     """Show what a bundle holds.
 
-    Its tasks, the budgets that each can meet, how accurate the networks are, and whose work it is.
+    Its tasks, the budgets that each can meet, how accurate the networks are, and whose work it is. BUNDLE is what
+    --bundle takes.
 
     \b
     Examples:
       eas info
-      eas info --bundle mine.safetensors --json
+      eas info mine.safetensors --json
     """
+    if given is not None and bundle is not None:
+        raise click.UsageError(f"one bundle is shown; got {str(given)!r} and --bundle {str(bundle)!r}")
+    bundle = given or bundle
     runtime = open_runtime(bundle)
     facts = describe(runtime, *file_of(bundle))
     if as_json:

@@ -29,8 +29,9 @@ CLASSIFIERS = (2, 64, 512)
 def lut() -> None:
     """Latency tables: how long each block takes on a device.
 
-    A budget in time ("12ms") or energy ("0.5mJ") is met by such a table. One is measured for an engine and a number
-    of threads, in seconds to minutes, and found again by `eas specialize` and the runtime.
+    A budget in time ("12ms") or energy ("0.5mJ") is met by such a table. Without one, this machine is measured in a
+    second or two, by a few whole networks. `build` measures every block, for an engine and a number of threads, in
+    seconds to minutes; its table is found by `eas specialize` and the runtime, and takes the place of the quick one.
 
     \b
     Examples:
@@ -81,7 +82,13 @@ def _meter_options(command: click.decorators.FC) -> click.decorators.FC:
 @lut.command("build")
 @_meter_options
 @click.option(
-    "-o", "--output", type=click.Path(dir_okay=False, path_type=Path), help="The table. [default: where it is found]"
+    "--out",
+    "--output",
+    "-o",
+    "output",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="The table. [default: where it is found]",
 )
 @click.option(
     "--pause",
@@ -114,7 +121,7 @@ def build_command(
     """
     from eas_sdk.latency.build import build, calibrate, space_segments
     from eas_sdk.latency.check import random_networks
-    from eas_sdk.latency.store import table_path
+    from eas_sdk.latency.store import remove_quick, table_path
 
     space, classes, router = _space(paper, bundle)
     with ExitStack() as stack:
@@ -138,6 +145,8 @@ def build_command(
         with progress("networks", NETWORKS) as advance:
             networks = random_networks(space, NETWORKS, classes[0], seed=0)
             table = calibrate(meter, table, networks, target, advance)
+    if output is None:
+        remove_quick(engine, threads)
     facts = {
         "table": str(target),
         "blocks": str(len(table.timings)),
@@ -199,10 +208,10 @@ def check_command(
             {"architecture": n.architecture, "predicted_ms": n.predicted_ms, "measured_ms": n.measured_ms}
             for n in found.networks
         ]
-        print_json({**figures, "networks": rows})
+        print_json({**figures, "quick": known.quick, "networks": rows})
         return
     print_table(
-        f"Predicted and measured latency of {len(found.networks)} random networks",
+        f"Predicted{' by a quick table' * known.quick} and measured latency of {len(found.networks)} random networks",
         ["median error", "95th percentile", "measured / predicted", "from", "to"],
         [
             [

@@ -36,6 +36,11 @@ def print_error(text: str, file: IO[Any] | None = None) -> None:
     click.echo(f"error: {printable(line)}", file=file, err=file is None)
 
 
+def print_note(text: str) -> None:
+    """A line on standard error that is no error."""
+    click.echo(printable(text), err=True)
+
+
 def print_hint(text: str) -> None:
     """A line below a table."""
     click.echo(printable(text))

@@ -23,6 +23,8 @@ FRAME = 4
 STRIP_HEAD, CAPTION = 30, 42
 PANEL_HEAD = 48
 PANELS_ACROSS = 2
+LEAST_COLUMNS = 5
+"""For titles of strips, and notes beside them; fewer drawings leave room."""
 
 PAPER, CARD, EDGE, INK, FAINT = "#f2f3f5", "#ffffff", "#dfe2e6", "#1d2430", "#667080"
 RIGHT, WRONG = "#2b9a5a", "#d23f3f"
@@ -60,7 +62,7 @@ def render(panels: Sequence[Panel], credit: str) -> bytes:
     from PIL import Image, ImageDraw
 
     across = min(PANELS_ACROSS, len(panels))
-    columns = max(len(panel.images) for panel in panels)
+    columns = max(LEAST_COLUMNS, *(len(panel.images) for panel in panels))
     width = 2 * MARGIN + columns * (TILE + GAP) - GAP
     height = max(PANEL_HEAD + len(p.strips) * (STRIP_HEAD + TILE + CAPTION) for p in panels) + MARGIN
     total_width = MARGIN + across * (width + MARGIN)
@@ -107,7 +109,7 @@ def _text(draw: ImageDraw, at: tuple[int, int], text: str, size: int, colour: st
     """One line, cut with an ellipsis where it is wider than `width`."""
     font = _font(size)
     shown = text
-    while shown and draw.textlength(shown, font) > width:
+    while len(shown) > 1 and draw.textlength(shown, font) > width:
         shown = shown[:-2].rstrip() + "…"
     draw.text(at, shown, colour, font)
 

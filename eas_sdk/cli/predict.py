@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import click
 
 from eas_sdk.cli.common import bundle_option, json_option, open_runtime, read_task
-from eas_sdk.cli.images import read_image
 from eas_sdk.cli.output import print_error, print_hint, print_json, print_table, progress
 from eas_sdk.errors import ImageError
+from eas_sdk.image_file import SUFFIXES, image_files, read_image
 from eas_sdk.model import Prediction
 from eas_sdk.router.model import RoutedModel
 from eas_sdk.router.network import NONE
+from eas_sdk.runtime import read_budget
 from eas_sdk.task import AUTO
 
 SURE = 0.5
@@ -30,7 +32,10 @@ SURE = 0.5
     "where the router picks the task for each image.",
 )
 @click.option(
-    "--budget", default="auto", show_default=True, help="What one image may take: 4M, 12ms; see `eas specialize`."
+    "--budget",
+    default="100%",
+    show_default=True,
+    help="What one image may take: 4M, 12ms; auto, what the device's state allows; see `eas specialize`.",
 )
 @click.option(
     "--top-k",
@@ -55,7 +60,7 @@ def predict(
 ) -> None:
     """Say what images show.
 
-    Any format that Pillow decodes is read. An image is turned upright by its EXIF orientation, cropped to its
+    Of a folder all images below it are taken. An image is turned upright by its EXIF orientation, cropped to its
     central square (or, where it is transparent, centred whole on a white square), and resized (antialiased,
     bicubic) to the size of each network. Images that cannot be read are reported after the others; the exit code is
     then 2.
@@ -64,18 +69,20 @@ def predict(
     Examples:
       eas predict photo.jpg
       eas predict *.png --task birds --budget 4M --top-k 1 --json
-      eas predict *.png --task birds,insects
+      eas predict photos --task birds,insects
     """
     runtime = open_runtime(bundle)
-    model: Any = runtime.specialize(read_task(runtime, task), budget)
+    limit = read_budget(budget)
+    model: Any = runtime.specialize(read_task(runtime, task), limit)
     routed = isinstance(model, RoutedModel)
     together = routed and scene
-    frames, answers, errors = [], [], []
-    with progress("classify images", len(images)) as advance:
-        for path in images:
+    frames, answers = [], []
+    files, errors = _files(images)
+    with progress("classify images", len(files)) as advance:
+        for path in files:
             try:
                 pixels = read_image(path)
-            except (ImageError, OSError) as error:
+            except ImageError as error:
                 errors.append((str(path), str(error)))
             else:
                 if together:
@@ -90,6 +97,7 @@ def predict(
         print_json(
             {
                 "task": task,
+                "budget": str(limit),
                 "madds": model.madds,
                 "architecture": None if routed else str(model.architecture),
                 "predictions": [
@@ -101,7 +109,7 @@ def predict(
     elif answers:
         ranks = max(1, *(len(answer.top) for _, answer in answers))
         print_table(
-            f"{task}, {model.madds:,} multiply-adds",
+            f"{task}, budget {limit}: {model.madds:,} multiply-adds",
             ["image", *(["task<"] if routed else []), *(f"{rank}.<" for rank in range(1, ranks + 1))],
             [[name, *_cells(answer, routed, ranks)] for name, answer in answers],
         )
@@ -110,10 +118,24 @@ def predict(
                 f"unsure of {unsure} of {len(answers)} images: their most probable label has less than {SURE:.0%}; a "
                 "larger --budget may know better, or the image shows none of the labels"
             )
-    for name, text in errors:
-        print_error(f"{name}: {text}")
+    for _, text in errors:
+        print_error(text)
     if errors:
         ctx.exit(2)
+
+
+def _files(named: Sequence[Path]) -> tuple[list[Path], list[tuple[str, str]]]:
+    """The image files that are meant, and what is wrong with (path, explanation) that mean none."""
+    files: list[Path] = []
+    errors = []
+    for path in named:
+        if not path.is_dir():
+            files.append(path)
+        elif below := image_files(path):
+            files += below
+        else:
+            errors.append((str(path), f"{path} is a folder without images ({', '.join(SUFFIXES)})"))
+    return files, errors
 
 
 def _unsure(answer: Prediction) -> bool:

@@ -15,6 +15,7 @@ from eas_sdk.cli.common import (
     json_option,
     latency_option,
     open_runtime,
+    power_option,
     read_task,
     threads_option,
     timed,
@@ -34,6 +35,7 @@ from eas_sdk.task import is_auto
 @engine_option
 @threads_option
 @latency_option
+@power_option
 @bundle_option
 @json_option
 def specialize(
@@ -43,6 +45,7 @@ def specialize(
     engine: str,
     threads: int,
     latency: Path | None,
+    power: Path | None,
     bundle: Path | None,
     as_json: bool,
 ) -> None:
@@ -56,18 +59,20 @@ def specialize(
     \b
     Examples:
       eas specialize birds 4M
-      eas specialize birds "0.4ms and 20MB" --engine litert    (after `eas lut build --engine litert`)
+      eas specialize birds "5ms and 40MB" --engine litert
       eas specialize birds auto --json
       eas specialize birds,insects 6M
       eas specialize auto 8M
     """
-    runtime, load_ms = timed(open_runtime, bundle, latency)
+    runtime, load_ms = timed(open_runtime, bundle, latency, power)
     limit = read_budget(budget)
     named = read_task(runtime, task)
-    if is_auto(named, runtime.bundle.superclasses):
-        _routed(runtime, limit, {"seed": seed, "engine": engine, "threads": threads}, as_json)
-        return
     costs = runtime.costs(limit, engine, threads)
+    quick = costs.latency is not None and costs.latency.quick
+    by = ", by a quick table (`eas lut build` measures with care)" if quick else ""
+    if is_auto(named, runtime.bundle.superclasses):
+        _routed(runtime, limit, {"seed": seed, "engine": engine, "threads": threads}, quick, by, as_json)
+        return
     (architecture,), select_ms = timed(
         runtime.architectures, [(named, limit)], seed=seed, engine=engine, threads=threads
     )
@@ -95,6 +100,7 @@ def specialize(
                 "expected_accuracy": model.expected_accuracy,
                 "predicted_latency_ms": model.latency_ms,
                 "predicted_energy_mj": energy_mj,
+                "quick_latency_table": quick,
                 "load_ms": load_ms,
                 "select_ms": select_ms,
                 "slice_and_compile_ms": compile_ms,
@@ -116,9 +122,9 @@ def specialize(
     if model.expected_accuracy is not None:
         facts["accuracy"] = f"{percent(model.expected_accuracy)} expected, of images that show one of the labels"
     if model.latency_ms is not None and costs.latency is not None and energy_mj is not None:
-        facts["latency"] = f"{milliseconds(model.latency_ms)} predicted for {costs.latency.conditions.engine}"
-        default = ", by default numbers" if costs.power.is_default else ""
-        facts["energy"] = f"{energy_mj:.3g} mJ predicted for {costs.power.name!r}{default}"
+        facts["latency"] = f"{milliseconds(model.latency_ms)} predicted for {costs.latency.conditions.engine}{by}"
+        default = ", numbers that nobody measured" if costs.power.is_default else ""
+        facts["energy"] = f"{energy_mj:.3g} mJ: that time, at the power of {costs.power.name!r}{default}"
     facts |= {
         "architecture": "\n".join(f"unit {i}  {unit}" for i, unit in enumerate(units)),
         "": "(k: side of the depthwise kernel, e: expansion ratio)",
@@ -131,8 +137,8 @@ def specialize(
     print_facts(facts)
 
 
-def _routed(runtime: Runtime, limit: Budget, options: dict[str, Any], as_json: bool) -> None:
-    """The task "auto"."""
+def _routed(runtime: Runtime, limit: Budget, options: dict[str, Any], quick: bool, by: str, as_json: bool) -> None:
+    """The task "auto"; `quick` and `by` say what latency is predicted by."""
     model = runtime.specialize("auto", limit, **options)
     router = model.router.router
     networks = {
@@ -152,6 +158,7 @@ def _routed(runtime: Runtime, limit: Budget, options: dict[str, Any], as_json: b
                 "madds": model.madds,
                 "predicted_memory_bytes": model.memory_bytes,
                 "predicted_latency_ms": model.latency_ms,
+                "quick_latency_table": quick,
                 "networks": {
                     name: {"architecture": str(found), "madds": networks[name]}
                     for name, found in model.architectures.items()
@@ -168,7 +175,7 @@ def _routed(runtime: Runtime, limit: Budget, options: dict[str, Any], as_json: b
         "threshold": f"{router.threshold:.1%}: an image whose task is less probable shows none of them",
     }
     if model.latency_ms is not None:
-        facts["latency"] = f"{milliseconds(model.latency_ms)} predicted at most"
+        facts["latency"] = f"{milliseconds(model.latency_ms)} predicted at most{by}"
     print_facts(facts)
     print_table(
         "Networks",

@@ -16,6 +16,9 @@ from eas_sdk.cli.train import MARGIN, data_options, device_option, read_source, 
 @data_options
 @click.option(
     "--out",
+    "--output",
+    "-o",
+    "out",
     type=click.Path(path_type=Path, file_okay=False),
     metavar="DIR",
     help="Folder of stages, runs and results.  [default: studies/NAME]",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -47,9 +47,10 @@ def data_options(command: Command) -> Command:
         click.option(
             "--data",
             "folder",
-            type=click.Path(path_type=Path, file_okay=False),
-            metavar="DIR",
-            help="Images in superclass/class/ folders, or as --layout says.  [default: the emoji of `eas data`]",
+            type=click.Path(path_type=Path),
+            metavar="DIR|FILE",
+            help="Images in class/ or superclass/class/ folders, perhaps below train/ and val/; or a .csv or .json "
+            "that lists them; or as --layout says.  [default: the emoji of `eas data`]",
         ),
         click.option(
             "--classes",
@@ -60,8 +61,9 @@ def data_options(command: Command) -> Command:
         click.option(
             "--layout",
             type=click.Choice(["tree", "flat", "shards", "imagenet", "cars", "cifar", "tiny-imagenet", "unlabelled"]),
-            help="How --data lies in its folder: superclass/class/, class/, tar shards of photos, a public data set as "
-            "it is unpacked, or photos that a published network labels.  [default: what goes with --classes]",
+            help="How --data lies in its folder: as it is found, class/ with --classes, tar shards of photos, a public "
+            "data set as it is unpacked, or photos that a published network labels.  [default: what goes with "
+            "--classes]",
         ),
         cache_option,
     )
@@ -121,6 +123,9 @@ def data(cache: Path | None, as_json: bool) -> None:
 )
 @click.option(
     "--out",
+    "--output",
+    "-o",
+    "out",
     type=click.Path(path_type=Path),
     metavar="DIR",
     help="Folder of the results.  [default: runs/NAME]",
@@ -133,6 +138,14 @@ def data(cache: Path | None, as_json: bool) -> None:
     help="Only this stage; may be repeated.  [default: all]",
 )
 @click.option(
+    "--from",
+    "start",
+    type=click.Path(path_type=Path),
+    metavar="BUNDLE",
+    help='What a recipe with pretrained = "bundle" begins with: a file, or a shipped bundle by its name.  [default: '
+    "the first that ships]",
+)
+@click.option(
     "--unlabelled",
     type=click.Path(path_type=Path, file_okay=False),
     metavar="DIR",
@@ -140,7 +153,7 @@ def data(cache: Path | None, as_json: bool) -> None:
 )
 @click.option(
     "--teacher",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=click.Path(path_type=Path),
     metavar="BUNDLE",
     help="A bundle of the same classes whose largest network teaches, in phases of the recipe with a frozen teacher.  "
     "[default: the end of the teacher phase]",
@@ -170,6 +183,7 @@ def train(
     credits: tuple[str, ...],
     out: Path | None,
     stages: tuple[str, ...],
+    start: Path | None,
     unlabelled: Path | None,
     teacher: Path | None,
     calibration: Path | None,
@@ -199,6 +213,7 @@ def train(
         raise InputError("--attribution is for images of --data; the emoji carry their own")
     with training_packages():
         from eas_train.distributed import is_first, joined
+        from eas_train.lock import only_one
         from eas_train.recipe import Recipe
         from eas_train.run_folder import Run
     plan = Recipe.read(recipe)
@@ -210,21 +225,21 @@ def train(
         plan = plan.dry()
     target = out or Path("runs") / plan.name
     chosen = torch_device(device)
-    with training_packages():
-        run = Run(plan, source, unlabelled, teacher, calibration, credits, dry_run)
-        training = run.training(target, chosen)
-    target.mkdir(parents=True, exist_ok=True)  # where that is not allowed, it is told before the training
-    wanted = [stage for stage in STAGES if not stages or stage in stages]
-    if is_first():
-        run.write(target)
-        facts = f"{len(training.data.train)} images of {len(training.data.classes)} classes"
-        click.echo(f"training {plan.name!r} on {facts}, on {chosen}, into {target}", err=True)
-    if "supernet" in wanted:  # the one stage that several processes share
-        with joined(chosen) as own:
-            replace(training, device=own).train_supernet()
-    if not is_first():
-        return
-    reports = [training.run((stage,)) for stage in wanted]
+    with only_one(target) if is_first() else nullcontext():
+        with training_packages():
+            run = Run(plan, source, start, unlabelled, teacher, calibration, credits, dry_run)
+            training = run.training(target, chosen)
+        wanted = [stage for stage in STAGES if not stages or stage in stages]
+        if is_first():
+            run.write(target)
+            facts = f"{len(training.data.train)} images of {len(training.data.classes)} classes"
+            click.echo(f"training {plan.name!r} on {facts}, on {chosen}, into {target}", err=True)
+        if "supernet" in wanted:  # the one stage that several processes share
+            with joined(chosen) as own:
+                replace(training, device=own).train_supernet()
+        if not is_first():
+            return
+        reports = [training.run((stage,)) for stage in wanted]
     if as_json:
         print_json({"folder": str(target), "stages": reports})
     else:
@@ -283,7 +298,7 @@ def _print(reports: Sequence[dict[str, Any]]) -> None:
 
 def _lines(report: dict[str, Any]) -> Iterator[str]:
     for name, value in report.items():
-        if name in ("stage", "fingerprint", "accuracy", "router", "selector", "diagnosis"):
+        if name in ("stage", "fingerprint", "accuracy", "router", "selector", "diagnosis", "test"):
             continue
         if name.startswith("bytes_"):
             value = size(value)

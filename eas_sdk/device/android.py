@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import importlib
 import math
-import threading
 import time
 from collections.abc import Callable
 from typing import Any, Protocol, TypeVar, cast
 
 from eas_sdk.device.state import MAX_HEADROOM, THERMAL, DeviceState, share
+from eas_sdk.processes import Lock
 
 T = TypeVar("T")
 
@@ -55,7 +55,7 @@ class Headroom:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._lock = threading.Lock()
+        self._lock = Lock()
         self._asked_s = -math.inf
         self._answered_s = -math.inf
         self._value: float | None = None

@@ -12,7 +12,6 @@ import math
 import os
 import platform
 import statistics
-import threading
 import time
 from contextlib import suppress
 from importlib import metadata
@@ -28,6 +27,7 @@ from eas_sdk.engine.checks import check_graph, check_threads
 from eas_sdk.errors import MissingDependency
 from eas_sdk.graph.cost import cost
 from eas_sdk.graph.nodes import Graph
+from eas_sdk.processes import Lock
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -43,7 +43,7 @@ TIME_LIMIT_S = 2.0
 DISTRIBUTIONS = ("numpy", "ai-edge-litert", "tflite-runtime", "onnxruntime", "coremltools")
 """Packages whose versions decide how fast engines are."""
 
-_lock = threading.Lock()
+_lock = Lock()
 _chosen: dict[str, str] = {}
 
 

@@ -12,7 +12,7 @@ at 1, or give the BLAS one thread. A single image is never split.
 from __future__ import annotations
 
 import math
-import threading
+from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
@@ -67,9 +67,7 @@ class NumpyProgram:
         self._threads = threads
         largest = max(math.prod(output_shape(node)) for node in graph.nodes)
         self._most_together = max(1, TOGETHER_VALUES // largest)
-        self._lock = threading.Lock()
-        self._batch = 0
-        self._idle: list[Plan] = []
+        self._idle: tuple[int, deque[Plan]] = 0, deque()  # of one batch size; deques need no lock
 
     def __repr__(self) -> str:
         return f"<NumpyProgram: {self._input_shape[0]} px, {self._output_shape[-1]} labels, {self._threads} threads>"
@@ -113,16 +111,15 @@ class NumpyProgram:
 
     @contextmanager
     def _borrow(self, batch: int) -> Iterator[Plan]:
-        with self._lock:
-            if batch != self._batch:
-                self._batch, self._idle = batch, []
-            plan = self._idle.pop() if self._idle else None
-        if plan is None:
+        size, idle = self._idle
+        if size != batch:
+            self._idle = _, idle = batch, deque()
+        try:
+            plan = idle.pop()
+        except IndexError:
             plan = Builder(batch, self._steps).build(INPUT, self._input_shape[2], self._input_shape[0])
         yield plan
-        with self._lock:
-            if batch == self._batch:
-                self._idle.append(plan)
+        idle.append(plan)
 
 
 @contextmanager

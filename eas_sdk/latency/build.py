@@ -54,7 +54,7 @@ def build(
     """Measure the segments that the table at `path` lacks; what is measured is in the file at once.
 
     Args:
-        path: of the table; may exist, from a run that was cut.
+        path: of the table; may exist, from a run that was cut. A quick one is replaced.
         advance: told how many segments are done, of how many, and the last one's key.
 
     Raises:
@@ -62,7 +62,10 @@ def build(
         DeviceError: the device failed; what was measured before is kept.
     """
     target = Path(path)
-    table = read(target) if target.exists() else LatencyTable(meter.conditions, "", {})
+    empty = LatencyTable(meter.conditions, "", {})
+    table = read(target) if target.exists() else empty
+    if table.quick:
+        table = empty
     if differing := differences(table.conditions, meter.conditions):
         raise TableError(
             f"{target}: a table holds measurements of one kind; this one has {differing}: remove it, or measure "

@@ -43,18 +43,29 @@ class LocalMeter:
     Args:
         time_s: runs of one network go on for so long, within the bounds on their number.
         pause_ms: see `Conditions`.
+        least_runs, warm_up: of one network; fewer are for a measurement in a hurry.
 
     Raises:
         InputError: no engine has that name, or it is "auto", which may be another one for every network.
         MissingDependency: see `load_engine`.
     """
 
-    def __init__(self, engine: str = "numpy", threads: int = 1, time_s: float = TIME_S, pause_ms: float = 0.0) -> None:
+    def __init__(
+        self,
+        engine: str = "numpy",
+        threads: int = 1,
+        time_s: float = TIME_S,
+        pause_ms: float = 0.0,
+        *,
+        least_runs: int = LEAST_RUNS,
+        warm_up: int = WARM_UP,
+    ) -> None:
         if engine == "auto":
             raise InputError(
                 f"latency is measured of one engine, {', '.join(n for n in ENGINES if n != engine)}; got 'auto'"
             )
         self._engine, self._time_s = load_engine(engine), time_s
+        self._least_runs, self._warm_up = least_runs, warm_up
         self._conditions = replace(conditions(engine, threads), pause_ms=pause_ms)
         self._displaced = np.zeros(DISPLACED_BYTES, np.uint8)
 
@@ -65,16 +76,24 @@ class LocalMeter:
 
     def measure(self, graph: Graph, *, part: bool = False) -> Timing:
         """See `Meter.measure`."""
+        taken = self.times_ms(graph, part=part)
+        low, median, high = statistics.quantiles(taken, n=4)
+        return Timing(median, (high - low) / 2, len(taken))
+
+    def times_ms(self, graph: Graph, *, part: bool = False) -> list[float]:
+        """The single runs behind `measure`."""
         program = self._engine.compile(graph, threads=self._conditions.threads)
         image = np.random.default_rng(0).random((1, *graph.input_shape), np.float32)
-        for _ in range(WARM_UP):
+        for _ in range(self._warm_up):
             program.run(image)
         taken: list[float] = []
         collecting = gc.isenabled()
         gc.disable()
         try:
             began = time.perf_counter()
-            while len(taken) < LEAST_RUNS or (len(taken) < MOST_RUNS and time.perf_counter() - began < self._time_s):
+            while len(taken) < self._least_runs or (
+                len(taken) < MOST_RUNS and time.perf_counter() - began < self._time_s
+            ):
                 if part:
                     self._displaced += 1
                 else:
@@ -85,8 +104,7 @@ class LocalMeter:
         finally:
             if collecting:
                 gc.enable()
-        low, median, high = statistics.quantiles(taken, n=4)
-        return Timing(median, (high - low) / 2, len(taken))
+        return taken
 
 
 @functools.lru_cache(maxsize=32)  # the versions that a process has loaded stay, and sessions ask at each decision

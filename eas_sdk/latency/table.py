@@ -3,7 +3,7 @@
 ::
 
     {"format": "eas-latency-table", "version": 1, "unit": "ms", "date": "2026-01-31", "scale": 1.08,
-     "offset_ms": -0.2,
+     "offset_ms": -0.2, "quick": false,
      "conditions": {"device": ..., "soc": ..., "engine": ..., "threads": 1, "precision": ..., "runtime_version": ...,
                     "binary_sha256": ..., "affinity": ..., "pause_ms": 0},
      "segments": {"56x56x24: conv 1x1 24>96 relu + ...": {"median_ms": 0.41, "spread_ms": 0.01, "count": 20}, ...}}
@@ -45,6 +45,7 @@ class LatencyTable:
         date: of the last measurement, ISO 8601.
         timings: segment key (see `segments.key`) -> measurement.
         scale, offset_ms: whole networks take `scale` times the sum of their segments and `offset_ms`, as measured.
+        quick: whether the segments were not measured, but worked out from a few whole networks (see `quick.py`).
     """
 
     conditions: Conditions
@@ -52,10 +53,11 @@ class LatencyTable:
     timings: Mapping[str, Timing]
     scale: float = 1.0
     offset_ms: float = 0.0
+    quick: bool = False
 
     def __repr__(self) -> str:
-        conditions = self.conditions
-        return f"<LatencyTable: {conditions.engine}, {conditions.threads} threads, {len(self.timings)} segments>"
+        conditions, quick = self.conditions, ", quick" if self.quick else ""
+        return f"<LatencyTable: {conditions.engine}, {conditions.threads} threads, {len(self.timings)} segments{quick}>"
 
     def latency_ms(self, nodes: Sequence[Node]) -> float:
         """Predicted milliseconds of one image through a network.
@@ -131,6 +133,7 @@ def write(table: LatencyTable, path: str | os.PathLike[str]) -> None:
         "date": table.date,
         "scale": table.scale,
         "offset_ms": table.offset_ms,
+        "quick": table.quick,
         "conditions": asdict(table.conditions),
         "segments": {name: asdict(timing) for name, timing in sorted(table.timings.items())},
     }
@@ -179,8 +182,11 @@ def parse(content: bytes) -> LatencyTable:
         raise TableError(
             f"the 'offset_ms' of a latency table is a number within ±{LONGEST_MS:g}; got {reprlib.repr(offset_ms)}"
         )
+    quick = data.get("quick", False)  # tables of earlier releases have none
+    if type(quick) is not bool:
+        raise TableError(f"'quick' of a latency table is true or false; got {reprlib.repr(quick)}")
     timings = {name: _timing(name, entry) for name, entry in parts.items()}
-    return LatencyTable(_conditions(given), date, timings, float(scale), float(offset_ms))
+    return LatencyTable(_conditions(given), date, timings, float(scale), float(offset_ms), quick)
 
 
 def _conditions(data: Mapping[str, Any]) -> Conditions:

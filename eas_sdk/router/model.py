@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import functools
 import os
-import threading
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
@@ -15,6 +15,7 @@ from eas_sdk.budget import format_madds
 from eas_sdk.export import SIGNATURE
 from eas_sdk.images import Images, as_float_batch, pick
 from eas_sdk.model import Model, Prediction, at_least_one
+from eas_sdk.processes import Lock
 from eas_sdk.router.network import CompiledRouter, Route, log_softmax
 from eas_sdk.space.architecture import Architecture
 
@@ -28,6 +29,8 @@ LEAST = 1e-12
 class RoutedModel:
     """The router, and a network for each superclass, built when an image first asks for it. Threads may share it.
 
+    It is pickled without the networks, which are built again.
+
     Attributes:
         router: picks the superclass.
         architectures: of the network for each superclass.
@@ -35,7 +38,7 @@ class RoutedModel:
         latency_ms, memory_bytes: likewise, as predicted; latency_ms is None without a latency table.
 
     Args:
-        build: makes the network for a superclass.
+        build: makes the network for a superclass, of an architecture.
         kept: most networks held at the same time, 1 at least.
     """
 
@@ -43,7 +46,7 @@ class RoutedModel:
         self,
         router: CompiledRouter,
         architectures: Mapping[str, Architecture],
-        build: Callable[[str], Model],
+        build: Callable[[str, Architecture], Model],
         *,
         madds: int,
         memory_bytes: int,
@@ -54,7 +57,12 @@ class RoutedModel:
         self.madds, self.memory_bytes, self.latency_ms = madds, memory_bytes, latency_ms
         self._build, self._kept = build, kept
         self._held: OrderedDict[str, Model] = OrderedDict()
-        self._lock = threading.Lock()
+        self._lock = Lock()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        costs: Any = {"madds": self.madds, "memory_bytes": self.memory_bytes, "latency_ms": self.latency_ms}
+        made = functools.partial(RoutedModel, **costs, kept=self._kept)
+        return made, (self.router, dict(self.architectures), self._build)
 
     def __repr__(self) -> str:
         return f"<RoutedModel: {len(self.superclasses)} superclasses, at most {format_madds(self.madds)} multiply-adds>"
@@ -81,7 +89,7 @@ class RoutedModel:
                 return self._held[superclass]
             while len(self._held) >= self._kept:
                 self._held.popitem(last=False)
-            model = self._held[superclass] = self._build(superclass)
+            model = self._held[superclass] = self._build(superclass, self.architectures[superclass])
             return model
 
     def routes(self, images: Images) -> list[Route]:

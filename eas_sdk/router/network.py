@@ -15,7 +15,7 @@ from __future__ import annotations
 import reprlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -25,12 +25,13 @@ from eas_sdk.bank.bundle import Bundle, check_tensor
 from eas_sdk.bank.slicing import with_head
 from eas_sdk.budget import format_madds
 from eas_sdk.engine.checks import weight_shapes
+from eas_sdk.engine.forked import compile_graph
 from eas_sdk.engine.protocol import Program
-from eas_sdk.engine.registry import compile_with
 from eas_sdk.errors import ArchitectureError, BundleError
 from eas_sdk.graph.cost import Cost, cost
 from eas_sdk.graph.nodes import Graph, Node, Normalize
 from eas_sdk.images import Images, as_float_batch
+from eas_sdk.processes import PickledByFields
 from eas_sdk.space.architecture import Architecture
 from eas_sdk.space.elastic.space import ElasticSpace
 
@@ -64,7 +65,7 @@ class Route:
 
 
 @dataclass(frozen=True, eq=False)
-class Router:
+class Router(PickledByFields):
     """The router's network, which every engine and exporter takes.
 
     Attributes:
@@ -95,8 +96,8 @@ class Router:
 
     def compile(self, engine: str = "numpy", threads: int = 1) -> CompiledRouter:
         """The router as an engine runs it."""
-        name, program = compile_with(engine, self.graph, threads=threads)
-        return CompiledRouter(self, program, name)
+        name, program = compile_graph(self.graph, engine, threads)
+        return CompiledRouter(self, program, name, threads)
 
     def route(self, probabilities: FloatArray) -> Route:
         """The route of probabilities [superclasses]."""
@@ -112,6 +113,10 @@ class CompiledRouter:
     router: Router
     program: Program
     engine: str
+    threads: int = 1
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return self.router.compile, (self.engine, self.threads)
 
     def __repr__(self) -> str:
         return f"<CompiledRouter: {len(self.router.superclasses)} superclasses, {self.engine}>"
@@ -194,7 +199,7 @@ def _member(
     shapes = weight_shapes(nodes[-1])
     found = [check_tensor(f"the tensor 'router/{name}'", tensors.get(name), shape) for name, shape in shapes.items()]
     weight, bias = (np.ascontiguousarray(tensor, np.float32) for tensor in found)
-    return nodes, lambda: with_head(bundle, architecture, weight, bias, labels)
+    return nodes, partial(with_head, bundle, architecture, weight, bias, labels)
 
 
 def _own(
@@ -216,5 +221,4 @@ def _own(
         for name, shape in weight_shapes(node).items():
             tensor = check_tensor(f"the tensor 'router/{name}'", tensors.get(name), shape)
             weights[name] = np.ascontiguousarray(tensor, np.float32)
-    graph = Graph(nodes, weights, labels)
-    return nodes, lambda: graph
+    return nodes, partial(Graph, nodes, weights, labels)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import threading
 from dataclasses import dataclass
 
 import numpy as np
 
 from eas_sdk.images import Images
+from eas_sdk.processes import Lock
 from eas_sdk.router.network import CompiledRouter, FloatArray, Route, Router
 
 SMOOTHING = 0.4
@@ -63,7 +63,7 @@ class Tracker:
     def __init__(self, router: CompiledRouter) -> None:
         self._router = router
         self._scene = Scene()
-        self._lock = threading.Lock()
+        self._lock = Lock()
 
     @property
     def route(self) -> Route | None:

@@ -12,24 +12,26 @@ could turn a gate, so that a request's answer would depend on the requests besid
 
 from __future__ import annotations
 
+import itertools
 import math
 import reprlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
 
 from eas_sdk.bank.bundle import check_tensor
 from eas_sdk.errors import BundleError
+from eas_sdk.processes import PickledByFields
+from eas_sdk.selector.lstm import FloatArray, Lstm, sigmoid
 from eas_sdk.selector.protocol import AnyMember, Limit, Request
 from eas_sdk.space.architecture import Architecture
-from eas_sdk.space.elastic.gates import gates_of_choices, without_absent
+from eas_sdk.space.elastic.gates import without_absent
 from eas_sdk.space.elastic.space import ElasticSpace
 from eas_sdk.space.protocol import IntArray, Space
 from eas_sdk.space.tables import madds_range, madds_table
-
-FloatArray = npt.NDArray[np.float64]
 
 MAX_SAMPLES = 4096
 
@@ -47,15 +49,18 @@ LEVELS = 16
 """Budgets in multiply-adds, between the smallest network and the most that is allowed, that are tried where time,
 energy or memory are bounded: what fits is seen afterwards."""
 
-LARGEST_EXPONENT = 700.0
-"""Of what float64 can hold."""
+CHUNK_ROWS = 2**9
+"""Budgets that the generator is asked for together, each of one request: so many hidden states fit memory."""
 
-CHUNK_CHOICES = 2**20
-"""Requests are sampled together while their choices are at most so many (8 MB in float64)."""
+REPAIR_STEPS = 8
+"""Gates that are switched off before it is seen which step was enough."""
+
+CHUNK_CHOICES = 80_000
+"""Requests are sampled together while their choices are at most so many: their arrays then stay in the cache."""
 
 
 @dataclass(frozen=True, eq=False)
-class GeneratorSelector(AnyMember):
+class GeneratorSelector(PickledByFields, AnyMember):
     """The trained generator and predictor of a bundle.
 
     Attributes:
@@ -86,23 +91,48 @@ class GeneratorSelector(AnyMember):
         """See `Selector.select`; the noise of a seed is the same for every request."""
         picked: list[Architecture] = []
         uniform = self._uniform(seed)
-        most = max(1, CHUNK_CHOICES // max(1, uniform.size))
-        start = 0
-        while start < len(requests):  # as many at a time as memory allows, at least one
-            stop, rows = start, 0
-            while stop < len(requests) and (rows == 0 or rows + self._levels(requests[stop]) <= most):
-                rows += self._levels(requests[stop])
-                stop += 1
-            picked += self._pick(requests[start:stop], uniform)
-            start = stop
+        for together in self._chunks(requests, CHUNK_ROWS):
+            mixtures, levels = self._mixtures(together), self._budgets(together)
+            probabilities = self.probabilities(mixtures, levels)
+            start = 0
+            for few in self._chunks(together, CHUNK_CHOICES // max(1, uniform.size)):
+                rows = slice(start, start + sum(map(self._levels, few)))
+                picked += self._pick(few, mixtures[rows], probabilities[rows], uniform)
+                start = rows.stop
         return picked
+
+    def _chunks(self, requests: Sequence[Request], most: int) -> Iterator[Sequence[Request]]:
+        """Requests in order, as many at a time as have at most so many rows, at least one."""
+        start = rows = 0
+        for stop, request in enumerate(requests):
+            count = self._levels(request)
+            if start < stop and rows + count > most:
+                yield requests[start:stop]
+                start, rows = stop, 0
+            rows += count
+        if requests:
+            yield requests[start:]
 
     def _levels(self, request: Request) -> int:
         """For how many budgets in multiply-adds, the one thing that it knows, the generator is asked."""
         return LEVELS if request.limits or self.cost != "madds" else 1
 
-    def _pick(self, requests: Sequence[Request], uniform: FloatArray) -> list[Architecture]:
-        """The best sample for each request."""
+    def _budgets(self, requests: Sequence[Request]) -> IntArray:
+        """[rows]: the budgets that the generator is asked for."""
+        budgets: list[int] = []
+        for request in requests:
+            if (count := self._levels(request)) == 1:
+                budgets.append(request.madds)
+                continue
+            low, high = madds_range(self.space, request.classes)
+            most = min(high, request.madds) if self.cost == "madds" else high
+            budgets += np.linspace(low, most, count).astype(np.int64).tolist()
+        return np.array(budgets, np.int64)
+
+    def _pick(
+        self, requests: Sequence[Request], mixtures: FloatArray, probabilities: FloatArray, uniform: FloatArray
+    ) -> list[Architecture]:
+        """The best sample for each request, from mixtures and probabilities of each of its rows."""
         space = self.space
         counts = np.array([self._levels(request) for request in requests])
         owner = np.repeat(np.arange(len(requests)), counts)
@@ -110,42 +140,37 @@ class GeneratorSelector(AnyMember):
         limits, classes = (
             np.array([getattr(request, name) for request in requests])[owner] for name in ("madds", "classes")
         )
-        mixtures = self._mixtures(requests)[owner]
-        levels = limits.copy()
-        for start, count, request in zip(starts, counts, requests, strict=True):
-            if count > 1:
-                low, high = madds_range(space, request.classes)
-                most = min(high, request.madds) if self.cost == "madds" else high
-                levels[start : start + count] = np.linspace(low, most, count).astype(np.int64)
-        probabilities = self.probabilities(mixtures, levels)
         choices = self._sampled(probabilities, uniform)
-        madds = madds_table(space).total(space, choices, classes[:, None])
+        parts = space.parts(choices)
+        madds = madds_table(space).of_parts(parts, classes[:, None])
         feasible = madds <= limits[:, None]
         for start, count, request in zip(starts, counts, requests, strict=True):
             rows = slice(start, start + count)
             for limit in request.limits:
                 feasible[rows] &= limit.table.total(space, choices[rows], request.classes) <= limit.most
-        scores = self._scores(mixtures, choices)
         costliest = np.maximum.reduceat(np.where(feasible, madds, 0).max(1), starts)
         least = costliest[owner] - UNUSED * (self.budgets[-1] - self.budgets[0])
-        scores[~feasible | (madds < least[:, None])] = -np.inf
-        picked = []
-        for start, count, request in zip(starts, counts, requests, strict=True):
-            level, best = divmod(int(scores[start : start + count].argmax()), scores.shape[1])
-            row = choices[start + level, best]
-            if scores[start + level, best] == -np.inf:
-                row = self._repair(choices[start, 0], probabilities[start], request)
-            picked.append(space.decode(row))
-        return picked
+        candidates = feasible & (madds >= least[:, None])
+        scores = np.full(candidates.shape, -np.inf)
+        places = parts[candidates]
+        places += self._worth.shape[1] * np.nonzero(candidates)[0][:, None]
+        scores[candidates] = (mixtures @ self._worth).take(places).sum(1)  # what is expected, up to a constant
+        highest = scores.max(1)
+        of_request = [s + highest[s : s + n].argmax() if n > 1 else s for s, n in zip(starts, counts, strict=True)]
+        best = choices[of_request, scores[of_request].argmax(1)]
+        for found in np.flatnonzero(highest[of_request] == -np.inf).tolist():
+            start = starts[found]
+            best[found] = self._repair(choices[start, 0], probabilities[start], requests[found])
+        return [space.decode(row) for row in best]
 
     def _mixtures(self, requests: Sequence[Request]) -> FloatArray:
-        """[M, T]: the part that each superclass has in each request; rows sum to 1."""
+        """[rows, T]: the part that each superclass has in each request; rows sum to 1."""
         mixtures = np.zeros((len(requests), len(self.weights["superclass_embedding"])))
         for row, request in zip(mixtures, requests, strict=True):
             for superclass, weight in request.shares:
                 row[superclass] = weight
         scaled: FloatArray = mixtures / mixtures.sum(1, keepdims=True)
-        return scaled
+        return scaled.repeat([self._levels(request) for request in requests], 0)
 
     def probabilities(self, mixtures: FloatArray, madds: IntArray) -> FloatArray:
         """Probability of every gate (Eq. 8), given that those before it of its choice are on, [M, gates], for mixtures
@@ -154,34 +179,35 @@ class GeneratorSelector(AnyMember):
         A union is conditioned on the mean of its superclasses' embeddings, weighted by their numbers of classes, as
         a budget is on the interpolated embeddings of two budgets.
         """
-        w = self.weights
-        x = np.concatenate([mixtures @ w["superclass_embedding"], self._budget_embedding(madds)], axis=1)
-        layout, size = self.space.layout, w["lstm.hidden"].shape[1]
-        # tanh(x) = 2 sigmoid(2 x) - 1, so that one call takes all four gates, and an exponential is far cheaper.
-        doubled = np.repeat([1.0, 1.0, 2.0, 1.0], size)
-        from_input = (x @ w["lstm.input"].T + w["lstm.bias"]) * doubled
-        recurrent = np.ascontiguousarray(w["lstm.hidden"].T * doubled)
-        h = c = np.zeros((len(x), size))
-        states = []
-        for _ in range(layout.steps):
-            i, f, g, o = np.split(_sigmoid(from_input + h @ recurrent), 4, 1)
-            c = f * c + i * (2 * g - 1)
-            h = o * (2 * _sigmoid(2 * c) - 1)
-            states.append(h)
-        sorts = np.split(
-            np.stack(states, 1)[:, layout.step_of], np.cumsum([layout.units, layout.slots, layout.slots]), 1
-        )
-        options = max(layout.options) - (self.encoding == "single-path")
-        logits = np.zeros((len(x), len(layout.options), options))
-        for name, rows, part in zip(HEADS, layout.split(np.arange(len(layout.options))), sorts, strict=True):
-            made = part @ w[f"{name}.weight"].T + w[f"{name}.bias"]
-            logits[:, rows, : made.shape[2]] = made
+        layout = self.space.layout
+        weight, bias, first = self._heads
+        logits = self.states(mixtures, madds) @ weight + bias
         if self.encoding == "single-path":
-            gates = _sigmoid(logits)
-        else:
-            there = np.arange(options) < np.asarray(layout.options)[:, None]
-            gates = _gate_probabilities(np.where(there, logits, -np.inf))
+            return sigmoid(logits[:, layout.step_of[layout.choice_of], first[layout.choice_of] + layout.rank_of])
+        options = np.arange(max(layout.options))
+        there = options < np.asarray(layout.options)[:, None]
+        columns = first[:, None] + np.where(there, options, 0)
+        gates = _gate_probabilities(np.where(there, logits[:, layout.step_of[:, None], columns], -np.inf))
         return np.asarray(gates[:, layout.choice_of, layout.rank_of])
+
+    def states(self, mixtures: FloatArray, madds: IntArray) -> FloatArray:
+        """[M, steps, H]: the hidden states of the LSTM."""
+        x = np.concatenate([mixtures @ self.weights["superclass_embedding"], self._budget_embedding(madds)], axis=1)
+        return self._lstm.states(x, self.space.layout.steps)
+
+    @cached_property
+    def _lstm(self) -> Lstm:
+        return Lstm.of(*(self.weights[f"lstm.{name}"] for name in ("input", "hidden", "bias")))
+
+    @cached_property
+    def _heads(self) -> tuple[FloatArray, FloatArray, IntArray]:
+        """All heads side by side: weights [H, outputs], biases, and the first output [choices] of each choice."""
+        weights = [self.weights[f"{name}.weight"] for name in HEADS]
+        biases = [self.weights[f"{name}.bias"] for name in HEADS]
+        layout = self.space.layout
+        starts = np.cumsum([0, *(len(bias) for bias in biases[:-1])])
+        first = np.repeat(starts, [layout.units, layout.slots, layout.slots, 1])
+        return np.ascontiguousarray(np.concatenate(weights).T), np.concatenate(biases), first
 
     def _budget_embedding(self, madds: IntArray) -> FloatArray:
         """Linear interpolation between the embeddings of the two nearest budgets; flat outside the range."""
@@ -203,45 +229,58 @@ class GeneratorSelector(AnyMember):
         """Choices [M, 1 + samples, C] int8 within the bank; the first of each request is the likeliest, gate by gate.
 
         One number decides a choice: its index is at least i where the number is below the probability that the first i
-        gates are on.
+        gates are on. What lies beyond a unit's depth means nothing.
         """
         layout = self.space.layout
         padded = np.concatenate([probabilities, np.zeros((len(probabilities), 1))], 1)[:, layout.places]
         padded *= np.arange(padded.shape[2]) < self.space.most[:, None]
         choices = np.zeros((len(probabilities), 1 + len(uniform), len(layout.options)), np.int8)
-        choices[:, 0] = np.logical_and.accumulate(padded > 0.5, 2).sum(2)
-        for reached in np.cumprod(padded, 2).transpose(2, 0, 1):
+        likely = reached = np.ones(padded.shape[:2])
+        for gate in np.ascontiguousarray(padded.transpose(2, 0, 1)):  # numpy accumulates slowly over so short an axis
+            likely, reached = likely * (gate > 0.5), reached * gate
+            choices[:, 0] += likely > 0
             choices[:, 1:] += uniform < reached[:, None]
-        return without_absent(self.space, choices)
-
-    def _scores(self, mixtures: FloatArray, choices: IntArray) -> FloatArray:
-        """[M, N] what the predictor expects of choices [M, N, C], up to a constant."""
-        worth = np.concatenate([self.weights["predictor"], np.zeros((len(self.weights["predictor"]), 1))], 1)
-        of_options = np.cumsum(worth[:, self.space.layout.places], 2)
-        of_options = np.concatenate([np.zeros((*of_options.shape[:2], 1)), of_options], 2)
-        _, columns, options = of_options.shape
-        by_request = mixtures @ of_options.reshape(len(of_options), -1)
-        rows = np.arange(len(choices))[:, None, None]
-        return np.asarray(by_request[rows, choices + options * np.arange(columns)].sum(2))
-
-    def _repair(self, choices: IntArray, probabilities: FloatArray, request: Request) -> IntArray:
-        """Switch off gates of choices [C], least likely first, until the network fits; at most one step a gate."""
-        layout = self.space.layout
-        while choices.any() and not self._fits(choices, request):
-            on = gates_of_choices(self.space, choices)
-            gate = np.where(on, probabilities, np.inf).argmin()
-            choices = choices.copy()
-            choices[layout.choice_of[gate]] = layout.rank_of[gate]
-            choices = without_absent(self.space, choices)
         return choices
 
-    def _fits(self, choices: IntArray, request: Request) -> bool:
+    @cached_property
+    def _worth(self) -> FloatArray:
+        """[T, 1 + parts]: what the predictor adds for each part, in the order of `Space.parts`; 0 for none."""
+        space, layout, predictor = self.space, self.space.layout, self.weights["predictor"]
+        of_gates = np.concatenate([predictor.T, np.zeros((1, len(predictor)))])[layout.places]
+        of_options = np.concatenate([np.zeros((len(of_gates), 1, len(predictor))), np.cumsum(of_gates, 1)], 1)
+        _, kernel, expansion, size = layout.split(of_options)
+        sizes, _, kernels, expansions = space.grid.shape
+        blocks = kernel[:, :kernels, None] + expansion[:, None, :expansions]
+        for unit, places, first in zip(space.units, layout.places, layout.first_slot, strict=False):
+            for depth, gate in zip(unit.depths[:-1], places, strict=False):
+                blocks[first + depth] += predictor[:, gate]  # a depth counts at the first block that it adds
+        worth = np.zeros((1 + space.ends.max(), len(predictor)))
+        worth[space.grid], worth[space.ends[:, 0]], worth[0] = blocks, size[0, :sizes], 0
+        return np.ascontiguousarray(worth.T)
+
+    def _repair(self, choices: IntArray, probabilities: FloatArray, request: Request) -> IntArray:
+        """Switch off gates of choices [C], least likely first, until the network fits."""
         bounds = [Limit(madds_table(self.space), request.madds), *request.limits]
-        return all(bound.table.total(self.space, choices, request.classes) <= bound.most for bound in bounds)
+        steps = self._shrinking(choices, probabilities)
+        while rows := list(itertools.islice(steps, REPAIR_STEPS)):
+            choices = np.array(rows)
+            totals = [bound.table.total(self.space, choices, request.classes) for bound in bounds]
+            fits = np.all([total <= bound.most for total, bound in zip(totals, bounds, strict=True)], 0)
+            if fits.any():
+                return np.asarray(choices[fits.argmax()])
+        return np.asarray(choices[-1])
 
-
-def _sigmoid(x: FloatArray) -> FloatArray:
-    return np.asarray(1 / (1 + np.exp(np.minimum(-x, LARGEST_EXPONENT))))
+    def _shrinking(self, choices: IntArray, probabilities: FloatArray) -> Iterator[IntArray]:
+        """Choices [C], and with one gate less each, the least likely, to the smallest."""
+        layout, choices = self.space.layout, without_absent(self.space, choices.copy())
+        yield choices.copy()
+        for gate in probabilities.argsort(kind="stable").tolist():
+            choice, rank = layout.choice_of[gate], layout.rank_of[gate]
+            if choices[choice] > rank:  # else it is off already, or in an absent block
+                choices[choice] = rank
+                if choice < layout.units:
+                    without_absent(self.space, choices)
+                yield choices.copy()
 
 
 def _gate_probabilities(logits: FloatArray) -> FloatArray:

@@ -41,8 +41,12 @@ class SumTable:
 
     def total(self, space: Space, choices: IntArray, classes: int | IntArray) -> Numbers:
         """See `CostTable.total`; int64 where the table is."""
+        return self.of_parts(space.parts(choices), classes)
+
+    def of_parts(self, parts: IntArray, classes: int | IntArray) -> Numbers:
+        """Cost [...] of networks of such parts [..., P] (see `Space.parts`)."""
         rest = self.base + self.per_class * np.asarray(classes, np.int64)
-        total: Numbers = rest + self.parts[space.parts(choices)].sum(-1)
+        total: Numbers = rest + self.parts.take(parts).sum(-1)
         return total
 
 

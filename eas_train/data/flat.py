@@ -1,7 +1,6 @@
 """Images in class folders whose superclasses a class list gives: `root/<class or id>/image.png`.
 
-With `root/train`, `root/validation` and `root/test` all present, each holds such folders and is used as that split;
-without them each class is divided as `folder.list_folder` does.
+Splits are those of `own_photos`: folders `train`, `val` and `test`, or two of them, or none.
 """
 
 from __future__ import annotations
@@ -10,10 +9,11 @@ import os
 from pathlib import Path
 
 from eas_sdk.errors import DataError
+from eas_sdk.image_file import SUFFIXES
 from eas_train.data.class_lists import ClassList, listed
-from eas_train.data.division import divide
-from eas_train.data.folder import SUFFIXES, class_images, entries, has_splits, images_of
-from eas_train.data.listing import SPLITS, Found, Listing
+from eas_train.data.folder import class_images, entries, images_of
+from eas_train.data.listing import Found, Listing
+from eas_train.data.own_photos import complete, split_folders
 
 
 def list_flat(root: str | os.PathLike[str], classes: ClassList, seed: int = 0) -> Listing:
@@ -32,20 +32,19 @@ def list_flat(root: str | os.PathLike[str], classes: ClassList, seed: int = 0) -
     top = Path(root)
     if not top.is_dir():
         raise DataError(f"{top} must be a folder of class folders, and it is no folder")
-    if has_splits(top):
-        found = {split: _scan(top / split, classes, complete=split == "train") for split in SPLITS}
-    else:
-        found = divide(_scan(top, classes, complete=True), seed)
-    return Listing(found, classes.superclasses, top)
+    folders = split_folders(top) or {"": top}
+    parts = {split: _scan(folder, classes, whole=split in ("", "train")) for split, folder in folders.items()}
+    found, division = complete(parts, seed)
+    return Listing(found, classes.superclasses, top, f"class folders of the list {classes.name!r}; {division}")
 
 
-def _scan(top: Path, classes: ClassList, *, complete: bool) -> list[Found]:
-    """The images below `top`, by class in the order of the list; with `complete` every class must be there."""
+def _scan(top: Path, classes: ClassList, *, whole: bool) -> list[Found]:
+    """The images below `top`, by class in the order of the list; with `whole` every class must be there."""
     if loose := images_of(top):
         raise DataError(f"images must lie in class folders below {top}, and {loose[0]} does not")
     folders = {f.name: f for f in entries(top) if f.is_dir()}
     odd = sorted(set(folders) - {name for c in classes.classes for name in (c.name, c.id)})
-    missing = sorted(c.name for c in classes.classes if complete and not {c.name, c.id} & set(folders))
+    missing = sorted(c.name for c in classes.classes if whole and not {c.name, c.id} & set(folders))
     if odd or missing:
         rule = f"the folders of {top} must bear the names or ids of the classes of {classes.name!r}"
         wrong = [f"not on the list: {listed(odd)}"] * bool(odd) + [f"missing: {listed(missing)}"] * bool(missing)

@@ -6,9 +6,10 @@ import os
 from pathlib import Path
 
 from eas_sdk.errors import DataError
+from eas_sdk.image_file import names_image
 from eas_train.data.class_lists import ClassList, listed
 from eas_train.data.division import HELD_OUT, validated
-from eas_train.data.folder import images_of, names_image
+from eas_train.data.folder import images_of
 from eas_train.data.listing import Found, Listing
 
 VALIDATION_IMAGES = 10_000  # of ImageNet-10 and of ImageNet-12 in the paper, Section 4

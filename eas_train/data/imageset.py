@@ -17,8 +17,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from eas_sdk.bank.atomic import replacing, write_atomically
 from eas_sdk.errors import DataError
-from eas_train.data.files import digest_of, write_atomic
+from eas_train.data.files import digest_of
 
 FORMAT = "eas-imageset"
 VERSION = 1
@@ -144,7 +145,8 @@ def save(images: ImageSet, folder: Path, *, origin: str = "") -> None:
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "manifest.json").unlink(missing_ok=True)
     pixels = np.ascontiguousarray(images.images)
-    write_atomic(folder / "images.npy", lambda file: np.save(file, pixels, allow_pickle=False))
+    with replacing(folder / "images.npy") as file:
+        np.save(file, pixels, allow_pickle=False)
     manifest: dict[str, Any] = {
         "format": FORMAT,
         "version": VERSION,
@@ -159,8 +161,7 @@ def save(images: ImageSet, folder: Path, *, origin: str = "") -> None:
         "names": list(images.names),
     }
     manifest["sha256"] = _digest(manifest)
-    text = json.dumps(manifest, indent=0).encode()
-    write_atomic(folder / "manifest.json", lambda file: file.write(text))
+    write_atomically(folder / "manifest.json", [json.dumps(manifest, indent=0).encode()])
 
 
 def load(folder: Path) -> ImageSet:

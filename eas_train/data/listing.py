@@ -37,11 +37,19 @@ class Listing:
         found: {split: files}, for each of `SPLITS`; their classes are among those of `superclasses`.
         superclasses: with their classes, in the order of the targets.
         top: the folder that all files lie below.
+        taken: what the images were taken for, in words; may be empty.
     """
 
     found: Mapping[str, Sequence[Found]]
     superclasses: tuple[Superclass, ...]
     top: Path
+    taken: str = ""
+
+    def __str__(self) -> str:
+        counts = ", ".join(f"{len(self.found[split])} {split}" for split in SPLITS)
+        classes = sum(len(superclass.class_names) for superclass in self.superclasses)
+        said = f"{len(self.superclasses)} superclasses, {classes} classes, {counts} images"
+        return f"{self.taken}; {said}" if self.taken else said
 
 
 def as_drawings(listing: Listing, size: int) -> Splits[ImageSet]:

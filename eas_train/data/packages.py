@@ -57,7 +57,7 @@ def fetch(package: Package, folder: Path) -> Path:
         found = integrity_of(tarballs[0])
         if found != package.integrity:
             raise DataError(f"{spec} does not match its pin: got {found}, expected {package.integrity}")
-        with tarballs[0].open("rb") as file:
+        with tarballs[0].open("r+b") as file:
             os.fsync(file.fileno())
         os.replace(tarballs[0], target)
     return target

@@ -12,9 +12,9 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from eas_sdk.bank.atomic import replacing
 from eas_sdk.errors import DataError
 from eas_train.data.class_lists import listed
-from eas_train.data.files import write_atomic
 from eas_train.data.tar_samples import read_samples
 
 FORMAT = 1
@@ -152,10 +152,8 @@ def _write(index: Path, states: Sequence[_State], counts: Sequence[int], rows: _
     offset, length, label = rows
     try:
         index.parent.mkdir(parents=True, exist_ok=True)
-        write_atomic(
-            index,
-            lambda file: np.savez(file, head=np.frombuffer(head, np.uint8), offset=offset, length=length, label=label),
-        )
+        with replacing(index) as file:
+            np.savez(file, head=np.frombuffer(head, np.uint8), offset=offset, length=length, label=label)
     except OSError as error:
         raise DataError(
             f"the index of shards is kept in {index}, which cannot be written: {error}; EAS_CACHE_DIR says where "

@@ -20,9 +20,10 @@ import numpy.typing as npt
 
 from eas_sdk.cache import cache_folder
 from eas_sdk.errors import DataError
+from eas_sdk.image_file import SUFFIXES
 from eas_train.data.class_lists import ClassList, listed
 from eas_train.data.division import hold_out
-from eas_train.data.folder import SUFFIXES, entries
+from eas_train.data.folder import entries
 from eas_train.data.imageset import Superclass
 from eas_train.data.photoset import UNLABELLED, PhotoSet
 from eas_train.data.shard_index import NO_LABEL, ShardIndex, index_shards

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from torch import Tensor
 
-from eas_sdk.errors import DataError
+from eas_sdk.errors import DataError, ImageError
 from eas_train.data.decode import decode
 from eas_train.data.photoset import Index
 
@@ -91,11 +91,8 @@ class PhotoShards:
         path, offset = self.paths[self.shard[index]], int(self.offset[index])
         try:
             return decode(self.opened.read(path, offset, int(self.length[index])), at_least)
-        # Decoders report broken files as anything.
-        except Exception as error:
-            raise DataError(
-                f"{path}: {self._member(index)} cannot be read as an image: {str(error) or type(error).__name__}"
-            ) from None
+        except (ImageError, OSError, EOFError) as error:
+            raise DataError(f"{path}: {self._member(index)} cannot be read as an image: {error}") from None
 
     def name(self, index: int) -> str:
         """The shard's name and the member's, as its header has it (the beginning of a very long one)."""

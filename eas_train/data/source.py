@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,8 +21,8 @@ Kind = Literal["drawing", "photo"]
 """Drawings are decoded once, to squares in memory; photos stay files."""
 
 LAYOUTS = ("tree", "flat", "shards", "imagenet", "cars", "cifar", "tiny-imagenet", UNLABELLED)
-"""superclass/class/image; class/image with a class list; tar shards with one; four public data sets as they are
-unpacked; and photos that only a published network says anything of."""
+"""Folders or lists of one's own (`own_photos`); class/image with a class list; tar shards with one; four public data
+sets as they are unpacked; and photos that only a published network says anything of."""
 
 LAYOUT_OF = {
     "imagenet": "imagenet",
@@ -39,9 +40,9 @@ class Source:
     """What to load.
 
     Attributes:
-        folder: the images; None means the emoji.
-        others: images of other classes, for the router, in folders as `folder.list_others` has them; by default what
-            the class list leaves out of the layout "tiny-imagenet", and none in any other.
+        folder: the images, or the list of them; None means the emoji.
+        others: images of other classes, for the router, see `own_photos.list_others`; by default what the class list
+            leaves out of the layout "tiny-imagenet", and none in any other.
         cache: where the emoji are.
         classes: a class list, by name or file; every layout but "tree" needs one.
         layout: one of `LAYOUTS`; by default that which goes with the class list.
@@ -88,8 +89,8 @@ class Source:
             InputError: the images are of the other kind only: the emoji are drawings, CIFAR-100 and shards photos.
             MissingDependency: a package that reads them is not installed.
         """
-        from eas_train.data.folder import list_others
         from eas_train.data.listing import as_drawings, as_photos
+        from eas_train.data.own_photos import list_others
 
         if self.folder is None:
             return self._emoji(kind)
@@ -104,6 +105,7 @@ class Source:
             splits, rest = self._shards(self.folder, kind), None
         else:
             listing, rest = self._listing(self.folder)
+            logging.getLogger(__name__).info("%s: %s", self.folder, listing)
             splits = made(listing)
         if self.others is not None:
             rest = list_others(self.others, splits.superclasses)
@@ -143,12 +145,12 @@ class Source:
         """The images, and what the class list leaves out where that serves as `others`."""
         from eas_train.data.cars import list_cars
         from eas_train.data.flat import list_flat
-        from eas_train.data.folder import list_folder
         from eas_train.data.imagenet import list_imagenet
+        from eas_train.data.own_photos import list_own
         from eas_train.data.tiny_imagenet import list_tiny_imagenet
 
         if self._layout == "tree":
-            return list_folder(folder), None
+            return list_own(folder), None
         classes = read_list(str(self.classes))
         if self._layout == "tiny-imagenet":
             return list_tiny_imagenet(folder, classes)

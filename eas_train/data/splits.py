@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Generic, TypeVar, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +18,7 @@ Images = ImageSet | PhotoSet
 
 
 SomeImages = TypeVar("SomeImages", bound=Images, covariant=True)
+AnyImages = TypeVar("AnyImages", bound=Images)
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,14 @@ def first_of_each(splits: Splits[Images], count: int) -> Splits[Images]:
 def _first_of_each(images: Images, group: npt.NDArray[np.int64], count: int) -> Images:
     kept = [np.flatnonzero(group == each)[:count] for each in np.unique(group)]
     return images.take(np.sort(np.concatenate(kept)) if kept else np.zeros(0, np.int64))
+
+
+def evenly(images: AnyImages, most: int) -> AnyImages:
+    """At most so many images, the same share of every class; every one where `most` is 0."""
+    if not 0 < most < len(images):
+        return images
+    order = np.argsort(images.targets, kind="stable")
+    return cast(AnyImages, images.take(np.sort(order[np.linspace(0, len(order) - 1, most).astype(np.int64)])))
 
 
 def joined(first: Images, second: Images) -> Images:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from eas_sdk.errors import DataError
-from eas_train.data.folder import SUFFIXES
+from eas_sdk.image_file import SUFFIXES
 
 IMAGES = tuple(suffix[1:] for suffix in SUFFIXES)
 LABEL_KEYS = ("cls", "label")

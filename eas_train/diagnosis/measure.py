@@ -16,7 +16,7 @@ from eas_sdk.space.tables import madds_table
 from eas_train.data.feed import AnyAugmentation, random_images
 from eas_train.data.fixed_views import fixed_views
 from eas_train.data.imageset import superclass_of_class
-from eas_train.data.splits import Images
+from eas_train.data.splits import Images, evenly
 from eas_train.diagnosis.members import KINDS, NAMES, ends_and_middle, one_choice_at_a_time
 from eas_train.diagnosis.weights import BlockUse, blocks_in_use
 from eas_train.progress import progress
@@ -153,7 +153,7 @@ def diagnose(
     """
     device, space = next(net.parameters()).device, net.space
     size = space.input_sizes[-1]
-    shown = _spread(validation, most_images)
+    shown = evenly(validation, most_images)
     images, targets = fixed_views(shown, 1, size, device)
     superclass_of = torch.from_numpy(superclass_of_class(train.superclasses)).to(device)
     count = min(most_training, EACH * len(train))
@@ -197,14 +197,6 @@ def difference(one: Hits, other: Hits) -> tuple[float, float, float]:
     pairs = one.astype(np.float64) - other
     mean, half = pairs.mean(), 1.96 * pairs.std() / np.sqrt(len(pairs))
     return float(mean), float(mean - half), float(mean + half)
-
-
-def _spread(images: Images, most: int) -> Images:
-    """At most so many images, the same share of every class."""
-    if len(images) <= most:
-        return images
-    order = np.argsort(images.targets, kind="stable")
-    return images.take(np.sort(order[np.linspace(0, len(order) - 1, most).astype(np.int64)]))
 
 
 def _rounded(values: tuple[float, float, float]) -> list[float]:

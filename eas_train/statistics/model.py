@@ -224,6 +224,22 @@ def of_learned(learned: LearnedStatistics, rank: int) -> StatisticsModel:
     return StatisticsModel(learned.space, layers)
 
 
+def to_learned(model: StatisticsModel) -> LearnedStatistics:
+    """The way back from `of_learned`: statistics to be trained on, which begin as the model has them."""
+    space = model.space
+    row = torch.from_numpy(space.features_of(space.encode([space.largest]))[0])
+    of_largest, coefficients = {}, {}
+    for name, layer in model.layers.items():
+        moved = torch.tensordot(layer.mix, layer.basis, 1)  # [features, 2, C]
+        mean, log_variance = layer.offset + torch.tensordot(row.to(moved), moved, 1)
+        of_largest[name] = torch.stack([mean, (log_variance.exp() - space.epsilon).clamp(min=0)])
+        coefficients[name] = moved
+    learned = LearnedStatistics(space, of_largest)
+    for name, moved in coefficients.items():
+        learned.begin(name, moved, list(range(space.features)))
+    return learned
+
+
 def begin_learned(
     learned: LearnedStatistics, net: Supernet, draw_images: Callable[[int], Tensor], *, networks: int | None = None
 ) -> None:

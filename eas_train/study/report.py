@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import base64
-import html
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from eas_sdk.bank.atomic import write_atomically
 from eas_sdk.errors import MissingDependency
+from eas_train import html_page
+from eas_train.html_page import Table
 from eas_train.study import plots
 
 Row = Mapping[str, Any]
-Table = tuple[Sequence[str], Sequence[Sequence[str]]]
-"""Columns and cells."""
 
 
 def write_report(figures: Mapping[str, Any], folder: Path) -> Path:
@@ -152,23 +150,9 @@ def markdown(table: Table) -> str:
 
 def page(figures: Mapping[str, Any], named: Mapping[str, Table], pictures: Mapping[str, tuple[str, bytes]]) -> str:
     """One page with everything inside."""
-    parts = [f"<h1>Study {html.escape(figures['study'])}</h1>", f"<p>{html.escape(note(figures))}</p>"]
+    parts = [html_page.paragraph(note(figures))]
     for title, png in pictures.values():
-        source = base64.b64encode(png).decode()
-        parts.append(
-            f"<h2>{html.escape(title)}</h2><img alt='{html.escape(title)}' src='data:image/png;base64,{source}'>"
-        )
-    for title, (columns, rows) in named.items():
-        head = "".join(f"<th>{html.escape(name)}</th>" for name in columns)
-        body = "".join("<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
-        parts.append(f"<h2>{html.escape(title)}</h2><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>")
-    style = (
-        "body{font:15px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:72rem;padding:0 1rem}"
-        "table{border-collapse:collapse;display:block;overflow-x:auto}"
-        "td,th{padding:.2rem .6rem;border-bottom:1px solid #ddd;text-align:right;white-space:nowrap}"
-        "td:first-child,th:first-child,td:nth-child(2),th:nth-child(2){text-align:left}img{max-width:100%}"
-    )
-    return (
-        f"<!doctype html><html lang='en'><head><meta charset='utf-8'><title>{html.escape(figures['study'])}</title>"
-        f"<style>{style}</style></head><body>{''.join(parts)}</body></html>\n"
-    )
+        parts += [html_page.heading(title), html_page.picture(png, title)]
+    for title, table in named.items():
+        parts += [html_page.heading(title), html_page.table(table)]
+    return html_page.page(f"Study {figures['study']}", parts)

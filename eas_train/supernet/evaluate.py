@@ -54,8 +54,8 @@ def logits_of(
 
 
 @torch.no_grad()
-def features_of(net: Supernet, architecture: Architecture, images: Tensor, norm: Norm) -> Tensor:
-    """N x F features before the classifier; see `logits_of`."""
+def features_of(net: Supernet, architecture: Architecture, images: Tensor, norm: Norm | None = None) -> Tensor:
+    """N x F features before the classifier; see `logits_of`, and `Supernet.forward` for where there is no norm."""
     batches = (images_for(net.space, architecture, batch) for batch in images.split(_batch(net, architecture)))
     return torch.cat([net.answer(batch, architecture, norm)[1].float() for batch in batches])
 

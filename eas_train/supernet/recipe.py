@@ -133,6 +133,9 @@ ELASTIC_FIELDS = (
 """Of phases, which nothing but an elastic space understands."""
 
 
+BUNDLE = "bundle"
+"""What a supernet begins with that begins with a bundle."""
+
 UNIMPORTANT = {"checkpoint_every_s", "mixed_precision", "workers"}
 """Settings of a supernet's training on which its result does not depend."""
 LATER = (
@@ -145,9 +148,20 @@ LATER = (
     "adapted_sizes",
     "adapter_rank",
     "adapter_rate",
+    "classifier",
 )
 LATER_OF_PHASE = ("feature_distillation", "whole", "size_power")
 """Settings that came after the first checkpoints: at their defaults these go on."""
+
+
+class ClassifierRecipe(Settings):
+    """How the classifier of a supernet begins that begins with trained weights: fitted to features that stand still."""
+
+    seed: int = Field(default=0, ge=0)
+    views: int = Field(default=4, ge=1)
+    """Of each training image."""
+    images: int = Field(default=4000, ge=1)
+    """Views at most."""
 
 
 class SupernetRecipe(Settings):
@@ -160,7 +174,10 @@ class SupernetRecipe(Settings):
     `expansions` of every unit that has a choice. With `kind`, a whole space of any form."""
     pretrained: str | None = None
     """Published network that the largest one begins as (`eas import` names them); the space must have it as largest.
-    It is also what teaches in phases with a frozen teacher."""
+    It is also what teaches in phases with a frozen teacher. Or "bundle": the weights and the space are those of the
+    bundle that is named with --from."""
+    classifier: ClassifierRecipe | None = None
+    """Where classes are new: how their classifier begins."""
     normalisation: Literal["batch", "learned"] = "batch"
     """What networks normalise with while they are trained: the statistics of the batch; or those of the published
     network, moved by what is learned for each choice, which are then the bundle's own."""
@@ -197,7 +214,8 @@ class SupernetRecipe(Settings):
     """Processes that decode photos; what is trained does not depend on it."""
     augmentation: TaggedAugmentation = DrawingAugmentation()
     """Its `kind` is that of the images: "drawing", or "photo"."""
-    phases: tuple[Phase, ...] = Field(min_length=1)
+    phases: tuple[Phase, ...] = ()
+    """At least one, where no classifier is fitted."""
 
     @field_validator("preset")
     @classmethod
@@ -208,15 +226,17 @@ class SupernetRecipe(Settings):
 
     @model_validator(mode="after")
     def _check_published(self) -> SupernetRecipe:
-        if self.pretrained is not None and self.pretrained not in SOURCES:
-            raise ValueError(f"published networks are {sorted(SOURCES)}; got pretrained {self.pretrained!r}")
+        if self.pretrained not in (None, BUNDLE, *SOURCES):
+            raise ValueError(f"published networks are {sorted(SOURCES)}, or {BUNDLE!r}; got {self.pretrained!r}")
+        if not self.phases and self.classifier is None:
+            raise ValueError("a training has at least one phase")
+        if self.classifier is not None and self.pretrained is None:
+            raise ValueError("a classifier is fitted to the features of trained weights; name them: pretrained")
         if self.rarity and any(phase.images == "unlabelled" for phase in self.phases):
             raise ValueError(f"rarity is that of a label; photos without labels have none; got {self.rarity}")
         if self.normalisation == "learned":
             if self.pretrained is None:
-                raise ValueError(
-                    "learned normalisation moves the statistics of a published network; name it: pretrained"
-                )
+                raise ValueError("learned normalisation moves statistics that are known; name whose: pretrained")
             if sized := [phase.name for phase in self.phases if phase.image_size is not None]:
                 raise ValueError(
                     f"learned normalisation is of networks at their own input sizes; phase {sized[0]!r} has image_size"
@@ -229,7 +249,7 @@ class SupernetRecipe(Settings):
             space = self.search_space()
         except EasError as error:
             raise ValueError(str(error)) from None
-        if self.pretrained is not None and not isinstance(space, ElasticSpace):
+        if self.pretrained not in (None, BUNDLE) and not isinstance(space, ElasticSpace):
             raise ValueError(f"{self.pretrained!r} is a member of elastic spaces; {self.preset!r} is none")
         if self.adapted_sizes:
             smaller = space.input_sizes[:-1] if isinstance(space, ElasticSpace) else ()
@@ -294,8 +314,9 @@ class SupernetRecipe(Settings):
         validation: Images | None = None,
         unlabelled: Images | None = None,
         teacher: Identified | None = None,
+        start: Identified | None = None,
     ) -> str:
-        """Identifies recipe and data: a checkpoint goes on only with the same of both."""
+        """Identifies recipe and data, and what is begun with: a checkpoint goes on only with the same of all."""
         later = {name for name in LATER if getattr(self, name) == type(self).model_fields[name].default}
         settings = self.model_dump(mode="json", exclude={*UNIMPORTANT, *later, "phases"})
         facts = {
@@ -308,6 +329,8 @@ class SupernetRecipe(Settings):
             facts["unlabelled"] = unlabelled.digest
         if teacher is not None and any(phase.teacher == "frozen" for phase in self.phases):
             facts["teacher"] = teacher.digest
+        if start is not None:
+            facts["start"] = start.digest
         if self.tries_on_validation and validation is not None:
             facts["validation"] = validation.digest
         return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()

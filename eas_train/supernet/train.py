@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import copy
 import json
+import logging
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -30,6 +31,7 @@ from eas_train.data.imageset import superclass_of_class
 from eas_train.data.order import Order, order_of
 from eas_train.data.splits import Images
 from eas_train.distributed import share
+from eas_train.interrupt import stop_between_steps
 from eas_train.pretrained.importer import load_pretrained
 from eas_train.progress import progress
 from eas_train.statistics.model import begin_learned
@@ -37,6 +39,7 @@ from eas_train.strategy.registry import strategy
 from eas_train.strategy.trial import Trial
 from eas_train.strategy.uniform import Uniform
 from eas_train.supernet.adapters import Adapters
+from eas_train.supernet.classifier import begin_classifier
 from eas_train.supernet.learned import LearnedStatistics
 from eas_train.supernet.model import Supernet
 from eas_train.supernet.optimizer import learning_rate, new_optimizer, set_rate
@@ -55,6 +58,17 @@ TEACHER_IMAGES = 2048
 """Augmented training images that a frozen teacher's statistics are recorded on."""
 
 
+class Origin(Protocol):
+    """Trained weights that a supernet begins with."""
+
+    @property
+    def digest(self) -> str: ...
+
+    def supernet(self, classes: Sequence[str]) -> Supernet:
+        """A new supernet of them, for these classes."""
+        ...
+
+
 def train_supernet(
     recipe: SupernetRecipe,
     data: Images,
@@ -65,6 +79,7 @@ def train_supernet(
     unlabelled: Images | None = None,
     teacher: Path | None = None,
     frozen: Teacher | None = None,
+    origin: Origin | None = None,
 ) -> Supernet:
     """Train, or go on training, the supernet of `recipe`; checkpoints and a log are kept in `folder`.
 
@@ -76,6 +91,7 @@ def train_supernet(
         teacher: the folder of a finished training of `recipe.teacher()`, whose result this one begins with.
         frozen: what phases of `teacher = "frozen"` learn from; by default the largest network as it is when the first
             of them begins.
+        origin: what the supernet begins with where its recipe says "bundle".
 
     Raises:
         TrainingError: the checkpoint belongs to another recipe or data set, the loss is no longer finite, or a batch
@@ -102,7 +118,7 @@ def train_supernet(
         trial = Trial(net, validation, device) if recipe.tries_on_validation and validation is not None else None
         return strategy(recipe, net, trial)
 
-    fingerprint = recipe.fingerprint(data, validation, unlabelled, frozen)
+    fingerprint = recipe.fingerprint(data, validation, unlabelled, frozen, origin)
     return train_over(
         recipe.search_space(),
         recipe,
@@ -114,6 +130,7 @@ def train_supernet(
         start,
         unlabelled=unlabelled,
         frozen=frozen,
+        origin=origin,
     )[0]
 
 
@@ -130,6 +147,7 @@ def train_over(
     *,
     unlabelled: Images | None = None,
     frozen: Teacher | None = None,
+    origin: Origin | None = None,
 ) -> tuple[Supernet, Uniform]:
     """The training itself, over any space: the supernet, and its strategy at the end.
 
@@ -138,25 +156,27 @@ def train_over(
         fingerprint: what the checkpoint must carry.
         start: state of another training's checkpoint, which this one goes on from.
         weights: state of another supernet, whose weights this one begins with as far as it has them.
-        unlabelled, frozen: see `train_supernet`.
+        unlabelled, frozen, origin: see `train_supernet`.
     """
     part = share()
     if device.type == "cpu":
         keep_freed_memory()
     torch.manual_seed(recipe.seed)
-    net = new_supernet(space, recipe, data, device)
+    net = new_supernet(space, recipe, data, device, origin)
     if weights is not None:
         own_names = net.state_dict().keys()
         net.load_state_dict({name: value for name, value in weights.items() if name in own_names}, strict=False)
     own = checkpoint.load(folder / CHECKPOINT, recipe=fingerprint)
     state = own or start
-    if net.learned is not None and state is None:
+    if net.learned is not None and state is None and origin is None:
         side = size_of(space, space.largest)
         begin_learned(
             net.learned,
             net,
             lambda seed: random_images(data, STATISTICS_IMAGES, side, recipe.augmentation, device, seed),
         )
+    if recipe.classifier is not None and state is None:
+        begin_classifier(net, data, recipe.classifier, recipe.augmentation, device)
     began = copy.deepcopy(net)
     optimizer = new_optimizer(net, recipe)
     chosen = make(net)
@@ -200,7 +220,11 @@ def train_over(
             },
         )
 
-    with progress("supernet", total, step, shown=part.rank == 0) as update:
+    if not total:
+        save()
+    if 0 < step < total:
+        logging.getLogger(__name__).info("the supernet goes on at step %d of %d", step, total)
+    with stop_between_steps() as stop, progress("supernet", total, step, shown=part.rank == 0) as update:
         while step < total and not chosen.finished:
             phase, at = recipe.phase_at(step)
             if at == 0 and (phase.sort_channels or phase.spread_weights):
@@ -227,9 +251,10 @@ def train_over(
                         _log(folder / LOG, step, phase.name, losses)
                         recent.clear()
                     done = step == total or chosen.finished
-                    if time.monotonic() - saved >= recipe.checkpoint_every_s or done:
+                    if time.monotonic() - saved >= recipe.checkpoint_every_s or done or stop.asked is not None:
                         save()
                         saved = time.monotonic()
+                    stop.raise_if_asked()
                     update(step, f"{phase.name} loss {losses[0]:.3f}")
                     if done:
                         break
@@ -262,10 +287,12 @@ def load_supernet(
     *,
     fingerprint: str | None = None,
     as_it_began: bool = False,
+    origin: Origin | None = None,
 ) -> Supernet:
     """The trained supernet of `folder`.
 
     Args:
+        origin: see `train_supernet`.
         fingerprint: what its checkpoint carries, where more than recipe and data made it.
         as_it_began: with the weights that it began with, its channels in the order that they have now.
 
@@ -279,17 +306,24 @@ def load_supernet(
             f"{folder} holds no finished supernet ({done} of {recipe.total_steps} steps); run the supernet stage"
         )
     space = spaces.from_json(state["space"]) if "space" in state else recipe.search_space()
-    net = new_supernet(space, recipe, data, device)
+    net = new_supernet(space, recipe, data, device, origin)
     net.load_state_dict(state["began" if as_it_began else "net"])
     return net.eval()
 
 
-def new_supernet(space: Space, recipe: SupernetRecipe, data: Images, device: torch.device) -> Supernet:
-    """A supernet with new weights, or with published ones.
+def new_supernet(
+    space: Space, recipe: SupernetRecipe, data: Images, device: torch.device, origin: Origin | None = None
+) -> Supernet:
+    """A supernet with new weights, with published ones, or with those of `origin`.
 
     Raises:
         InputError, DataError, MissingDependency: see `load_pretrained`.
     """
+    if origin is not None:
+        net = origin.supernet(data.classes)
+        net.dropout = recipe.dropout
+        net.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        return net
     if recipe.pretrained is None:
         net = Supernet(space, len(data.classes), dropout=recipe.dropout)
     else:

@@ -130,9 +130,19 @@ def test_the_engine_auto_is_the_one_that_the_bound_on_time_is_kept_with(
     assert start(target="1s", engine="auto").model.engine == "numpy"
 
 
-def test_without_a_table_a_bound_on_time_is_refused_at_the_start_and_reported_later(
-    start: Callable[..., Session],
+def test_without_a_table_a_bound_on_time_is_kept_by_a_quick_one(start: Callable[..., Session]) -> None:
+    session = start()
+    session.target = "1000s"
+    session.refresh()
+    assert session.last_error is None
+    assert session.model.latency_ms is not None
+
+
+def test_a_bound_on_time_with_a_table_out_of_date_is_refused_at_the_start_and_reported_later(
+    start: Callable[..., Session], own_table: LatencyTable
 ) -> None:
+    old = dataclasses.replace(own_table.conditions, runtime_version="numpy 0.1")
+    write(dataclasses.replace(own_table, conditions=old), table_path("numpy", 1))
     with pytest.raises(TableError, match="eas lut build"):
         start(target="8ms")
     session = start()

@@ -151,3 +151,36 @@ def test_callbacks_may_use_the_session(start: Callable[..., Session], device: De
     session.refresh()
     session.close()
     assert seen == [(session.model.madds, 1, session.switches[0])]
+
+
+@pytest.mark.parametrize("error", [SystemExit(3), KeyboardInterrupt()])
+@pytest.mark.parametrize("where", ["read_state", "on_switch", "on_error"])
+def test_no_exception_ends_the_thread(
+    start: Callable[..., Session], device: Device, error: BaseException, where: str
+) -> None:
+    def end(*_: object) -> Any:
+        if device.now == 1:
+            raise error
+        return device.read()
+
+    session = start(**{where: end})
+    device.now = 1
+    if where == "read_state":
+        device.state = HOT
+    elif where == "on_switch":
+        session.target = "700k"
+    else:
+        session.target = "1k"
+    session.refresh()
+    assert session.last_error is error
+    device.now, device.state, session.target = 2, HOT, "600k"
+    session.refresh()
+    assert session.model.madds <= 600_000
+    assert session.counters.failures == 1
+
+
+def test_a_session_may_wait_for_ever_between_two_looks(start: Callable[..., Session], device: Device) -> None:
+    session = start(poll_s=1e10)
+    device.state = HOT
+    session.refresh()
+    assert session.model.madds <= 600_000

@@ -171,7 +171,7 @@ def test_predictions_are_counted_across_threads(start: Callable[..., Session]) -
 
 def test_malformed_images_are_refused_and_do_not_count(start: Callable[..., Session]) -> None:
     session = start()
-    for wrong in (IMAGES[0], None):
+    for wrong in (IMAGES[0, 0], None):
         with pytest.raises(ImageError):
             session.predict(wrong)
     assert session.counters.predictions == 0

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import array
 import errno
+import importlib.resources
 import json
+import os
+import shutil
+import subprocess
 import sys
 import types
 from collections.abc import Callable
@@ -252,3 +256,24 @@ def test_on_a_phone_battery_and_heat_are_android_s(
     assert "battery nearly empty" in low["reason"]
     phone.answers |= {"getIntProperty": 100, "getCurrentThermalStatus": 4}
     assert "critical heat" in update(demo, "birds", "auto", 0.0, low["network"]["file"], array.array("d"))["reason"]
+
+
+def test_a_bundle_that_is_packed_into_the_app_is_used(
+    bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The folder of the app's module with a bundle in it, as the build packs it."""
+    source = Path(str(importlib.resources.files("eas_demo")))
+    shutil.copytree(source, tmp_path / "eas_demo", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(bundle, tmp_path / "eas_demo" / "bundle.safetensors")
+    script = "from eas_demo.demo import Demo; import sys; print(Demo(sys.argv[1]).info())"
+    path = os.pathsep.join([str(tmp_path), str(Path(eas_sdk.__file__).parents[1])])
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(tmp_path / "storage")],
+        env={**os.environ, "PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert list(json.loads(done.stdout)["tasks"]) == [
+        superclass.name for superclass in eas_sdk.load(bundle).bundle.superclasses
+    ]

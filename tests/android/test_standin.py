@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import shutil
 import subprocess
 import sys
 import threading
@@ -16,6 +17,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from bundles import random_bundle
 from PIL import Image
 from sizes import LARGE, SMALL, runtime_of_sizes
 
@@ -24,6 +26,7 @@ from eas_sdk.errors import InputError, MissingDependency
 
 pytest.importorskip("ai_edge_litert")
 
+from android_demo import standin
 from android_demo.standin.frames import network_input
 from android_demo.standin.scenes import HELD_S, SIDE, Pictures, Webcam, webcam
 from android_demo.standin.screen import Screen
@@ -256,6 +259,63 @@ def test_the_camera_shows_a_folder_of_one_s_own(tmp_path: Path) -> None:
     assert shown == {"owl", "duck"}, "what cannot be read is passed over"
     everything = {pictures.frame("tools", HELD_S * i, 1).shown for i in range(6)}
     assert everything == {"owl", "duck", "garden", "me"}
+
+
+def test_a_bundle_of_things_that_no_picture_shows_runs_and_the_page_says_so(tmp_path: Path) -> None:
+    (tmp_path / "bundle").mkdir()
+    bundle = random_bundle(tmp_path / "bundle", {"gears": ("cog", "worm"), "birds": ("duck", "owl")})
+    screen = Screen(tmp_path / "storage", bundle=str(bundle))
+    try:
+        deadline = time.monotonic() + PATIENCE_S
+        while not (state := screen.state())["top"]:
+            assert time.monotonic() < deadline, state
+            time.sleep(0.02)
+        assert {label for label, _ in state["top"]} == {"cog", "worm"}
+        assert "none is of 'gears'" in state["scene"]
+        assert "--pictures" in state["scene"]
+        screen.wish("birds", "auto", 0)
+        assert screen.state()["scene"] == "Pictures that come with the package are held before the camera."
+    finally:
+        screen.close()
+
+
+STUB = """
+const made = {}, element = () => ({options: [], children: [], classList: {toggle() {}}, nextElementSibling: {},
+  add() {}, addEventListener() {}});
+const document = {getElementById: id => made[id] ||= element(), createElement: element, querySelectorAll: () => []};
+const location = {search: ""}, fetch = () => new Promise(() => {}), addEventListener = () => {};
+const Option = function () {};
+"""
+
+
+@pytest.mark.skipif(shutil.which("node") is None, reason="node runs the page's script")
+@pytest.mark.parametrize(
+    ("wish", "budget", "place", "value"),
+    [
+        (("madds", 6e6), "6.00M", 125, "6.00M"),
+        (("ms", 2.5), "2.5 ms", 750, "2.50 ms"),
+        (("auto", 0), "50%", 500, "50%"),
+        (("auto", 0), "15% and 33 ms", 150, "15% and 33 ms"),
+        (("auto", 0), "12.00M", 250, "12.00M"),
+    ],
+)
+def test_the_slider_stands_where_its_value_is(
+    screen: Screen, wish: tuple[str, float], budget: str, place: float, value: str
+) -> None:
+    page = (Path(standin.__file__).parent / "page.html").read_text(encoding="utf-8")
+    unit, wished = wish
+    state = screen.state() | {
+        "info": {"tasks": {"birds": {"madds": [4e6, 20e6], "ms": [1, 3]}}, "table": None},
+        "wish": {"task": "birds", "unit": unit, "value": wished},
+        "network": {"madds": 8e6, "memory_bytes": 1, "input_size": 64, "labels": [], "predicted_ms": None, "units": []},
+        **{"switches": [], "top": [], "p50_ms": None, "p95_ms": None},
+    }
+    state["update"] = {"budget": budget, "scale": 1}
+    script = page.split("<script>")[1].split("</script>")[0]
+    shown = f"state = {json.dumps(state)}; show();"
+    said = "console.log(JSON.stringify([made.slider.value, made.value.textContent])); process.exit();"
+    done = subprocess.run(["node", "-e", STUB + script + shown + said], capture_output=True, text=True, check=False)
+    assert json.loads(done.stdout or "null") == [pytest.approx(place), value], done.stderr
 
 
 def test_a_webcam_gives_its_middle_square_and_its_last_frame_where_it_fails() -> None:

@@ -90,7 +90,7 @@ def test_a_bundle_comes_back_as_it_was_written(made: str, request: pytest.Fixtur
     write(path, whole.tensors, {"eas": whole.metadata()})
     again = bundles.read(path)
     for field in dataclasses.fields(Bundle):
-        if field.name != "tensors":
+        if field.name not in ("tensors", "source"):
             assert getattr(again, field.name) == getattr(whole, field.name), field.name
     assert again.tensors.keys() == whole.tensors.keys()
     for name, tensor in whole.tensors.items():

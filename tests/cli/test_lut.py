@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from bundles import SPACE, SUPERCLASSES, random_bundle
+from bundles import SUPERCLASSES, TINY, random_bundle
 from click.testing import CliRunner
 from latency.fake_adb import FakePhone
 from latency.outputs import NEWER
@@ -29,17 +29,8 @@ from eas_sdk.latency.meter import Conditions, Timing
 from eas_sdk.latency.segments import key
 from eas_sdk.latency.store import table_path
 from eas_sdk.latency.table import LatencyTable, read, write
-from eas_sdk.space.architecture import Architecture
 
 Eas = Callable[..., Any]
-TINY = dataclasses.replace(
-    SPACE,
-    units=(
-        SPACE.units[0],
-        *(dataclasses.replace(u, depths=(1, 2), kernels=(3,), expansions=(3, 6)) for u in SPACE.units[1:3]),
-    ),
-    largest=Architecture(()),
-)
 PARTS = space_segments(TINY, {*CLASSIFIERS, *map(len, SUPERCLASSES.values())})
 
 
@@ -105,6 +96,59 @@ def test_the_router_s_blocks_are_measured_too(eas: Eas, tmp_path: Path) -> None:
     model = runtime.specialize("auto", "10s")
     assert model.latency_ms is not None
     assert router_ms < model.latency_ms
+
+
+def test_without_a_table_the_first_budget_in_time_measures_this_machine(eas: Eas, bundle: Path) -> None:
+    first = eas("specialize", "birds", "100s", "--bundle", bundle)
+    assert first.exit_code == 0, first.output
+    assert "measured this machine quickly" in first.stderr
+    assert "`eas lut build --engine numpy`" in first.stderr
+    assert "by a quick table" in first.stdout
+    assert "nobody measured" in first.stdout
+    again = eas("specialize", "birds", "100J", "--bundle", bundle, "--json")
+    assert json.loads(again.stdout)["quick_latency_table"] is True
+    assert "measured this machine" not in again.stderr
+    (path,) = table_path("numpy", 1).parent.iterdir()
+    assert read(path).quick
+    checked = eas("lut", "check", "--bundle", bundle, "--table", path, "--networks", 2)
+    assert "by a quick table" in checked.stdout
+
+
+def test_a_power_table_of_one_s_own_decides_what_energy_a_network_takes(
+    eas: Eas, bundle: Path, stored: LatencyTable, tmp_path: Path
+) -> None:
+    assert eas("device", "--write-power", tmp_path / "mine.json").exit_code == 0
+    power = json.loads((tmp_path / "mine.json").read_text())
+    for cluster in power["clusters"]:
+        cluster["idle_mw"] *= 2
+        cluster["active_mw"] = [[load, 2 * mw] for load, mw in cluster["active_mw"]]
+    (tmp_path / "mine.json").write_text(json.dumps(power | {"name": "mine", "is_default": False}))
+    arguments = ("specialize", "birds", "100J", "--bundle", bundle)
+    of_all, mine = (eas(*arguments, *more, "--json") for more in ((), ("--power-table", tmp_path / "mine.json")))
+    energies = [json.loads(result.stdout)["predicted_energy_mj"] for result in (of_all, mine)]
+    assert energies[1] == pytest.approx(2 * energies[0])
+    shown = eas(*arguments, "--power-table", tmp_path / "mine.json").stdout
+    assert "'mine'" in shown
+    assert "nobody measured" not in shown
+
+
+def test_building_a_table_takes_the_place_of_the_quick_one(eas: Eas, bundle: Path) -> None:
+    eas("specialize", "birds", "100s", "--bundle", bundle)
+    (quick,) = table_path("numpy", 1).parent.iterdir()
+    assert eas("lut", "build", "--bundle", bundle).exit_code == 0
+    assert list(quick.parent.iterdir()) == [table_path("numpy", 1)]
+    facts = json.loads(eas("specialize", "birds", "100s", "--bundle", bundle, "--json").stdout)
+    assert facts["quick_latency_table"] is False
+
+
+def test_bench_measures_quickly_before_it_measures(eas: Eas, bundle: Path) -> None:
+    result = eas("bench", "--bundle", bundle, "--budgets", "100s", "--engines", "numpy", "--runs", 2, "--json")
+    assert result.exit_code == 0, result.output
+    assert "measured this machine quickly" in result.stderr
+    (row,) = json.loads(result.stdout)["rows"]
+    assert row["figures"]["predicted_latency_ms"] > 0
+    plain = eas("bench", "--bundle", bundle, "--budgets", "100%", "--engines", "numpy", "--runs", 2, "--json")
+    assert json.loads(plain.stdout)["rows"][0]["figures"]["predicted_latency_ms"] is None
 
 
 def test_json_tells_what_was_measured(eas: Eas, bundle: Path, table: Path) -> None:
@@ -292,17 +336,17 @@ def test_specialize_keeps_bounds_in_time_and_memory(eas: Eas, bundle: Path, stor
     assert report["predicted_energy_mj"] > 0
     assert report["architecture"] == str(runtime.specialize("tools", text).architecture)
     shown = eas("specialize", "tools", text, "--bundle", bundle).stdout
-    for part in (f"{report['predicted_latency_ms']:.2f} ms predicted for numpy", "'generic phone'", "default numbers"):
+    for part in (f"{report['predicted_latency_ms']:.2f} ms predicted for numpy", "'generic phone'", "nobody measured"):
         assert part in shown
     result = eas("specialize", "tools", "1us and 1GB", "--bundle", bundle)
     assert result.exit_code == 2
     assert "nearest feasible budget" in result.stderr
 
 
-def test_specialize_without_a_table_tells_how_to_measure_one(eas: Eas, bundle: Path) -> None:
-    result = eas("specialize", "tools", "5ms", "--bundle", bundle, "--engine", "litert", "--threads", 2)
-    assert result.exit_code == 2
-    assert "`eas lut build --engine litert --threads 2`" in result.stderr
+def test_specialize_without_a_table_tells_how_to_measure_one_with_care(eas: Eas, bundle: Path) -> None:
+    result = eas("specialize", "tools", "100s", "--bundle", bundle, "--threads", 2)
+    assert result.exit_code == 0
+    assert "`eas lut build --engine numpy --threads 2`" in result.stderr
 
 
 def test_specialize_for_another_device_s_table(eas: Eas, bundle: Path, table: Path) -> None:
@@ -323,8 +367,32 @@ def test_predict_asks_the_device_for_its_budget(
     for battery, budget in ((0.1, "15%"), (0.9, "100%")):
         state = DeviceState(battery=battery, charging=False)
         monkeypatch.setattr("eas_sdk.device.state.read_state", lambda state=state: state)
-        result = eas("predict", image, "--task", "tools", "--bundle", bundle, "--json")
+        result = eas("predict", image, "--task", "tools", "--budget", "auto", "--bundle", bundle, "--json")
         report = json.loads(result.stdout)
         assert report["architecture"] == str(runtime.specialize("tools", budget).architecture)
+        assert report["budget"] == budget
+        assert f'the budget "auto" is {budget} now: ' in result.stderr
+        assert ("battery nearly empty (battery below 15%" if battery < 0.15 else "no rule holds") in result.stderr
         seen.add(report["architecture"])
+        plain = eas("predict", image, "--task", "tools", "--bundle", bundle, "--json")
+        assert json.loads(plain.stdout)["budget"] == "100%"
+        assert plain.stderr == ""
     assert len(seen) == 2
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["specialize", "tools", "auto"],
+        ["export", "tools", "auto"],
+        ["bench", "--budgets", "auto", "--runs", "1", "--engines", "numpy"],
+    ],
+)
+def test_a_budget_by_the_device_s_state_is_told_with_its_reason(
+    eas: Eas, bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: list[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("eas_sdk.device.state.read_state", lambda: DeviceState(load=0.97))
+    result = eas(*words, "--bundle", bundle)
+    assert result.exit_code == 0, result.output
+    assert 'the budget "auto" is 50% now: busy (load at least 90% (now 97%))' in result.stderr

@@ -19,8 +19,8 @@ from PIL import Image
 
 import eas_sdk
 from eas_sdk.cli.evaluate import bootstrap_interval
-from eas_sdk.cli.images import read_image
 from eas_sdk.cli.picture import RIGHT, WRONG, Answer, Panel, Strip, render
+from eas_sdk.image_file import read_image
 
 ROOT = Path(__file__).resolve().parents[2]
 GREEN, RED = (tuple(bytes.fromhex(colour[1:])) for colour in (RIGHT, WRONG))
@@ -183,6 +183,14 @@ def test_a_picture_that_cannot_be_written_leaves_the_old_one(bundle: Path, drawi
     assert done.stderr.startswith(f"error: {out}: ")
     assert out.read_bytes() == b"the old picture"
     assert os.listdir(tmp_path) == ["demo.png"]
+
+
+@pytest.mark.parametrize("title", ["budget 12.34M: a network of 12.34M multiply-adds", "w" * 500])
+def test_the_picture_of_a_single_drawing_is_drawn(title: str) -> None:
+    drawing = np.full((64, 64, 3), (10, 20, 30), np.uint8)
+    strip = Strip(title, "100% of 1 right, 1.2 ms an image", [Answer("owl", 0.9, True)])
+    with Image.open(io.BytesIO(render([Panel("w" * 99, [drawing], [strip])], "whose it is"))) as picture:
+        assert picture.width > 500
 
 
 def test_the_picture_frames_each_drawing_by_its_answer() -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from eas_sdk.cli.images import read_image
+from eas_sdk.image_file import read_image
 
 PHOTOS = Path(str(importlib.resources.files("eas_sdk") / "assets" / "photos"))
 FILES = sorted(PHOTOS.glob("*/*.jpg"))

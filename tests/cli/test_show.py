@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
 from bundles import SUPERCLASSES, random_bundle
 
 import eas_sdk
+from eas_sdk.cli.app import cli
 
 ROW = {
     "budget_fraction": 0.5,
@@ -33,6 +35,66 @@ def test_info_tells_what_a_bundle_holds(eas, bundle: Path) -> None:
     text = eas("info", "--bundle", bundle).stdout
     for part in ("birds", "insects", "tools", "476.25k", "2.37M", str(bundle), "Random numbers by numpy"):
         assert part in text
+
+
+def test_a_bundle_may_be_given_by_its_file_alone_or_by_the_folder_of_its_training(
+    eas, bundle: Path, tmp_path: Path
+) -> None:
+    shown = eas("info", "--bundle", bundle).stdout
+    assert eas("info", bundle).stdout == shown
+    run = tmp_path / "runs"
+    run.mkdir()
+    assert_told(eas("info", run), str(run), "bundle.safetensors", "holds none")
+    shutil.copy(bundle, run / "bundle.safetensors")
+    assert eas("info", run).stdout == shown.replace(str(bundle), str(run / "bundle.safetensors"))
+    assert eas("specialize", "birds", "1M", "--bundle", run, "--json").exit_code == 0
+    assert eas_sdk.load(run).tasks == eas_sdk.load(bundle).tasks
+    assert "one bundle" in eas("info", bundle, "--bundle", bundle).stderr
+
+
+def assert_told(result, *parts: str) -> None:
+    assert result.exit_code == 2
+    assert all(part in result.stderr for part in parts), result.stderr
+
+
+@pytest.mark.parametrize("given", ["./emoji", "emoji/"])
+def test_a_folder_of_the_name_of_a_shipped_bundle_is_the_folder(
+    eas, bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "emoji").mkdir()
+    shutil.copy(bundle, tmp_path / "emoji" / "bundle.safetensors")
+    for words in (("info", given), ("info", "--bundle", given)):
+        assert json.loads(eas(*words, "--json").stdout)["size_bytes"] == bundle.stat().st_size
+    assert json.loads(eas("info", "emoji", "--json").stdout)["name"] == "emoji"
+
+
+@pytest.mark.parametrize("flag", ["-o", "--out", "--output"])
+@pytest.mark.parametrize(
+    "command", [["export"], ["demo"], ["import"], ["lut", "build"], ["train"], ["study"]], ids=lambda words: words[-1]
+)
+def test_every_command_that_writes_takes_the_place_by_the_same_names(command: list[str], flag: str) -> None:
+    found = cli
+    for word in command:
+        found = found.commands[word]
+    assert any(flag in parameter.opts for parameter in found.params)
+
+
+@pytest.mark.parametrize("command", ["demo", "evaluate"])
+@pytest.mark.parametrize(
+    "superclasses",
+    [{"gears": ("cog", "worm"), "bolts": ("hex", "eye")}, {"birds": ("cog", "worm"), "bolts": ("hex", "eye")}],
+    ids=["other tasks", "other labels"],
+)
+def test_a_bundle_of_things_that_no_shipped_image_shows_asks_for_images(
+    eas, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str, superclasses: dict
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    path = random_bundle(tmp_path, superclasses)
+    result = eas(command, "--bundle", path)
+    assert_told(result, "--images DIR")
+    assert "site-packages" not in result.stderr
+    assert "assets" not in result.stderr
 
 
 def test_info_shows_the_accuracy_figures_of_the_training(eas, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from sizes import LARGE, ROUTER, SMALL, runtime_of_sizes
 from eas_sdk import Budget, Runtime
 from eas_sdk.bench.figures import Case
 from eas_sdk.bench.local import measure
-from eas_sdk.cli.images import read_image
+from eas_sdk.image_file import read_image
 from eas_sdk.images import to_square
 from eas_sdk.router.export import MANIFEST
 
@@ -27,7 +27,7 @@ def runtime(tmp_path_factory: pytest.TempPathFactory) -> Runtime:
 @pytest.fixture(autouse=True)
 def opened(runtime: Runtime, monkeypatch: pytest.MonkeyPatch) -> None:
     """Commands open that runtime."""
-    monkeypatch.setattr("eas_sdk.cli.common.load", lambda bundle, latency: runtime)
+    monkeypatch.setattr("eas_sdk.cli.common.load", lambda bundle, latency, power: runtime)
 
 
 @pytest.fixture(scope="module")
@@ -81,10 +81,10 @@ def test_evaluate_and_demo_show_networks_of_both_sizes(eas, runtime: Runtime, ph
 
 def test_export_writes_files_for_networks_of_both_sizes(eas, photos: Path, tmp_path: Path) -> None:
     pytest.importorskip("ai_edge_litert")
-    options = ("--precision", "int8", "--calibrate-on", photos)
+    options = ("--precision", "int8", "--calibrate-on", photos, "--keep")  # of random weights
     report = said(eas, "export", "birds", "0%", "75%", "-o", tmp_path / "birds.tflite", *options)
     assert [network["input_size"] for network in report["networks"].values()] == [SMALL, LARGE]
-    assert report["proof"]["images"] == 12
+    assert report["proof"]["images"] >= 32
     said(eas, "export", "auto", "0%", "-o", tmp_path / "auto", *options)
     manifest = json.loads((tmp_path / "auto" / MANIFEST).read_text())
     assert manifest["router"]["input_size"] == ROUTER

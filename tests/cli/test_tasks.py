@@ -11,7 +11,7 @@ from bundles import SPACE, SUPERCLASSES, patches, random_bundle
 from PIL import Image
 
 import eas_sdk
-from eas_sdk.cli.images import read_image
+from eas_sdk.image_file import read_image
 from eas_sdk.router.export import MANIFEST
 from eas_sdk.router.network import NONE
 

@@ -12,9 +12,9 @@ from PIL import Image
 from eas_sdk.errors import DataError
 from eas_train.data.class_lists import ClassList, ListedClass
 from eas_train.data.flat import list_flat
-from eas_train.data.folder import list_folder
 from eas_train.data.imageset import ImageSet, Superclass
 from eas_train.data.listing import as_drawings
+from eas_train.data.own_photos import list_own
 from eas_train.data.splits import Splits
 
 CLASSES = ClassList(
@@ -54,7 +54,7 @@ def test_folders_bear_names_or_ids_and_the_list_orders_them(tmp_path: Path) -> N
 
 def test_classes_are_divided_as_in_a_folder_with_superclasses(tmp_path: Path) -> None:
     flat = load_flat(grow(tmp_path / "flat", {"cat": 10, "dog": 10, "sun": 10}), CLASSES, 4, seed=3)
-    deep = list_folder(grow(tmp_path / "deep", {"pets/cat": 10, "pets/dog": 10, "sky/sun": 10}), seed=3)
+    deep = list_own(grow(tmp_path / "deep", {"pets/cat": 10, "pets/dog": 10, "sky/sun": 10}), seed=3)
     assert set(flat.test.names) == {"/".join(file.path.parts[-2:]) for file in deep.found["test"]}
     assert load_flat(tmp_path / "flat", CLASSES, 4, seed=4).test.names != flat.test.names
 

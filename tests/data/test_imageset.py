@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
-from typing import IO
 
 import numpy as np
 import pytest
@@ -13,7 +12,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from eas_sdk.errors import DataError
-from eas_train.data.files import write_atomic
 from eas_train.data.imageset import (
     ImageSet,
     Superclass,
@@ -23,7 +21,7 @@ from eas_train.data.imageset import (
     save,
     superclass_of_class,
 )
-from eas_train.data.splits import Splits, first_of_each
+from eas_train.data.splits import Splits, evenly, first_of_each
 
 SUPERCLASSES = (
     Superclass("pets", ("cat", "dog")),
@@ -133,19 +131,6 @@ def test_missing_files_are_named(tmp_path: Path) -> None:
         load(tmp_path)
 
 
-def test_a_write_that_fails_changes_nothing(tmp_path: Path) -> None:
-    def half_way(file: IO[bytes]) -> None:
-        file.write(b"half")
-        raise OSError("disk full")
-
-    path = tmp_path / "file"
-    write_atomic(path, lambda file: file.write(b"whole"))
-    with pytest.raises(OSError, match="disk full"):
-        write_atomic(path, half_way)
-    assert path.read_bytes() == b"whole"
-    assert list(tmp_path.iterdir()) == [path]
-
-
 def test_a_save_that_fails_is_not_taken_for_a_finished_one(tmp_path: Path) -> None:
     save(example(seed=1), tmp_path)
     unwritable = replace(example(seed=2), names=(b"no text",) * 6)
@@ -222,3 +207,13 @@ def test_the_first_of_each_class_are_trained_on_and_of_each_superclass_judged_by
             wanted = np.flatnonzero(group(before) == each)[:2]
             np.testing.assert_array_equal(after.images[group(after) == each], before.images[wanted])
     assert_same(few.test, splits.test)
+
+
+def test_of_many_images_the_same_share_of_every_class_is_taken() -> None:
+    images = example(60)
+    few = evenly(images, 20)
+    assert len(few) == 20
+    before, after = (np.bincount(each.targets, minlength=len(CLASSES)) for each in (images, few))
+    assert np.abs(after - before / 3).max() <= 1
+    for most in (0, 60, 61):
+        assert evenly(images, most) is images

@@ -308,7 +308,7 @@ def test_a_photo_that_cannot_be_read_is_named(files: PhotoSet, tmp_path: Path) -
     whole[begin : begin + 20] = bytes(20)
     path.write_bytes(whole)
     with pytest.raises(
-        DataError, match=r"train-000000\.tar: 000000001\.jpg cannot be read as an image: cannot identify"
+        DataError, match=r"train-000000\.tar: 000000001\.jpg cannot be read as an image: it must be of a format"
     ):
         photos.store.read(1)
     os.truncate(path, begin)

@@ -52,5 +52,5 @@ def test_a_folder_without_images_is_refused(tmp_path: Path) -> None:
     (tmp_path / "x.txt").write_text("no image")
     with pytest.raises(DataError, match=r"holds no images; they may lie at any depth, and end in \.png"):
         unlabelled_photos(tmp_path, SUPERCLASSES)
-    with pytest.raises(DataError, match=r"x\.txt is no folder"):
+    with pytest.raises(DataError, match=r"x\.txt is none"):
         unlabelled_photos(tmp_path / "x.txt", SUPERCLASSES)

@@ -67,6 +67,15 @@ def test_a_table_predicts_what_adds_up_exactly(
     assert read(path).timings == table.timings
 
 
+def test_nothing_of_a_quick_table_is_kept(tmp_path: Path) -> None:
+    path = tmp_path / "table.json"
+    whole = build(SumMeter(), PARTS, path)
+    write(dataclasses.replace(whole, timings={key(PARTS[0]): Timing(123.0, 0.0, 9)}, scale=7.0, quick=True), path)
+    again = build(SumMeter(), PARTS, path)
+    assert (again.timings, again.scale, again.quick) == (whole.timings, 1.0, False)
+    assert not read(path).quick
+
+
 def test_the_scale_is_what_whole_networks_take_more_than_their_blocks(tmp_path: Path) -> None:
     meter, path = SumMeter(slow_down=1.3), tmp_path / "table.json"
     networks = random_networks(TINY, 4, 5, seed=1)

@@ -69,7 +69,7 @@ def test_a_table_survives_its_file(tmp_path_factory: pytest.TempPathFactory, tab
 def test_a_written_file_is_that_of_the_documented_form(tmp_path: Path) -> None:
     table = LatencyTable(CONDITIONS, "2026-01-31", {SEGMENT: Timing(0.5, 0.01, 20)}, 1.25, -0.1)
     write(table, tmp_path / "table.json")
-    assert json.loads((tmp_path / "table.json").read_bytes()) == DATA
+    assert json.loads((tmp_path / "table.json").read_bytes()) == DATA | {"quick": False}
 
 
 @pytest.mark.parametrize(
@@ -84,6 +84,7 @@ def test_a_written_file_is_that_of_the_documented_form(tmp_path: Path) -> None:
         (("unit",), ..., "'unit' 'ms'; got .* in None"),
         (("date",), 20260131, "a text 'date'"),
         (("conditions",), [], "'conditions'"),
+        *((("quick",), v, "'quick' .* true or false; got") for v in (None, 1, "true")),
         (("segments",), None, "'segments'"),
         (("segments",), ..., "'segments'"),
         *((("offset_ms",), v, "'offset_ms' .* within ±1e") for v in (None, "1", True, 1e8, -1e8, ...)),

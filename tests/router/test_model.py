@@ -171,7 +171,7 @@ def test_the_range_of_budgets(runtime: Runtime) -> None:
 
 def test_what_is_refused(runtime: Runtime) -> None:
     model = runtime.specialize("auto", "2M")
-    for images in (IMAGES[:0], IMAGES[0], [IMAGES]):
+    for images in (IMAGES[:0], IMAGES[0, 0], [IMAGES]):
         for scene in (False, True):
             with pytest.raises(ImageError):
                 model.predict(images, scene=scene)

@@ -291,7 +291,7 @@ def test_recalibrated_networks_run_on_statistics_of_their_own(root: Path, figure
 
 
 def test_a_failure_in_one_process_is_told(root: Path, tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="no folder"):
+    with pytest.raises(DataError, match="is neither"):
         run_study(Study.read(root / "study.toml"), Source(tmp_path / "none"), tmp_path / "out", jobs=2)
 
 

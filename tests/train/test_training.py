@@ -9,6 +9,7 @@ import json
 import math
 import os
 import random
+import signal
 import subprocess
 import sys
 import time
@@ -130,6 +131,42 @@ def test_a_killed_training_goes_on_exactly(tmp_path: Path) -> None:
     assert state is not None
     assert 1 <= state["step"] < steps
     assert equal_states(train_in(cut, steps), train_in(tmp_path / "whole", steps))
+
+
+# The signal comes in the middle of the third step, and no checkpoint is due for an hour.
+SIGNALLED = """
+import os, pathlib, sys
+import eas_train.supernet.step as module
+from train.tiny import CPU, drawings, sandwich, tiny_recipe
+from eas_train.supernet.train import train_supernet
+whole = module.Stepper.step
+def step(self, phase, batch, at, teacher):
+    if at == 2:
+        os.kill(os.getpid(), int(sys.argv[2]))
+    return whole(self, phase, batch, at, teacher)
+module.Stepper.step = step
+recipe = tiny_recipe(phases=(sandwich(steps=6),), checkpoint_every_s=3600)
+train_supernet(recipe, drawings(4, 0), pathlib.Path(sys.argv[1]), CPU)
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_a_training_after_its_step_and_nothing_is_lost(number: signal.Signals, tmp_path: Path) -> None:
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    done = subprocess.run(
+        [sys.executable, "-c", SIGNALLED, str(tmp_path), str(int(number))],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode != 0
+    assert "KeyboardInterrupt" in done.stderr or number == signal.SIGTERM
+    recipe = tiny_recipe(phases=(sandwich(steps=6),), checkpoint_every_s=3600)
+    state = checkpoint.load(tmp_path / CHECKPOINT, recipe=recipe.fingerprint(DATA))
+    assert state is not None
+    assert state["step"] == 3
+    assert equal_states(train(tmp_path, recipe), train_in(tmp_path / "whole", 6))
 
 
 def test_equal_seeds_give_equal_networks_and_others_do_not(whole: Supernet, tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ import numpy.typing as npt
 from eas_sdk.errors import ArchitectureError, BundleError
 from eas_sdk.graph.cost import madds
 from eas_sdk.graph.nodes import Linear, Node
+from eas_sdk.processes import PickledByFields
 from eas_sdk.space.architecture import Architecture, Block
 from eas_sdk.space.cells import network
 from eas_sdk.space.protocol import BoolArray, IntArray, Numbers, Part, Space
@@ -65,7 +66,7 @@ class Cell:
 
 
 @dataclass(frozen=True)
-class CellSpace:
+class CellSpace(PickledByFields):
     """A search space of cells.
 
     Attributes:

@@ -155,8 +155,10 @@ def decode(space: ElasticSpace, row: IntArray) -> Architecture:
 
 def active_slots(space: ElasticSpace, depth_choices: IntArray) -> BoolArray:
     """[..., S] bool from depth choices [..., U]: which slots hold a block."""
-    layout = space.layout
-    return np.asarray(layout.block_of < space.depth_values[layout.unit_of, depth_choices[..., layout.unit_of]])
+    layout, values = space.layout, space.depth_values
+    units, most = values.shape
+    depths = values.take(depth_choices + most * np.arange(units))
+    return np.asarray(layout.block_of < depths.take(layout.unit_of, -1))
 
 
 def effective_gates(space: ElasticSpace, gates: BoolArray) -> BoolArray:

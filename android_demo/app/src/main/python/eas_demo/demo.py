@@ -13,14 +13,15 @@ from typing import Any
 
 import eas_sdk
 from eas_demo.blocks import AppMeter, BlockRunner, Listener, measure_blocks
-from eas_demo.choice import Choice
+from eas_demo.choice import MS, Choice
 from eas_demo.files import NetworkFiles
 from eas_demo.loop import Loop, fed, step
+from eas_demo.own_bundle import own_bundle
 from eas_demo.phone import conditions
 from eas_sdk.bank.slicing import cut
 from eas_sdk.budget import Budget
 from eas_sdk.device.state import DeviceState, read_state
-from eas_sdk.errors import EasError, InfeasibleBudget
+from eas_sdk.errors import EasError, InfeasibleBudget, TableError
 from eas_sdk.graph.cost import cost
 from eas_sdk.graph.memory import memory_bytes
 from eas_sdk.latency.table import LatencyTable, differences
@@ -55,7 +56,7 @@ class Demo:
         folder: the app's storage (on Android `os.environ["HOME"]`).
         litert_version: as the app was built with it.
         threads: of an inference.
-        bundle: file of a bundle; the embedded one by default.
+        bundle: file of a bundle; by default the app's own (`own_bundle`), or else the one that the SDK ships.
 
     Raises:
         BundleError, OSError: the bundle or the storage cannot be used.
@@ -75,7 +76,8 @@ class Demo:
         self._files = NetworkFiles(self._folder / NETWORKS)
         self._conditions = conditions(threads, litert_version)
         self._read_state, self._clock = read_state, clock
-        self._runtime = eas_sdk.load(bundle)
+        with own_bundle() as own:
+            self._runtime = eas_sdk.load(bundle or own)
         self._loop: Loop | None = None
         self._active: Active | None = None
         self._use_table(self._stored_table())
@@ -121,6 +123,8 @@ class Demo:
             if loop is not None and active is not None and active.predicted_ms and network == str(active.path):
                 loop = fed(loop, measured_ms, active.predicted_ms)
             timed = self._runtime.latency is not None
+            if unit == MS and not timed:  # the runtime would measure Python, and frames run elsewhere
+                raise TableError("a budget in milliseconds needs a latency table: measure this phone first")
             self._loop = loop = step(loop, Choice(task, unit, float(value)), state, self._clock(), timed=timed)
             architecture, notice = self._pick(loop)
             decided = time.perf_counter()

@@ -2,7 +2,7 @@
 
     python -m venv peers
     peers/bin/pip install torch litert-torch ofa && peers/bin/pip install --no-deps torchvision
-    peers/bin/python benchmarks/peers/ofa.py FOLDER
+    peers/bin/python benchmarks/peers/once_for_all.py FOLDER
 
 OFA's MobileNetV3 supernet (width 1.0, 60 classes, 224 px, random weights): takes out the sub-network, converts it with
 litert_torch, exports it with torch.onnx. Leaves peer.tflite, peer.onnx and, of the network with 7 x 7 kernels
@@ -30,7 +30,9 @@ def main() -> None:
 
     try:
         import torchvision
-    except (RuntimeError, ImportError):
+    except RuntimeError as error:
+        if "torchvision::" not in str(error):
+            raise
         # Builds of torch and torchvision that do not match: declare the two operators that the import misses.
         library = torch.library.Library("torchvision", "DEF")
         for name in ("nms", "qnms"):

@@ -7,15 +7,14 @@ import Vision
 ///
 /// The package comes from `eas export birds 4M 8M 16M -o birds.mlpackage --precision float16`: a function for each
 /// budget, which share the weights that are equal. Its metadata tell the labels and the multiply-adds of each function.
-@available(iOS 18.0, macOS 15.0, *)
-actor ElasticClassifier {
+public actor ElasticClassifier {
     /// What can go wrong with a package.
-    enum Failure: LocalizedError {
+    public enum Failure: LocalizedError {
         case noNetworks
         case infeasible(budget: Int, least: Int)
         case noAnswer
 
-        var errorDescription: String? {
+        public var errorDescription: String? {
             switch self {
             case .noNetworks:
                 return "a package of eas_sdk names its functions and their multiply-adds under 'madds'; this one does not"
@@ -28,10 +27,10 @@ actor ElasticClassifier {
     }
 
     /// Function -> multiply-adds of one image.
-    let madds: [String: Int]
+    public let madds: [String: Int]
 
     /// The function that runs now.
-    private(set) var function: String
+    public private(set) var function: String
 
     private let compiled: URL
     private var model: MLModel
@@ -40,7 +39,7 @@ actor ElasticClassifier {
     ///
     /// - Parameter compiled: the `.mlmodelc` that Xcode makes of a package in the app's bundle; for a package that was
     ///   downloaded, what `MLModel.compileModel(at:)` returns.
-    init(compiled: URL) async throws {
+    public init(compiled: URL) async throws {
         let first = try await MLModel.load(contentsOf: compiled, configuration: MLModelConfiguration())
         let facts = first.modelDescription.metadata[.creatorDefinedKey] as? [String: String]
         guard
@@ -59,7 +58,7 @@ actor ElasticClassifier {
     /// - Parameter budget: multiply-adds of one image.
     /// - Returns: the function.
     @discardableResult
-    func use(budget: Int) async throws -> String {
+    public func use(budget: Int) async throws -> String {
         guard let best = madds.filter({ $0.value <= budget }).max(by: { $0.value < $1.value }) else {
             throw Failure.infeasible(budget: budget, least: madds.values.min() ?? 0)
         }
@@ -72,7 +71,7 @@ actor ElasticClassifier {
 
     /// Runs the network for a part of the way from the smallest to the largest one, 0 to 1: see `DeviceBudget`.
     @discardableResult
-    func use(level: Double) async throws -> String {
+    public func use(level: Double) async throws -> String {
         let least = madds.values.min() ?? 0
         let most = madds.values.max() ?? 0
         return try await use(budget: least + Int(level * Double(most - least)))
@@ -81,7 +80,7 @@ actor ElasticClassifier {
     /// Labels with probabilities, the most probable first.
     ///
     /// - Parameter image: of any size; its middle square is scaled to the network's input.
-    func classify(_ image: CGImage) throws -> [(label: String, probability: Double)] {
+    public func classify(_ image: CGImage) throws -> [(label: String, probability: Double)] {
         guard let constraint = model.modelDescription.inputDescriptionsByName["image"]?.imageConstraint else {
             throw Failure.noAnswer
         }

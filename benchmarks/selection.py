@@ -1,7 +1,8 @@
-"""The selector: its speed on 50 requests, and its guarantee over 10,000; of the embedded bundle, and of an untrained
-generator of the usual size over `lite0`, which chooses the input size too.
+"""The selector: its speed on 50 requests and on one, beside the forward pass of its network alone, and its guarantee
+over 10,000; of the embedded bundle, and of an untrained generator of the usual size over `lite0`, which chooses the
+input size too.
 
-python -m benchmarks.requests
+python -m benchmarks.selection
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import tempfile
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +25,7 @@ import eas_sdk
 from benchmarks.networks import untrained_generator
 from benchmarks.record import record
 from eas_sdk.runtime import Runtime
+from eas_sdk.selector.generator import GeneratorSelector
 from eas_sdk.space.tables import madds_table
 
 
@@ -40,18 +44,6 @@ def measure(runtime: Runtime) -> dict[str, Any]:
         tasks = rng.choice(runtime.tasks, count).tolist()
         return [(task, int(rng.integers(ranges[task][0], int(1.2 * ranges[task][1])))) for task in tasks]
 
-    fifty = draw(50)
-    runtime.architectures(fifty)
-    times_ms = []
-    for _ in range(50):
-        start = time.perf_counter()
-        runtime.architectures(fifty)
-        times_ms.append((time.perf_counter() - start) * 1e3)
-    single_ms = []
-    for request in draw(200):
-        start = time.perf_counter()
-        runtime.architectures([request])
-        single_ms.append((time.perf_counter() - start) * 1e3)
     exceeded, slowest_ms, used = 0, 0.0, []
     for seed in range(100):
         requests = draw(100)
@@ -65,8 +57,8 @@ def measure(runtime: Runtime) -> dict[str, Any]:
         exceeded += int((madds > budgets).sum())
         used += (madds / np.minimum(budgets, [ranges[task][1] for task, _ in requests])).tolist()
     return {
-        "fifty_requests_ms": {"median": round(float(np.median(times_ms)), 2), "max": round(max(times_ms), 2)},
-        "one_request_ms": {"median": round(float(np.median(single_ms)), 2), "max": round(max(single_ms), 2)},
+        "fifty_requests_ms": times(runtime, [draw(50)] * 100),
+        "one_request_ms": times(runtime, [draw(1) for _ in range(200)]),
         "random_requests": 10_000,
         "over_budget": exceeded,
         "slowest_hundred_ms": round(slowest_ms, 2),
@@ -75,6 +67,33 @@ def measure(runtime: Runtime) -> dict[str, Any]:
             "p5": round(float(np.percentile(used, 5)), 4),
         },
     }
+
+
+def times(runtime: Runtime, batches: list[list[tuple[str, int]]]) -> dict[str, float]:
+    """Milliseconds of batches of requests, and of the forward pass that is a part of each, in turns.
+
+    The forward pass is the whole network: embeddings, LSTM, heads.
+    """
+    selector = runtime.selector
+    assert isinstance(selector, GeneratorSelector)
+    whole, forward = [], []
+    for batch in batches:
+        mixtures = np.zeros((len(batch), len(runtime.tasks)))
+        mixtures[np.arange(len(batch)), [runtime.tasks.index(task) for task, _ in batch]] = 1
+        budgets = np.array([budget for _, budget in batch])
+        whole.append(taken_ms(partial(runtime.architectures, batch)))
+        forward.append(taken_ms(partial(selector.probabilities, mixtures, budgets)))
+    median, alone = np.median(whole), np.median(forward)
+    figures = {"median": median, "max": max(whole), "forward_pass": alone, "times_the_forward_pass": median / alone}
+    return {name: round(float(value), 2) for name, value in figures.items()}
+
+
+def taken_ms(act: Callable[[], object]) -> float:
+    """How long the second of two calls takes."""
+    act()
+    start = time.perf_counter()
+    act()
+    return 1e3 * (time.perf_counter() - start)
 
 
 if __name__ == "__main__":

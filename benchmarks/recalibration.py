@@ -1,6 +1,6 @@
 """Batch-norm statistics of freshly sliced networks against full recalibration, several ways.
 
-    python -m benchmarks.statistics
+    python -m benchmarks.recalibration
 
 For every superclass and five budgets, the generated architecture is run with
 

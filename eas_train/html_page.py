@@ -1,0 +1,56 @@
+"""One HTML page with everything inside: tables, pictures and text, for reports that are looked at and passed on."""
+
+from __future__ import annotations
+
+import base64
+import html
+from collections.abc import Iterable, Sequence
+
+Table = tuple[Sequence[str], Sequence[Sequence[str]]]
+"""Columns and cells."""
+
+STYLE = (
+    "body{font:15px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:72rem;padding:0 1rem;color:#1d2430}"
+    "table{border-collapse:collapse;display:block;overflow-x:auto}"
+    "td,th{padding:.2rem .6rem;border-bottom:1px solid #ddd;text-align:right;white-space:nowrap}"
+    "td:first-child,th:first-child,td:nth-child(2),th:nth-child(2){text-align:left}img{max-width:100%}"
+    "figure{display:inline-block;margin:.4rem;width:8.5rem;vertical-align:top;font-size:12px}figure img{width:100%}"
+    "pre{background:#f2f3f5;padding:.8rem;overflow-x:auto}"
+)
+
+
+def page(title: str, parts: Iterable[str]) -> str:
+    """The page; `parts` are what the functions below make."""
+    named = html.escape(title)
+    head = f"<meta charset='utf-8'><title>{named}</title><style>{STYLE}</style>"
+    return f"<!doctype html><html lang='en'><head>{head}</head><body><h1>{named}</h1>{''.join(parts)}</body></html>\n"
+
+
+def heading(text: str) -> str:
+    return f"<h2>{html.escape(text)}</h2>"
+
+
+def paragraph(text: str) -> str:
+    return f"<p>{html.escape(text)}</p>"
+
+
+def code(text: str) -> str:
+    return f"<pre>{html.escape(text)}</pre>"
+
+
+def table(made: Table) -> str:
+    columns, rows = made
+    head = "".join(f"<th>{html.escape(name)}</th>" for name in columns)
+    body = "".join("<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
+    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+
+
+def picture(content: bytes, alt: str, kind: str = "png") -> str:
+    """An image file's content, as it is."""
+    source = base64.b64encode(content).decode()
+    return f"<img alt='{html.escape(alt, quote=True)}' src='data:image/{kind};base64,{source}'>"
+
+
+def captioned(image: str, caption: str) -> str:
+    """A small picture with text below."""
+    return f"<figure>{image}<figcaption>{html.escape(caption)}</figcaption></figure>"
