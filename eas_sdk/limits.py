@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from decimal import Decimal
 from fractions import Fraction
 from typing import Any
 
@@ -140,4 +141,4 @@ def _exact(name: str, value: float) -> str:
             return f"{value!r} mJ"
         case "memory_bytes":
             return f"{value / 1e6!r} MB"
-    return _text(name, value)
+    return f"{Decimal(repr(value)).scaleb(2):f}%"

@@ -24,7 +24,7 @@ import numpy.typing as npt
 from eas_sdk.bank.bundle import Bundle, check_tensor
 from eas_sdk.bank.slicing import with_head
 from eas_sdk.budget import format_madds
-from eas_sdk.engine.checks import weight_shapes
+from eas_sdk.engine.checks import check_answers, weight_shapes
 from eas_sdk.engine.forked import compile_graph
 from eas_sdk.engine.protocol import Program
 from eas_sdk.errors import ArchitectureError, BundleError
@@ -128,9 +128,11 @@ class CompiledRouter:
 
         Raises:
             ImageError: another shape, dtype or range, or NaN.
+            BundleError: an answer is not finite.
         """
-        logits = self.program.run(as_float_batch(images, self.router.graph.input_size)).astype(np.float64)
-        return log_softmax(logits)
+        logits = self.program.run(as_float_batch(images, self.router.graph.input_size))
+        check_answers(logits)
+        return log_softmax(logits.astype(np.float64))
 
     def routes(self, images: Images) -> list[Route]:
         """One route an image; see `log_probabilities`."""
