@@ -212,14 +212,18 @@ def _own(
     except (ArchitectureError, BundleError) as error:
         raise BundleError(f"a router's 'space': {error}") from error
     nodes = space.structure(space.largest, len(labels))
+    for node in nodes:
+        if not isinstance(node, Normalize):
+            for name, shape in weight_shapes(node).items():
+                check_tensor(f"the tensor 'router/{name}'", tensors.get(name), shape)
+    return nodes, partial(_own_graph, bundle, nodes, labels)
+
+
+def _own_graph(bundle: Bundle, nodes: tuple[Node, ...], labels: tuple[str, ...]) -> Graph:
     weights: dict[str, npt.NDArray[np.float32]] = {
         "normalize.weight": (1 / np.asarray(bundle.std)).astype(np.float32),
         "normalize.bias": (-np.asarray(bundle.mean) / np.asarray(bundle.std)).astype(np.float32),
     }
-    for node in nodes:
-        if isinstance(node, Normalize):
-            continue
-        for name, shape in weight_shapes(node).items():
-            tensor = check_tensor(f"the tensor 'router/{name}'", tensors.get(name), shape)
-            weights[name] = np.ascontiguousarray(tensor, np.float32)
-    return nodes, partial(Graph, nodes, weights, labels)
+    names = [name for node in nodes if not isinstance(node, Normalize) for name in weight_shapes(node)]
+    weights |= {name: np.ascontiguousarray(bundle.tensors[f"router/{name}"], np.float32) for name in names}
+    return Graph(nodes, weights, labels)
