@@ -141,4 +141,5 @@ def _exact(name: str, value: float) -> str:
             return f"{value!r} mJ"
         case "memory_bytes":
             return f"{value / 1e6!r} MB"
-    return f"{Decimal(repr(value)).scaleb(2):f}%"
+    percent = Decimal(repr(value)).scaleb(2)
+    return f"{percent}%" if 0 < value < 1e-9 else f"{percent:f}%"

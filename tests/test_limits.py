@@ -191,7 +191,7 @@ def test_smaller_images_meet_what_larger_ones_cannot(of_sizes: Runtime, unit: st
     assert max(picked) > 32
 
 
-@pytest.mark.parametrize("level", [1 / 3, 0.1234567890123, 1e-7, 1.0, 0.0])
+@pytest.mark.parametrize("level", [1 / 3, 0.1234567890123, 1e-7, 1.0, 0.0, 4e-176, 5e-324])
 def test_levels_are_told_exactly(level: float) -> None:
     budget = Budget(latency_ms=1 / 3, memory_bytes=1234567, level=level)
     assert Budget.parse(exact(budget)) == budget
