@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from decimal import Decimal
 from fractions import Fraction
 from typing import Any
 
@@ -140,4 +141,5 @@ def _exact(name: str, value: float) -> str:
             return f"{value!r} mJ"
         case "memory_bytes":
             return f"{value / 1e6!r} MB"
-    return _text(name, value)
+    percent = Decimal(repr(value)).scaleb(2)
+    return f"{percent}%" if 0 < value < 1e-9 else f"{percent:f}%"

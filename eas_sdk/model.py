@@ -13,6 +13,7 @@ import numpy.typing as npt
 from eas_sdk.bank.bundle import Bundle
 from eas_sdk.bank.slicing import cut
 from eas_sdk.budget import format_madds
+from eas_sdk.engine.checks import check_answers
 from eas_sdk.engine.forked import compile_graph
 from eas_sdk.engine.numpy_engine import NumpyEngine, NumpyProgram
 from eas_sdk.engine.protocol import Program
@@ -201,11 +202,13 @@ class Model:
 
         Raises:
             ImageError: see `logits`; InputError: top_k is no integer.
+            BundleError: an answer is not finite: the bundle's weights overflow.
         """
         return self.named(self.logits(images), top_k)
 
     def named(self, logits: npt.NDArray[np.floating], top_k: int = 3) -> list[Prediction]:
         """What logits [N, labels] of this network say; see `predict`."""
+        check_answers(logits)
         logits = logits.astype(np.float64)
         probabilities = np.exp(logits - logits.max(1, keepdims=True))
         probabilities /= probabilities.sum(1, keepdims=True)

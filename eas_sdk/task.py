@@ -20,7 +20,9 @@ import reprlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TypeAlias, Union
+from typing import Any, TypeAlias, Union
+
+import numpy as np
 
 from eas_sdk.errors import TaskError, closest
 
@@ -28,6 +30,9 @@ ALL, AUTO = "all", "auto"
 
 NAMED = 4
 """Most entries of a list that make its name."""
+
+HEAVIEST = 1e300
+"""Weights of superclasses lie below it, so that their sum is finite."""
 
 
 @dataclass(frozen=True)
@@ -197,21 +202,33 @@ def _shares(classes: Sequence[int], superclasses: Sequence[Superclass]) -> tuple
     return tuple(sorted(Counter(owner[c] for c in classes).items()))
 
 
-def _check(task: Task, superclasses: Sequence[Superclass]) -> None:
+def _check(task: Any, superclasses: Sequence[Superclass]) -> None:
     labels = [label for superclass in superclasses for label in superclass.labels]
+    if not isinstance(task.name, str):
+        raise TaskError(f"the name of a task is text; got {reprlib.repr(task.name)}")
+    if not isinstance(task.classes, tuple) or not all(_is_index(c, len(labels)) for c in task.classes):
+        raise TaskError(
+            f"the classes of a task are a tuple of indices below {len(labels)}; got {reprlib.repr(task.classes)}"
+        )
     if not task.classes or len(set(task.classes)) != len(task.classes):
         raise TaskError(f"a task has at least one class and names none twice; got {reprlib.repr(task.classes)}")
-    if any(c not in range(len(labels)) for c in task.classes):
-        raise TaskError(f"the classes of a task are indices below {len(labels)}; got {reprlib.repr(task.classes)}")
-    if task.labels != tuple(labels[c] for c in task.classes):
+    if not isinstance(task.labels, tuple) or task.labels != tuple(labels[c] for c in task.classes):
         raise TaskError(f"the labels of a task are those of its classes; got {reprlib.repr(task.labels)}")
-    try:
-        indices = [index for index, weight in task.shares if weight > 0]
-        whole = indices == sorted(set(indices) & set(range(len(superclasses)))) and len(indices) == len(task.shares) > 0
-    except (TypeError, ValueError):
-        whole = False
-    if not whole:
+    pairs = task.shares if isinstance(task.shares, tuple) else ()
+    whole = all(isinstance(pair, tuple) and len(pair) == 2 for pair in pairs)
+    whole = whole and all(_is_index(index, len(superclasses)) and _is_weight(weight) for index, weight in pairs)
+    indices = [index for index, _ in pairs] if whole else []
+    if not indices or indices != sorted(set(indices)):
         raise TaskError(
             f"the shares of a task are pairs of an index below {len(superclasses)}, ascending, and a positive weight; "
             f"got {reprlib.repr(task.shares)}"
         )
+
+
+def _is_index(value: Any, count: int) -> bool:
+    return not isinstance(value, bool) and isinstance(value, (int, np.integer)) and bool(0 <= value < count)
+
+
+def _is_weight(value: Any) -> bool:
+    real = isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
+    return real and bool(0 < value < HEAVIEST)

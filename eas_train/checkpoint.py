@@ -13,6 +13,23 @@ from eas_sdk.bank.atomic import write_atomically
 from eas_sdk.errors import TrainingError
 
 
+class State(dict[str, Any]):
+    """What a checkpoint holds.
+
+    Raises:
+        TrainingError: a field is asked for that it lacks.
+    """
+
+    def __init__(self, path: Path, fields: dict[str, Any]) -> None:
+        super().__init__(fields)
+        self._path = path
+
+    def __missing__(self, name: str) -> Any:
+        raise TrainingError(
+            f"{self._path} lacks {name!r}: it was altered, or is of another version; delete it to start afresh"
+        )
+
+
 def save(path: Path, state: dict[str, Any]) -> None:
     """Write `state` (tensors, numbers, strings, containers of them) to `path` atomically."""
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -45,4 +62,4 @@ def load(path: Path, *, recipe: str) -> dict[str, Any] | None:
         raise TrainingError(
             f"{path} belongs to another recipe or data set; train into another folder, or delete it to start afresh"
         )
-    return state
+    return State(path, state)

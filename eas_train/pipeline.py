@@ -20,10 +20,13 @@ import torch
 from pydantic import BaseModel
 from torch import Tensor
 
+from eas_sdk.bank import container
 from eas_sdk.bank.atomic import write_atomically
 from eas_sdk.bank.bundle import Bundle
 from eas_sdk.bank.shipped import OF_A_TRAINING
-from eas_sdk.errors import DataError, InputError, TrainingError, closest
+from eas_sdk.errors import BundleError, DataError, InputError, TrainingError, closest
+from eas_sdk.latency.table import MAX_BYTES
+from eas_sdk.regular import read_regular
 from eas_sdk.space.architecture import Architecture
 from eas_sdk.space.elastic.space import ElasticSpace
 from eas_sdk.space.protocol import size_of
@@ -171,7 +174,7 @@ class Training:
             return recipe.selector
         chosen: BaseModel = getattr(recipe, recipe.selector)
         table: str | None = getattr(chosen, "latency_table", None)
-        latencies = "" if table is None else Path(table).read_text(encoding="utf-8")
+        latencies = "" if table is None else read_regular(table, MAX_BYTES).decode()
         samples = f" {recipe.bundle.samples}" if recipe.selector == "generator" else ""
         unused = set() if getattr(chosen, "madds", ()) else {"madds"}
         return f"{recipe.selector} {chosen.model_dump_json(exclude=unused)}{samples}{latencies}"
@@ -472,7 +475,8 @@ class Training:
         folder, fingerprint = self.place("bundle"), self.fingerprints["bundle"]
         path = folder / BUNDLE
         done = read_report(folder / REPORT)
-        if done.get("fingerprint") == fingerprint and path.is_file() and (self.shared or (folder / PAGE).is_file()):
+        there = _is_whole(path) and (self.shared or (folder / PAGE).is_file())
+        if done.get("fingerprint") == fingerprint and there:
             return done
         settings = self.recipe.bundle
         whole = dataclasses.replace(self.whole_bundle(), temperatures=self.temperatures())
@@ -504,3 +508,12 @@ class Training:
             report["page"] = str(write_page(folder, final, judged, self.data.test, self.place("supernet") / PICTURE))
         write_atomically(folder / REPORT, [json.dumps(report, indent=1).encode()])
         return report
+
+
+def _is_whole(path: Path) -> bool:
+    """Whether a bundle is there, every byte of it."""
+    try:
+        container.read(path)
+    except (BundleError, FileNotFoundError):
+        return False
+    return True

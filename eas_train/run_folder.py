@@ -186,5 +186,5 @@ class Run:
             return cls(recipe, Source(**source), **places, credits=tuple(data["credits"]), dry=bool(data["dry"]))
         except FileNotFoundError:
             raise TrainingError(f"{folder} is not the folder of an `eas train`: it has no {RUN}") from None
-        except (ValueError, KeyError, TypeError, AttributeError, ValidationError, EasError) as error:
+        except (ValueError, RecursionError, KeyError, TypeError, AttributeError, ValidationError, EasError) as error:
             raise TrainingError(f"{path} was altered, or is of another version: {error}") from None

@@ -39,5 +39,5 @@ def read_toml(kind: type[AnySettings], source: str | Path, shipped: Path, noun: 
         raise TrainingError(f"a {noun} is a .toml file or one of {names}; got {str(source)!r}")
     try:
         return kind.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, ValidationError) as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, ValidationError, RecursionError) as error:
         raise TrainingError(f"{path} is not a {noun}: {error}") from error

@@ -28,7 +28,7 @@ from eas_sdk.graph.memory import MODELS, memory_bytes
 from eas_sdk.latency.predict import choice_table
 from eas_sdk.latency.store import table_path
 from eas_sdk.latency.table import LatencyTable, write
-from eas_sdk.limits import ROUNDING, Costs, request
+from eas_sdk.limits import ROUNDING, Costs, exact, request
 from eas_sdk.selector import generator
 from eas_sdk.selector.generator import UNUSED
 from eas_sdk.selector.protocol import Request
@@ -189,6 +189,12 @@ def test_smaller_images_meet_what_larger_ones_cannot(of_sizes: Runtime, unit: st
         picked += [answer.input_size for answer in answers]
     assert picked[:4] == [32] * 4
     assert max(picked) > 32
+
+
+@pytest.mark.parametrize("level", [1 / 3, 0.1234567890123, 1e-7, 1.0, 0.0, 4e-176, 5e-324])
+def test_levels_are_told_exactly(level: float) -> None:
+    budget = Budget(latency_ms=1 / 3, memory_bytes=1234567, level=level)
+    assert Budget.parse(exact(budget)) == budget
 
 
 @given(DEVICES, TASKS, parts(-0.3, 0.6))

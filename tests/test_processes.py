@@ -76,7 +76,7 @@ def test_a_shipped_bundle_is_found_by_its_name() -> None:
 
 def test_a_bundle_in_memory_is_pickled_whole(path: Path) -> None:
     runtime = eas_sdk.load(path)
-    renamed = dataclasses.replace(runtime, bundle=dataclasses.replace(runtime.bundle, name="other"))
+    renamed = Runtime(dataclasses.replace(runtime.bundle, name="other"), runtime.selector)
     path.unlink()
     found = again(renamed)
     assert found.bundle.name == "other"

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -133,6 +135,28 @@ def test_messages_stay_short() -> None:
         ({"shares": ((1, 1), (0, 1))}, "shares of a task"),
         ({"shares": ((1, 1), (1, 1))}, "shares of a task"),
         ({"shares": "birds"}, "shares of a task"),
+        *(
+            ({"shares": shares}, "shares of a task")
+            for shares in (
+                None,
+                3,
+                (3,),
+                [(1, 2)],
+                ([1, 2],),
+                ((1, 2, 3),),
+                ((1,),),
+                ((1, "2"),),
+                (("1", 2),),
+                ((1.0, 2),),
+            )
+        ),
+        *(({"shares": ((1, weight),)}, "shares of a task") for weight in (math.inf, math.nan, True, None, 10**400, 1j)),
+        *(
+            ({"classes": classes}, "tuple of indices below 6")
+            for classes in (None, 3, [3, 4], (3.0, 4), ("3", 4), ([3], 4), (True, 4), np.array([3, 4]))
+        ),
+        *(({"labels": labels}, "labels of a task") for labels in (None, 3, ["ant", "bee"], np.array(["ant", "bee"]))),
+        *(({"name": name}, "name of a task") for name in (None, 3, b"insects", ["insects"])),
         ({"classes": (), "labels": ()}, "at least one class"),
         ({"classes": (3, 3), "labels": ("ant", "ant")}, "names none twice"),
         ({"classes": (5, 6), "labels": ("crab", "?")}, "indices below 6"),

@@ -99,7 +99,9 @@ def bring_up(runtime: Runtime, case: Case, architecture: Architecture, image: Ar
     times.append(time.perf_counter())
     program.run(image)
     times.append(time.perf_counter())
-    model = Model(task, architecture, cost(graph.nodes), graph, runtime.bundle, program, case.engine)
+    model = Model(
+        task, architecture, cost(graph.nodes), graph, runtime.bundle, program, case.engine, threads=case.threads
+    )
     return model, (1e3 * np.diff(times)).tolist()
 
 

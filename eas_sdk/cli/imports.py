@@ -10,6 +10,9 @@ from eas_sdk.cli.common import json_option
 from eas_sdk.cli.output import madds, print_facts, print_json, size
 from eas_sdk.cli.train import training_packages
 from eas_sdk.errors import InputError
+from eas_sdk.regular import read_regular
+
+MAX_BYTES = 2**24
 
 
 def read_labels(file: Path) -> list[str]:
@@ -19,7 +22,7 @@ def read_labels(file: Path) -> list[str]:
         InputError: another encoding, or an empty line.
     """
     try:
-        lines = file.read_text(encoding="utf-8-sig").rstrip("\n").split("\n")
+        lines = read_regular(file, MAX_BYTES).decode("utf-8-sig").replace("\r\n", "\n").rstrip("\n").split("\n")
     except UnicodeDecodeError as error:
         raise InputError(f"labels are text in UTF-8, one a line; {file} is not: {error}") from error
     labels = [line.strip() for line in lines]

@@ -11,6 +11,7 @@ from typing import Any
 from eas_sdk.bank import strict_json
 from eas_sdk.bank.atomic import write_atomically
 from eas_sdk.errors import EasError, TableError, closest
+from eas_sdk.regular import read_regular
 
 MAX_BYTES = 1 << 20
 """Files of tables and policies are far smaller; what is larger is another file."""
@@ -87,8 +88,7 @@ def read_json(path: str | os.PathLike[str], what: str) -> Any:
         OSError: the file cannot be opened.
         TableError: it is not JSON as RFC 8259 has it, or has more than 1 MiB.
     """
-    with open(path, "rb") as file:
-        raw = file.read(MAX_BYTES + 1)
+    raw = read_regular(path, MAX_BYTES)
     if len(raw) > MAX_BYTES:
         raise TableError(f"{what} is a JSON file of at most {MAX_BYTES} bytes; {os.fspath(path)} has more")
     try:

@@ -24,7 +24,7 @@ from eas_sdk.bank.atomic import write_atomically
 from eas_sdk.cache import cache_folder
 from eas_sdk.device.processor import processor
 from eas_sdk.engine.checks import check_graph, check_threads
-from eas_sdk.errors import MissingDependency
+from eas_sdk.errors import InputError, MissingDependency
 from eas_sdk.graph.cost import cost
 from eas_sdk.graph.nodes import Graph
 from eas_sdk.processes import Lock
@@ -118,7 +118,7 @@ def cache_file() -> Path:
 def _read() -> dict[str, str]:
     try:
         kept = json.loads(cache_file().read_bytes())
-    except (OSError, ValueError, RuntimeError):  # Path.home can fail
+    except (OSError, ValueError):  # InputError, of a user without a home folder, is one
         return {}
     if not isinstance(kept, dict):
         return {}
@@ -130,7 +130,7 @@ def _recall(key: str) -> str:
 
 
 def _remember(key: str, name: str) -> None:
-    with suppress(OSError, RuntimeError):
+    with suppress(OSError, InputError):
         path = cache_file()
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(path, [json.dumps(_read() | {key: name}, indent=1, sort_keys=True).encode()])

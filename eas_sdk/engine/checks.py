@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import get_args
 
 import numpy as np
+import numpy.typing as npt
 
-from eas_sdk.errors import ImageError, InputError
+from eas_sdk.errors import BundleError, ImageError, InputError
 from eas_sdk.graph.cost import input_shapes, output_shape
 from eas_sdk.graph.nodes import (
     INPUT,
@@ -71,6 +72,20 @@ def check_images(images: object, shape: tuple[int, int, int]) -> None:
         low, high = images.min(), images.max()
         if not (low >= 0 and high <= 1):  # NaN spreads to both and compares false
             raise ImageError(f"images must lie in [0, 1], got values from {low} to {high}")
+
+
+def check_answers(logits: npt.NDArray[np.floating]) -> None:
+    """Check logits [N, labels].
+
+    Raises:
+        BundleError: one is not finite.
+    """
+    good = np.isfinite(logits).all(1)
+    if not good.all():
+        raise BundleError(
+            f"a network's answers are finite; those for {np.count_nonzero(~good)} of {len(good)} images are not: the "
+            "weights of its bundle overflow"
+        )
 
 
 def check_threads(threads: object) -> None:

@@ -78,9 +78,6 @@ def check(
         raise TableError(f"a latency table is checked under the conditions it was measured under; it has {differing}")
     found = []
     for name, nodes in networks:
-        predicted = table.latency_ms(nodes)
-        if predicted <= 0:
-            raise TableError(f"a network takes time; the latency table says {predicted} ms of {name}")
-        found.append(Comparison(name, predicted, meter.measure(random_weights(nodes)).median_ms))
+        found.append(Comparison(name, table.latency_ms(nodes), meter.measure(random_weights(nodes)).median_ms))
         advance()
     return Check(tuple(found))

@@ -5,7 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
+from eas_sdk.errors import InputError
 from eas_sdk.graph.nodes import Graph
+
+LONGEST_PAUSE_MS = 1e7
 
 
 @dataclass(frozen=True)
@@ -23,6 +26,9 @@ class Conditions:
         affinity: hexadecimal mask of the cores it may run on; "" for all.
         pause_ms: between two inferences of a whole network. An application that gets a camera frame every 33 ms finds
             cold caches and a processor that has slowed down, where one inference after the other does not.
+
+    Raises:
+        InputError: the pause is no number of milliseconds from 0 to `LONGEST_PAUSE_MS`.
     """
 
     device: str
@@ -34,6 +40,10 @@ class Conditions:
     binary_sha256: str = ""
     affinity: str = ""
     pause_ms: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.pause_ms <= LONGEST_PAUSE_MS:
+            raise InputError(f"a pause takes from 0 to {LONGEST_PAUSE_MS:g} ms; got {self.pause_ms}")
 
 
 @dataclass(frozen=True)

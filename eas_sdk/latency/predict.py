@@ -21,7 +21,7 @@ def choice_table(space: Space, table: LatencyTable, classes: int, factor: float 
     are therefore never below `table.latency_ms`.
 
     Raises:
-        TableError: the table lacks a segment of the space.
+        TableError: the table lacks a segment of the space, or makes its smallest network take no time.
     """
 
     def milliseconds(part: Part) -> float:
@@ -30,4 +30,6 @@ def choice_table(space: Space, table: LatencyTable, classes: int, factor: float 
     base = factor * (table.offset_ms + table.segment_ms((space.classifier(classes),)))
     parts = space.monotonic(part_costs(space, milliseconds, np.float64))
     parts.setflags(write=False)
-    return SumTable(base, 0.0, parts)
+    made = SumTable(base, 0.0, parts)
+    table.checked(float(made.total(space, space.encode([space.smallest]), classes)[0]) / factor)
+    return made

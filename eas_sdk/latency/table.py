@@ -17,7 +17,6 @@ import re
 import reprlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -28,9 +27,11 @@ from eas_sdk.errors import TableError
 from eas_sdk.graph.nodes import Linear, Node, Normalize
 from eas_sdk.latency.meter import Conditions, Timing
 from eas_sdk.latency.segments import Segment, key, segments
+from eas_sdk.regular import read_regular
 
 FORMAT, VERSION = "eas-latency-table", 1
 
+MAX_BYTES = 64 * 2**20
 LONGEST_MS = 1e7
 SCALES = 1e-3, 1e3
 """Least and greatest scale."""
@@ -63,9 +64,23 @@ class LatencyTable:
         """Predicted milliseconds of one image through a network.
 
         Raises:
-            TableError: the table lacks a segment of it.
+            TableError: the table lacks a segment of it, or makes it take no time.
         """
-        return self.offset_ms + sum(self.segment_ms(segment) for segment in segments(nodes))
+        return self.checked(self.offset_ms + sum(self.segment_ms(segment) for segment in segments(nodes)))
+
+    def checked(self, latency_ms: float) -> float:
+        """A prediction, which is above 0.
+
+        Raises:
+            TableError: it is not.
+        """
+        if not latency_ms > 0:
+            raise TableError(
+                f"every network takes time; by the table of {self.conditions.device!r}, whose offset_ms is "
+                f"{self.offset_ms:g}, one takes {latency_ms:g} ms: measure it again with `{command(self.conditions)} "
+                "--fresh`"
+            )
+        return latency_ms
 
     def segment_ms(self, segment: Segment) -> float:
         """Milliseconds of one segment within a network.
@@ -144,11 +159,14 @@ def read(path: str | os.PathLike[str]) -> LatencyTable:
     """Read a table.
 
     Raises:
-        TableError: the file is malformed or of another version; the message names file and entry.
+        TableError: the file is malformed, too large or of another version; the message names file and entry.
         OSError: it cannot be read.
     """
+    content = read_regular(path, MAX_BYTES)
     try:
-        return parse(Path(path).read_bytes())
+        if len(content) > MAX_BYTES:
+            raise TableError(f"a latency table has at most {MAX_BYTES} bytes; this file has more")
+        return parse(content)
     except TableError as error:
         raise TableError(f"{os.fspath(path)}: {error}") from error
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -79,16 +80,24 @@ class _Router:
         return NumpyEngine().compile(self.graph).run(as_float_batch(images, self.input_size))
 
 
+DEVICES = {"con", "prn", "aux", "nul", *(f"{port}{number}" for port in ("com", "lpt") for number in range(10))}
+"""What Windows takes for a device, whatever the suffix."""
+
+LONGEST_STEM = 48
+"""In characters, of four bytes at most: file systems end names at 255 bytes."""
+
+
 def file_stems(superclasses: Sequence[str]) -> list[str]:
     """A file name for each superclass, without its suffix: letters, digits, "-" and "_", each once, never the router's.
 
     Names of folders and of bundles from elsewhere may hold anything; the manifest says which file is whose.
     """
-    stems: list[str] = []
+    taken, stems = {"router", *DEVICES}, []
     for name in superclasses:
-        stem = re.sub(r"[^\w-]+", "_", name)
-        while stem.casefold() in {"router", *(other.casefold() for other in stems)}:
+        stem = re.sub(r"[^\w-]+", "_", unicodedata.normalize("NFC", name))[:LONGEST_STEM]
+        while stem.casefold() in taken:
             stem += "_"
+        taken.add(stem.casefold())
         stems.append(stem)
     return stems
 

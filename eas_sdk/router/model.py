@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from eas_sdk.budget import format_madds
+from eas_sdk.engine.checks import check_answers
 from eas_sdk.export import SIGNATURE
 from eas_sdk.images import Images, as_float_batch, pick
 from eas_sdk.model import Model, Prediction, at_least_one
@@ -139,6 +140,7 @@ def combined(route: Route, logits: npt.NDArray[np.float32], model: Model, top_k:
     """
     if route.superclass is None:
         return Prediction(())
+    check_answers(logits[None])
     prior, superclasses = dict(route.top), model.bundle.superclasses
     every = [superclass.name for superclass in superclasses for _ in superclass.labels]
     owners = [every[c] for c in model.task.classes]

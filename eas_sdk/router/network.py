@@ -24,7 +24,7 @@ import numpy.typing as npt
 from eas_sdk.bank.bundle import Bundle, check_tensor
 from eas_sdk.bank.slicing import with_head
 from eas_sdk.budget import format_madds
-from eas_sdk.engine.checks import weight_shapes
+from eas_sdk.engine.checks import check_answers, weight_shapes
 from eas_sdk.engine.forked import compile_graph
 from eas_sdk.engine.protocol import Program
 from eas_sdk.errors import ArchitectureError, BundleError
@@ -129,9 +129,11 @@ class CompiledRouter:
 
         Raises:
             ImageError: another shape, dtype or range, or NaN.
+            BundleError: an answer is not finite.
         """
-        logits = self.program.run(as_float_batch(images, self.router.graph.input_size)).astype(np.float64)
-        return log_softmax(logits)
+        logits = self.program.run(as_float_batch(images, self.router.graph.input_size))
+        check_answers(logits)
+        return log_softmax(logits.astype(np.float64))
 
     def routes(self, images: Images) -> list[Route]:
         """One route an image; see `log_probabilities`."""
@@ -211,14 +213,18 @@ def _own(
     except (ArchitectureError, BundleError) as error:
         raise BundleError(f"a router's 'space': {error}") from error
     nodes = space.structure(space.largest, len(labels))
+    for node in nodes:
+        if not isinstance(node, Normalize):
+            for name, shape in weight_shapes(node).items():
+                check_tensor(f"the tensor 'router/{name}'", tensors.get(name), shape)
+    return nodes, partial(_own_graph, bundle, nodes, labels)
+
+
+def _own_graph(bundle: Bundle, nodes: tuple[Node, ...], labels: tuple[str, ...]) -> Graph:
     weights: dict[str, npt.NDArray[np.float32]] = {
         "normalize.weight": (1 / np.asarray(bundle.std)).astype(np.float32),
         "normalize.bias": (-np.asarray(bundle.mean) / np.asarray(bundle.std)).astype(np.float32),
     }
-    for node in nodes:
-        if isinstance(node, Normalize):
-            continue
-        for name, shape in weight_shapes(node).items():
-            tensor = check_tensor(f"the tensor 'router/{name}'", tensors.get(name), shape)
-            weights[name] = np.ascontiguousarray(tensor, np.float32)
-    return nodes, partial(Graph, nodes, weights, labels)
+    names = [name for node in nodes if not isinstance(node, Normalize) for name in weight_shapes(node)]
+    weights |= {name: np.ascontiguousarray(bundle.tensors[f"router/{name}"], np.float32) for name in names}
+    return Graph(nodes, weights, labels)

@@ -236,10 +236,14 @@ class GeneratorSelector(PickledByFields, AnyMember):
         padded *= np.arange(padded.shape[2]) < self.space.most[:, None]
         choices = np.zeros((len(probabilities), 1 + len(uniform), len(layout.options)), np.int8)
         likely = reached = np.ones(padded.shape[:2])
-        for gate in np.ascontiguousarray(padded.transpose(2, 0, 1)):  # numpy accumulates slowly over so short an axis
-            likely, reached = likely * (gate > 0.5), reached * gate
+        for rank, gate in enumerate(np.ascontiguousarray(padded.transpose(2, 0, 1))):  # over so short an axis, numpy's
+            likely, reached = likely * (gate > 0.5), reached * gate  # own functions take longer
             choices[:, 0] += likely > 0
-            choices[:, 1:] += uniform < reached[:, None]
+            having = np.flatnonzero(np.asarray(layout.options) > 1 + rank)
+            if 2 * len(having) > len(layout.options):
+                choices[:, 1:] += uniform < reached[:, None]
+            else:
+                choices[:, 1:, having] += uniform[:, having] < reached[:, None, having]
         return choices
 
     @cached_property

@@ -78,4 +78,4 @@ def validated(training: Sequence[Found], share: float, seed: int) -> dict[str, l
 
 def _draw(class_name: str, count: int, seed: int) -> npt.NDArray[np.int64]:
     """A permutation of `count` images that depends on (seed, class name) alone."""
-    return np.random.default_rng([seed, zlib.crc32(class_name.encode())]).permutation(count)
+    return np.random.default_rng([seed, zlib.crc32(class_name.encode(errors="surrogatepass"))]).permutation(count)

@@ -51,6 +51,7 @@ def cache_folder(cache: str | os.PathLike[str] | None = None) -> Path:
 
     Raises:
         MissingDependency: where the last is needed and platformdirs is not installed.
+        DataError: where the last is needed and the user has no home folder.
     """
     if cache is not None:
         return Path(cache).expanduser()
@@ -62,7 +63,10 @@ def cache_folder(cache: str | os.PathLike[str] | None = None) -> Path:
         raise MissingDependency(
             "finding the user's cache folder needs platformdirs, or the variable EAS_CACHE", "train"
         ) from None
-    return Path(platformdirs.user_cache_dir("eas_sdk")) / "emoji-v1"
+    folder = Path(platformdirs.user_cache_dir("eas_sdk"))
+    if not folder.is_absolute():
+        raise DataError("the drawings are kept in EAS_CACHE or the home folder; this user has neither")
+    return folder / "emoji-v1"
 
 
 def make_plans(cache: Path, styles: Sequence[Style] = STYLES, emojibase: Package = EMOJIBASE) -> dict[str, Plan]:

@@ -27,10 +27,19 @@ VERSION = 1
 
 @dataclass(frozen=True)
 class Superclass:
-    """A named group of classes, the unit in which a task is stated."""
+    """A named group of classes, the unit in which a task is stated.
+
+    Raises:
+        DataError: a name is not text that can be written in UTF-8, as that of a folder in another encoding.
+    """
 
     name: str
     class_names: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        for name in (self.name, *self.class_names):
+            if not name or name != name.encode(errors="ignore").decode():
+                raise DataError(f"names of classes and superclasses are text in UTF-8, folders' too; got {name!r}")
 
 
 @dataclass(frozen=True, eq=False)

@@ -302,6 +302,19 @@ def test_the_map_is_released_with_the_last_array(tmp_path: Path) -> None:
     assert not is_open()
 
 
+def test_a_copy_does_not_need_the_file(tmp_path: Path, valid: bytes) -> None:
+    target = tmp_path / "copied.eas"
+    target.write_bytes(valid)
+    copied, mapped = read(target, copy=True), read(target)
+    assert (copied.metadata, copied.sha256) == (mapped.metadata, mapped.sha256)
+    assert copied.sha256.encode() in valid
+    target.write_bytes(b"")  # which ends programs that have it mapped
+    del mapped
+    assert copied.tensors["w"].tolist() == [0, 1, 2, 3, 4]
+    with pytest.raises(BundleError, match="8 bytes of header"):
+        read(target, copy=True)
+
+
 def test_a_missing_file_is_reported_as_such(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         read(tmp_path / "absent")

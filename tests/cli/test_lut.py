@@ -39,6 +39,14 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return random_bundle(tmp_path_factory.mktemp("bundle"), space=TINY, router=False)
 
 
+@pytest.mark.parametrize("pause", ["inf", "nan", "1e8"])
+def test_a_pause_that_never_ends_is_refused(eas: Eas, bundle: Path, tmp_path: Path, pause: str) -> None:
+    result = eas("lut", "build", "--bundle", bundle, "-o", tmp_path / "table.json", "--pause", pause)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "a pause takes from 0 to 1e+07 ms; got" in result.stderr
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory, bundle: Path) -> Path:
     """A real table of this machine."""

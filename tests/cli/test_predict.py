@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +13,8 @@ import pytest
 from PIL import Image
 
 import eas_sdk
+from eas_sdk.bank import container
+from eas_sdk.bank.container_writer import write
 from eas_sdk.image_file import read_image
 
 SIZE = 32
@@ -32,6 +35,26 @@ def predict(eas, bundle: Path) -> Callable[..., dict]:
         return json.loads(result.stdout)
 
     return run
+
+
+@pytest.mark.parametrize("options", [[], ["--json"]])
+@pytest.mark.parametrize("task", ["tools", "auto"])
+@pytest.mark.parametrize("part", ["bank", "router"])
+@pytest.mark.filterwarnings("ignore:overflow", "ignore:invalid value")
+def test_weights_that_overflow_are_told(
+    eas: Callable[..., Any], bundle: Path, tmp_path: Path, pixels: Pixels, options: list[str], task: str, part: str
+) -> None:
+    if (task, part) == ("tools", "router"):
+        return
+    found = container.read(bundle)
+    name = f"{part}/classifier.weight"
+    huge = {name: np.full_like(found.tensors[name], np.finfo(found.tensors[name].dtype).max)}
+    write(tmp_path / "huge.safetensors", {**found.tensors, **huge}, found.metadata)
+    Image.fromarray(pixels).save(tmp_path / "a.png")
+    arguments = ["--task", task, "--budget", "60%", "--bundle", tmp_path / "huge.safetensors"]
+    result = eas("predict", tmp_path / "a.png", *arguments, *options)
+    assert result.exit_code == 2
+    assert "those for 1 of 1 images are not: the weights of its bundle overflow" in result.stderr
 
 
 def expected(bundle: Path, images: Pixels) -> list[list[tuple[str, float]]]:

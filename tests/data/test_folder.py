@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -54,6 +55,16 @@ def test_divides_each_class_and_uses_every_image_once(tmp_path: Path) -> None:
         for image, target, name in zip(part.images, part.targets, part.names, strict=True):
             assert splits.classes[target] == name.split("/")[1]
             assert image[0, 0].tolist() == [int(name[-6:-4]), len(name.split("/")[1]), 0, 255]
+
+
+@pytest.mark.skipif(sys.platform in ("win32", "darwin"), reason="names of files are text there")
+@pytest.mark.parametrize("name", ["pets/k\udce4tzchen", "k\udce4fer/bee"])
+def test_a_folder_that_is_not_named_in_utf_8_is_refused_before_any_training(tmp_path: Path, name: str) -> None:
+    grow(tmp_path)
+    for i in range(3):
+        draw(tmp_path / name / f"{i}.png")
+    with pytest.raises(DataError, match=r"text in UTF-8, folders' too; got 'k\\udce4"):
+        list_own(tmp_path, 0)
 
 
 def test_the_division_follows_the_seed_and_a_class_does_not_depend_on_others(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from latency.tables import CONDITIONS, random_table
 from eas_sdk.errors import TableError
 from eas_sdk.graph.nodes import Conv2d, Linear
 from eas_sdk.latency.meter import Conditions, Timing
+from eas_sdk.latency.predict import choice_table
 from eas_sdk.latency.segments import key, segments
 from eas_sdk.latency.table import LatencyTable, command, differences, parse, read, write
 
@@ -55,6 +56,22 @@ def changed(path: tuple[str, ...], value: object) -> bytes:
     if value is ...:
         del inner[last]
     return json.dumps(data).encode()
+
+
+def test_no_network_takes_no_time(tmp_path: Path) -> None:
+    """An offset below zero, which a line through measured networks may have, could make it so."""
+    low = random_table(SPACE, 3)
+    write(dataclasses.replace(low, offset_ms=-1e7), tmp_path / "table.json")
+    table = read(tmp_path / "table.json")
+    for act in (
+        lambda: table.latency_ms(SPACE.structure(SPACE.largest, 3)),
+        lambda: choice_table(SPACE, table, 3),
+        lambda: choice_table(SPACE, table, 3, 0.001),
+    ):
+        with pytest.raises(TableError, match=r"every network takes time; by the table of .* -1e\+07, one takes -"):
+            act()
+    least = low.latency_ms(SPACE.structure(SPACE.smallest, 3))
+    assert dataclasses.replace(low, offset_ms=-0.99 * least).latency_ms(SPACE.structure(SPACE.smallest, 3)) > 0
 
 
 @given(TABLES)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import unicodedata
 from pathlib import Path
 
 import numpy as np
@@ -118,6 +119,14 @@ def test_no_name_of_a_superclass_leads_elsewhere_or_to_another_s_file() -> None:
     assert stems[-1] == "été"
     assert len({stem.casefold() for stem in [*stems, "router"]}) == len(names) + 1
     assert all(Path(stem).name == stem and "." not in stem for stem in stems)
+
+
+def test_names_that_some_file_system_takes_for_something_else() -> None:
+    names = ["con", "Aux", "lpt1", "a:b", "e\u0301te\u0301", "\xe9t\xe9", "x" * 300, "x" * 301, "\U0001f98a" * 300]
+    stems = file_stems(names)
+    assert stems[:4] == ["con_", "Aux_", "lpt1_", "a_b"]
+    assert len({unicodedata.normalize("NFD", stem).casefold() for stem in stems}) == len(names)
+    assert all(len(f"{stem}.tflite".encode()) <= 255 for stem in stems)
 
 
 def test_a_superclass_may_be_called_router(tmp_path: Path) -> None:

@@ -60,6 +60,16 @@ def test_a_checkpoint_of_another_recipe_is_refused(tmp_path: Path) -> None:
         load(path, recipe="r")
 
 
+def test_a_field_that_is_missing_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "x.pt"
+    save(path, {"recipe": "r", "step": 3})
+    loaded = load(path, recipe="r")
+    assert loaded is not None
+    assert (loaded["step"], loaded.get("net"), dict(loaded)) == (3, None, {"recipe": "r", "step": 3})
+    with pytest.raises(TrainingError, match=r"x\.pt lacks 'net': .*delete it to start afresh"):
+        loaded["net"]
+
+
 @pytest.mark.parametrize("part", [0, 1, 4, 100, 0.3, 0.6, 0.95, -1])
 def test_a_cut_file_is_refused(tmp_path: Path, part: float) -> None:
     path = tmp_path / "x.pt"

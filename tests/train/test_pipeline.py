@@ -240,6 +240,17 @@ def test_a_lost_or_damaged_report_is_made_again_from_what_is_there(folder: Path,
     assert all(after[name] == before[name] for name in before if name not in (BUNDLE, REPORT, PAGE))
 
 
+def test_a_damaged_bundle_is_made_again(folder: Path, report: dict[str, Any]) -> None:
+    before = contents(folder)
+    whole = before[BUNDLE][1]
+    for damage in (lambda path: path.unlink(), lambda path: path.write_bytes(whole[: len(whole) // 2])):
+        damage(folder / BUNDLE)
+        assert training(folder).run(("bundle",)) == report
+        assert (folder / BUNDLE).read_bytes() == whole
+    after = contents(folder)
+    assert all(after[name] == before[name] for name in before if name not in (BUNDLE, REPORT))
+
+
 def test_each_stage_depends_on_its_data_and_settings_and_all_before(tmp_path: Path) -> None:
     def fingerprints(**changes: Any) -> dict[str, str]:
         return dataclasses.replace(training(tmp_path), **changes).fingerprints

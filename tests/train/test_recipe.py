@@ -43,6 +43,11 @@ def test_shipped_recipes_load_by_name_and_by_path(name: str) -> None:
     assert recipe.supernet.phases[0].largest_only == (taught and recipe.supernet.pretrained is None)
 
 
+def test_a_recipe_that_is_nested_too_deeply_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(TrainingError, match=r"my recipe\.toml is not a recipe"):
+        Recipe.read(written(tmp_path, "name = " + 3000 * "["))
+
+
 def written(folder: Path, text: str) -> Path:
     path = folder / "my recipe.toml"
     path.write_text(text)
