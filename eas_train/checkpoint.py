@@ -53,7 +53,7 @@ def load(path: Path, *, recipe: str) -> dict[str, Any] | None:
         raise TrainingError(f"{path} is not a readable checkpoint ({error!r}); delete it to start afresh") from error
     if not isinstance(state, dict) or state.get("recipe") != recipe:
         raise TrainingError(
-            f"{path} belongs to another recipe, other images, or another grouping of their classes; train into another "
-            "folder, or delete it to start afresh"
+            f"{path} belongs to another recipe or data set, its superclasses included; train into another folder, or "
+            "delete it to start afresh"
         )
     return state

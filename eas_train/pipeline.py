@@ -24,11 +24,12 @@ from eas_sdk.bank.atomic import write_atomically
 from eas_sdk.bank.bundle import Bundle
 from eas_sdk.bank.shipped import OF_A_TRAINING
 from eas_sdk.errors import DataError, InputError, TrainingError, closest
+from eas_sdk.names import is_utf8
 from eas_sdk.space.architecture import Architecture
 from eas_sdk.space.elastic.space import ElasticSpace
 from eas_sdk.space.protocol import size_of
 from eas_sdk.space.sample import random_architecture
-from eas_sdk.task import Superclass
+from eas_sdk.task import ALL, AUTO, Superclass
 from eas_train import bundle as bundles
 from eas_train import checkpoint
 from eas_train.accuracy import accuracy_table
@@ -87,7 +88,8 @@ class Training:
             after all that it depends on, so that trainings which agree up to a stage do it once.
 
     Raises:
-        DataError: a superclass has no validation or no test drawings, or `others` has other superclasses.
+        DataError: a superclass has no validation or no test drawings, or the name of a word that means a task, or
+            `others` has other superclasses; a name or a credit is no text in UTF-8.
     """
 
     recipe: Recipe
@@ -104,6 +106,14 @@ class Training:
     shared: bool = False
 
     def __post_init__(self) -> None:
+        if words := [s.name for s in self.data.superclasses if s.name in (ALL, AUTO)]:
+            raise DataError(
+                f"no superclass is called {ALL!r} or {AUTO!r}, which are tasks: every class, and the router's choice; "
+                f"rename {words[0]!r}"
+            )
+        for text in (self.recipe.name, *self.attributions):
+            if not is_utf8(text):
+                raise DataError(f"the name of a bundle and its attributions are text in UTF-8; got {text!r}")
         owner = superclass_of_class(self.data.superclasses)
         for name, part in (("validation", self.data.validation), ("test", self.data.test)):
             seen = set(owner[part.targets].tolist())

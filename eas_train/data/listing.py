@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from eas_sdk.errors import InputError, MissingDependency
+from eas_sdk.errors import DataError, InputError, MissingDependency
+from eas_sdk.names import is_utf8, same
 from eas_train.data.imageset import ImageSet, Superclass
 from eas_train.data.photo import read_square
 from eas_train.data.photoset import PhotoFiles, PhotoSet
@@ -22,11 +23,22 @@ BAR_FROM = 400  # images; fewer are decoded within about two seconds
 
 @dataclass(frozen=True)
 class Found:
-    """An image file, its class and its superclass."""
+    """An image file, its class and its superclass, whose names are put into the form in which names are compared.
+
+    Raises:
+        DataError: a name is no text in UTF-8.
+    """
 
     superclass: str
     class_name: str
     path: Path
+
+    def __post_init__(self) -> None:
+        for field in ("superclass", "class_name"):
+            name = getattr(self, field)
+            if not is_utf8(name):
+                raise DataError(f"a class and a superclass have names in UTF-8; {name!r} is none, of {self.path}")
+            object.__setattr__(self, field, same(name))
 
 
 @dataclass(frozen=True, eq=False)
