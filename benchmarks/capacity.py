@@ -37,9 +37,10 @@ from eas_train.diagnosis.members import ends_and_middle
 from eas_train.recipe import Recipe
 from eas_train.strategy.uniform import Uniform
 from eas_train.supernet.evaluate import logits_of, recalibrated, within_superclass
+from eas_train.supernet.identity import CHECKPOINT
 from eas_train.supernet.model import Supernet
 from eas_train.supernet.recipe import SupernetRecipe
-from eas_train.supernet.train import CHECKPOINT, load_supernet, train_over, train_supernet
+from eas_train.supernet.train import load_supernet, train_over, train_supernet
 
 CPU = torch.device("cpu")
 MEMBERS = ("smallest", "middle", "largest")
@@ -88,10 +89,10 @@ def alone(recipe: SupernetRecipe, name: str, data: Images) -> tuple[Space, Super
     first = recipe.teacher()
     assert first is not None
     if name == "largest":
-        return recipe.search_space(), first, architecture, first.fingerprint(data)
+        return recipe.search_space(), first, architecture, first.fingerprint(data, grouped=False)
     phases = tuple(phase.model_copy(update={"largest_only": False}) for phase in first.phases)
     own = first.model_copy(update={"phases": phases})
-    text = json.dumps([own.fingerprint(data), str(architecture)])
+    text = json.dumps([own.fingerprint(data, grouped=False), str(architecture)])
     space = recipe.search_space().narrowed([architecture])
     return space, own, architecture, hashlib.sha256(text.encode()).hexdigest()
 

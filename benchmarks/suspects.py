@@ -66,7 +66,7 @@ def row(name: str, options: argparse.Namespace) -> dict[str, Any]:
     recipe = change(shortened(base, options.teacher_steps, options.supernet_steps))
     splits = photos(options.photos, recipe)
     folder = options.folder / name.replace(" ", "-")
-    fingerprint = f"{recipe.fingerprint(splits.train)} {name}"
+    fingerprint = f"{recipe.fingerprint(splits.train, grouped=False)} {name}"
     torch.manual_seed(recipe.seed)
     start = new_supernet(recipe.search_space(), recipe, splits.train, CPU)
     touch(start)

@@ -24,8 +24,8 @@ GRAMMAR = (
 _TERM = re.compile(
     r"\s*([0-9]+(?:_[0-9]+)*(?:\.[0-9]+)?(?:[eE][+-]?[0-9]{1,3})?)\s*([a-zµμ%]*(?:\s+madds)?)\s*", re.IGNORECASE
 )
-_JOINT = re.compile(r"\band\b|[,&]", re.IGNORECASE)
-_DECIMAL_COMMA = re.compile(r"[0-9]\s*,\s*[0-9]")
+_JOINT = re.compile(r"\band\b|&", re.IGNORECASE)
+COMMA_IN_NUMBER = re.compile(r"[0-9]\s*,\s*[0-9]")
 """Which some countries write for a point, and others between thousands."""
 
 _PREFIXES = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9}
@@ -107,10 +107,15 @@ class Budget:
 
     @classmethod
     def _parse_text(cls, text: str) -> Budget:
-        if _DECIMAL_COMMA.search(text):
+        if COMMA_IN_NUMBER.search(text):
             raise BudgetError(
                 "a budget has a point before decimals and nothing between thousands ('8.5M', '12345678'); two bounds "
                 f"are joined by 'and'; {_got(text)}"
+            )
+        if "," in text:
+            raise BudgetError(
+                "the bounds of one budget are joined by 'and' ('8ms and 20MB'), and several budgets are several texts; "
+                f"{_got(text)}"
             )
         made: Budget | None = None
         for part in _JOINT.split(text) if len(text) <= 128 else [""]:

@@ -10,7 +10,11 @@ written                    means
 "auto"                     one superclass, which a router picks by the image
 =========================  ==========================================================
 
-Labels keep the order in which they are written, and a superclass's own order within it.
+Labels keep the order in which they are written, and a superclass's own order within it. Names are compared as Unicode
+texts, whatever form they are written in.
+
+A text alone is a superclass, else one of the words "all" and "auto"; in a list, names are those of superclasses and
+classes. So a class that is called "auto" is the task ["auto"]. Trainings refuse superclasses of these names.
 """
 
 from __future__ import annotations
@@ -25,6 +29,7 @@ from typing import Any, TypeAlias, Union
 import numpy as np
 
 from eas_sdk.errors import TaskError, closest
+from eas_sdk.names import same, split
 
 ALL, AUTO = "all", "auto"
 
@@ -89,20 +94,20 @@ def resolve(task: object, superclasses: Sequence[Superclass]) -> Task:
         return task
     known = _names(tuple(superclasses))
     if isinstance(task, str):
+        task = same(task)
         if task in known.tasks:
             return known.tasks[task]
-        entries, name = [task], task
-        names = [superclass.name for superclass in superclasses]
-        if task not in names:
+        entries, name = [task], known.superclasses.get(task, task)
+        if task not in known.superclasses:
             if task == AUTO:
                 raise TaskError(
                     "the task 'auto' is decided image by image: by models of `specialize`, and by adaptive sessions"
                 )
             if task != ALL:
                 raise TaskError(f"no superclass is called {task[:64]!r}; {_hint(task, superclasses)}")
-            entries = names
+            entries = list(known.superclasses)
     elif isinstance(task, Sequence) and not isinstance(task, bytes) and all(isinstance(entry, str) for entry in task):
-        entries = list(task)
+        entries = [same(entry) for entry in task]
         if not entries:
             raise TaskError("a task names at least one superclass or class; got none")
         shown = entries if len(entries) <= NAMED else [*entries[: NAMED - 1], f"{len(entries) - NAMED + 1} more"]
@@ -141,18 +146,42 @@ def shown_classes(task: Task, superclasses: Sequence[Superclass]) -> frozenset[i
 
 def is_auto(task: object, superclasses: Sequence[Superclass]) -> bool:
     """Whether a router is to pick the superclass."""
-    return isinstance(task, str) and task == AUTO and all(superclass.name != AUTO for superclass in superclasses)
+    return isinstance(task, str) and task == AUTO and AUTO not in _names(tuple(superclasses)).superclasses
+
+
+def written(text: str, superclasses: Sequence[Superclass]) -> TaskLike:
+    """A task as it is written where there are no lists, on a command line: what it would be alone, else one class, else
+    several names with commas between them. A comma at the end makes a list of one.
+    """
+    known = _names(tuple(superclasses))
+    text = same(text.strip())
+    if text in known.superclasses or text in (ALL, AUTO):
+        return text
+    if text in known.members:
+        return [text]
+    names = split(text, known.members)
+    if len(names) == 1 and not text.endswith(","):
+        return names[0]
+    return names or text
+
+
+def split_names(text: str, superclasses: Sequence[Superclass]) -> list[str]:
+    """Names of superclasses, with commas between them."""
+    return split(text, _names(tuple(superclasses)).superclasses)
 
 
 @dataclass(frozen=True)
 class _Names:
-    """Whom names belong to: positions of classes, by the name of a superclass or of a class.
+    """Whom names belong to; names are in the form in which they are compared.
 
     Attributes:
+        superclasses: name -> as the bundle writes it.
+        members: name of a superclass or of a class -> positions of classes.
         labels: of all classes; owner: the superclass of each.
         tasks: those of one name that were asked for before.
     """
 
+    superclasses: Mapping[str, str]
     members: Mapping[str, tuple[int, ...]]
     labels: tuple[str, ...]
     owner: tuple[int, ...]
@@ -163,10 +192,10 @@ class _Names:
 def _names(superclasses: tuple[Superclass, ...]) -> _Names:
     labels = tuple(label for superclass in superclasses for label in superclass.labels)
     owner = tuple(index for index, superclass in enumerate(superclasses) for _ in superclass.labels)
-    members: dict[str, tuple[int, ...]] = {label: (i,) for i, label in enumerate(labels)}
+    members: dict[str, tuple[int, ...]] = {same(label): (i,) for i, label in enumerate(labels)}
     for index, superclass in enumerate(superclasses):  # a superclass wins over a class of the same name
-        members[superclass.name] = tuple(i for i, o in enumerate(owner) if o == index)
-    return _Names(members, labels, owner)
+        members[same(superclass.name)] = tuple(i for i, o in enumerate(owner) if o == index)
+    return _Names({same(superclass.name): superclass.name for superclass in superclasses}, members, labels, owner)
 
 
 def _classes(entries: Sequence[str], superclasses: Sequence[Superclass]) -> tuple[int, ...]:
@@ -187,7 +216,7 @@ def _classes(entries: Sequence[str], superclasses: Sequence[Superclass]) -> tupl
 def _hint(name: str, superclasses: Sequence[Superclass]) -> str:
     """The names that come closest, of superclasses and classes alike."""
     labels = [label for superclass in superclasses for label in superclass.labels]
-    if name in labels:
+    if name in _names(tuple(superclasses)).members:
         return f"it is a class: write a list of classes, [{name!r}]"
     names = [superclass.name for superclass in superclasses]
     among = closest(name[:64], [*names, *labels])

@@ -16,6 +16,7 @@ from eas_sdk.bank.pictures import CODED, Pictures, decode, encode
 from eas_sdk.errors import TrainingError
 from eas_sdk.graph.nodes import Conv2d, DepthwiseConv2d, Node
 from eas_sdk.images import to_square
+from eas_sdk.names import same
 from eas_sdk.selector.menu import MenuSelector
 from eas_sdk.selector.protocol import Request
 from eas_sdk.selector.registry import load_selector
@@ -235,11 +236,11 @@ def teacher_of(bundle: Bundle, classes: tuple[str, ...], device: torch.device | 
     Raises:
         TrainingError: it knows other classes than those that are trained.
     """
-    known = tuple(bundle.labels)
-    if known != classes:
+    known, wanted = (tuple(map(same, names)) for names in (bundle.labels, classes))
+    if known != wanted:
         raise TrainingError(
             f"a teacher knows the classes that are trained, in their order; {bundle.name!r} knows {len(known)}, "
-            f"of which {len(set(known) & set(classes))} are among the {len(classes)} of the data"
+            f"of which {len(set(known) & set(wanted))} are among the {len(classes)} of the data"
         )
     net, model = to_supernet(bundle, device)
     norm = model.norm(bundle.space.largest)

@@ -38,6 +38,16 @@ def save(path: Path, state: dict[str, Any]) -> None:
     write_atomically(path, [buffer.getbuffer()])
 
 
+def owner(path: Path) -> str | None:
+    """The fingerprint that the state at `path` carries; None where there is none, or it cannot be read."""
+    try:
+        state = torch.load(path, map_location="cpu", mmap=True, weights_only=True)  # tensors stay on the disk
+    except Exception:  # damage is told by `load`
+        return None
+    found = state.get("recipe") if isinstance(state, dict) else None
+    return found if isinstance(found, str) else None
+
+
 def load(path: Path, *, recipe: str) -> dict[str, Any] | None:
     """The state at `path`, or None if there is none. Only tensors and containers are read, no code is run.
 
@@ -60,6 +70,7 @@ def load(path: Path, *, recipe: str) -> dict[str, Any] | None:
         raise TrainingError(f"{path} is not a readable checkpoint ({error!r}); delete it to start afresh") from error
     if not isinstance(state, dict) or state.get("recipe") != recipe:
         raise TrainingError(
-            f"{path} belongs to another recipe or data set; train into another folder, or delete it to start afresh"
+            f"{path} belongs to another recipe or data set, its superclasses included; train into another folder, or "
+            "delete it to start afresh"
         )
     return State(path, state)

@@ -26,12 +26,13 @@ from eas_sdk.bank.bundle import Bundle
 from eas_sdk.bank.shipped import OF_A_TRAINING
 from eas_sdk.errors import BundleError, DataError, InputError, TrainingError, closest
 from eas_sdk.latency.table import MAX_BYTES
+from eas_sdk.names import is_utf8
 from eas_sdk.regular import read_regular
 from eas_sdk.space.architecture import Architecture
 from eas_sdk.space.elastic.space import ElasticSpace
 from eas_sdk.space.protocol import size_of
 from eas_sdk.space.sample import random_architecture
-from eas_sdk.task import Superclass
+from eas_sdk.task import ALL, AUTO, Superclass
 from eas_train import bundle as bundles
 from eas_train import checkpoint
 from eas_train.accuracy import accuracy_table
@@ -57,9 +58,11 @@ from eas_train.router.train import train_router
 from eas_train.selection import Given, Measured, Selection, Trained, select
 from eas_train.statistics.model import StatisticsModel, arrays, fit, from_arrays, observe, of_learned
 from eas_train.strategy.recipe import NseRecipe
+from eas_train.supernet.identity import CHECKPOINT as SUPERNET
+from eas_train.supernet.identity import fingerprint_in
 from eas_train.supernet.model import Supernet
+from eas_train.supernet.recipe import SupernetRecipe, grouping
 from eas_train.supernet.teacher import Teacher
-from eas_train.supernet.train import CHECKPOINT as SUPERNET
 from eas_train.supernet.train import Origin, load_supernet, train_supernet
 from eas_train.temperature import temperatures
 
@@ -88,7 +91,8 @@ class Training:
             after all that it depends on, so that trainings which agree up to a stage do it once.
 
     Raises:
-        DataError: a superclass has no validation or no test drawings, or `others` has other superclasses.
+        DataError: a superclass has no validation or no test drawings, or the name of a word that means a task, or
+            `others` has other superclasses; a name or a credit is no text in UTF-8.
     """
 
     recipe: Recipe
@@ -105,6 +109,14 @@ class Training:
     shared: bool = False
 
     def __post_init__(self) -> None:
+        if words := [s.name for s in self.data.superclasses if s.name in (ALL, AUTO)]:
+            raise DataError(
+                f"no superclass is called {ALL!r} or {AUTO!r}, which are tasks: every class, and the router's choice; "
+                f"rename {words[0]!r}"
+            )
+        for text in (self.recipe.name, *self.attributions):
+            if not is_utf8(text):
+                raise DataError(f"the name of a bundle and its attributions are text in UTF-8; got {text!r}")
         owner = superclass_of_class(self.data.superclasses)
         for name, part in (("validation", self.data.validation), ("test", self.data.test)):
             seen = set(owner[part.targets].tolist())
@@ -140,9 +152,8 @@ class Training:
     @cached_property
     def fingerprints(self) -> dict[str, str]:
         """What each stage depends on: its settings, the data that it uses first, all stages before."""
-        chain = self.recipe.supernet.fingerprint(
-            self.data.train, self.data.validation, self.unlabelled, self.teacher, self.origin
-        )
+        known = self.data.train, self.data.validation, self.unlabelled, self.teacher, self.origin
+        chain = self._fingerprint("supernet", self.recipe.supernet, *known)
         made = {"supernet": chain}
         data = {
             "predictor": self.data.validation.digest,
@@ -152,6 +163,8 @@ class Training:
         data["router"] = data["predictor"]
         if self.others is not None:
             data["router"] += f" {self.others.train.digest} {self.others.validation.digest}"
+            if chain == self.recipe.supernet.fingerprint(*known):
+                data["router"] += f" {grouping(self.others.train)}"
         for stage in STAGES[1:]:
             settings = self._settings(stage)
             if stage == "router":  # depends on the network that it begins with or is, and only the bundle on it
@@ -163,6 +176,11 @@ class Training:
             chain = hashlib.sha256(f"{chain} {settings} {data.get(stage, '')}".encode()).hexdigest()
             made[stage] = chain
         return made
+
+    def _fingerprint(self, stage: str, recipe: SupernetRecipe, *data: Any) -> str:
+        """Of the training of a supernet; see `fingerprint_in`."""
+        before = recipe.fingerprint(*data, grouped=False)
+        return fingerprint_in(self._place(stage, before), recipe, *data)
 
     def _settings(self, stage: str) -> str:
         """All settings that a stage depends on, as text."""
@@ -181,7 +199,10 @@ class Training:
 
     def place(self, stage: str) -> Path:
         """The folder of a stage's files."""
-        return self.folder / f"{stage}-{self.fingerprints[stage][:16]}" if self.shared else self.folder
+        return self._place(stage, self.fingerprints[stage])
+
+    def _place(self, stage: str, fingerprint: str) -> Path:
+        return self.folder / f"{stage}-{fingerprint[:16]}" if self.shared else self.folder
 
     def train_supernet(self) -> dict[str, Any]:
         recipe = self.recipe.supernet
@@ -189,7 +210,7 @@ class Training:
             return self._evolve_space(self.place("supernet"))
         start, teacher = None, recipe.teacher()
         if self.shared and teacher is not None:
-            start = self.folder / f"teacher-{teacher.fingerprint(self.data.train)[:16]}"
+            start = self._place("teacher", self._fingerprint("teacher", teacher, self.data.train))
             train_supernet(teacher, self.data.train, start, self.device)
         place, validation = self.place("supernet"), self.data.validation
         train_supernet(

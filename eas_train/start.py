@@ -11,6 +11,7 @@ from functools import cached_property
 import numpy as np
 
 from eas_sdk.bank.bundle import Bundle
+from eas_sdk.names import same
 from eas_train.bundle import to_supernet
 from eas_train.statistics.model import to_learned
 from eas_train.supernet.model import Supernet
@@ -29,9 +30,9 @@ class Start:
         """
         net, statistics = to_supernet(self.bundle)
         net.learned = to_learned(statistics)
-        row_of = {label: row for row, label in enumerate(self.bundle.labels)}
-        new = [row for row, name in enumerate(classes) if name in row_of]
-        old = [row_of[classes[row]] for row in new]
+        row_of = {same(label): row for row, label in enumerate(self.bundle.labels)}
+        new = [row for row, name in enumerate(classes) if same(name) in row_of]
+        old = [row_of[same(classes[row])] for row in new]
         for suffix in ("weight", "bias"):
             tensor = net.tensor(f"classifier.{suffix}")
             rows = tensor.data.new_zeros(len(classes), *tensor.shape[1:])

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from bundles import TINY, random_bundle
 from click.testing import CliRunner
-from documents import PAGES, command_fault, command_lines, eas_commands, help_commands
+from documents import PAGES, ROOT, command_fault, command_lines, eas_commands, help_commands
 from latency.tables import CONDITIONS
 from PIL import Image
 
@@ -144,3 +144,30 @@ def test_what_is_not_tried_is_said() -> None:
 def test_other_programs_are_known() -> None:
     lines = [line for page in PAGES for line in command_lines(page.read_text(encoding="utf-8"))]
     assert {line.split()[0] for line in lines} - {"eas"} == {*PROGRAMS}
+
+
+def code_commands(text: str) -> list[str]:
+    """What messages and comments of code tell to run, where it is spelt out."""
+    joined = re.sub(r'"\s*\n\s*f?"|\n#? *', "", re.sub(r"\n\s*", "\n ", text))
+    return [" ".join(code.split()) for code in re.findall(r"`(eas [a-z][^`{}()]*)`", joined)]
+
+
+@pytest.mark.parametrize("package", ["eas_sdk", "eas_train", "exporters", "android_demo", "examples"])
+def test_commands_in_messages_are_accepted(package: str) -> None:
+    found = [
+        line for file in (ROOT / package).rglob("*.py") for line in code_commands(file.read_text(encoding="utf-8"))
+    ]
+    assert {line: fault for line in found if (fault := command_fault(line, whole=False))} == {}
+    assert found or package not in ("eas_sdk", "eas_train")
+
+
+def test_commands_in_messages_are_found() -> None:
+    assert code_commands('raise E(\n    "none: train one (`eas train "\n    f"--stage router`)")') == [
+        "eas train --stage router"
+    ]
+
+
+@pytest.mark.parametrize("recipe", sorted((ROOT / "eas_train" / "recipes").glob("*.toml")), ids=lambda path: path.stem)
+def test_commands_of_recipes_are_accepted(recipe: Path) -> None:
+    lines = re.findall(r"^# +(eas .*)$", recipe.read_text(encoding="utf-8"), re.MULTILINE)
+    assert [fault for line in lines if (fault := command_fault(line, whole=True))] == []

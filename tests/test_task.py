@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import unicodedata
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from eas_sdk.errors import TaskError
-from eas_sdk.task import Superclass, Task, resolve
+from eas_sdk.task import ALL, AUTO, Superclass, Task, is_auto, resolve, written
 
 SUPERCLASSES = (
     Superclass("birds", ("duck", "owl", "penguin")),
@@ -170,3 +171,76 @@ def test_a_task_of_another_bundle_is_refused(change: dict[str, Any], named: str)
     task = dataclasses.replace(resolve("insects", SUPERCLASSES), **change)
     with pytest.raises(TaskError, match=named):
         resolve(task, SUPERCLASSES)
+
+
+ODD = (
+    Superclass("véhicules", ("auto", "all", "vélo")),
+    Superclass("salt, pepper", ("salt", "salt, pepper and more", "a,b")),
+)
+"""Names that are words of ours in other languages, that hold commas, that Unicode writes in two ways."""
+
+
+def forms(name: str) -> tuple[str, str]:
+    return unicodedata.normalize("NFC", name), unicodedata.normalize("NFD", name)
+
+
+@pytest.mark.parametrize("named", [0, 1])
+@pytest.mark.parametrize("asked", [0, 1])
+def test_names_are_compared_as_unicode_texts(named: int, asked: int) -> None:
+    superclasses = tuple(
+        Superclass(forms(s.name)[named], tuple(forms(label)[named] for label in s.labels)) for s in ODD
+    )
+    task = resolve(forms("véhicules")[asked], superclasses)
+    assert (task.name, task.labels) == (superclasses[0].name, superclasses[0].labels)
+    assert resolve([forms("vélo")[asked], "salt"], superclasses).labels == (superclasses[0].labels[2], "salt")
+    assert written(forms("vélo,salt")[asked], superclasses) == ["vélo", "salt"]
+    with pytest.raises(TaskError, match="did you mean"):
+        resolve(forms("vehicules")[asked], superclasses)
+    with pytest.raises(TaskError, match="it is a class"):
+        resolve(forms("vélo")[asked], superclasses)
+    with pytest.raises(TaskError, match="twice"):
+        resolve(forms("vélo"), superclasses)
+
+
+def test_alone_all_and_auto_are_words_and_in_lists_they_are_names() -> None:
+    assert resolve(ALL, ODD).labels == tuple(label for s in ODD for label in s.labels)
+    assert is_auto(AUTO, ODD)
+    assert resolve(["auto"], ODD).labels == ("auto",)
+    assert resolve(["all", "vélo"], ODD).labels == ("all", "vélo")
+    assert (written("auto", ODD), written("all", ODD)) == ("auto", "all")
+    assert (written("auto,", ODD), written("vélo,auto", ODD)) == (["auto"], ["vélo", "auto"])
+
+
+def test_bundles_with_a_superclass_of_such_a_name_keep_it() -> None:
+    """Trainings refuse them; there may be some."""
+    odd = (Superclass("auto", ("car", "van")), Superclass("all", ("x",)))
+    assert not is_auto("auto", odd)
+    assert resolve("auto", odd).labels == written_labels("auto", odd) == ("car", "van")
+    assert resolve("all", odd).labels == written_labels("all", odd) == ("x",)
+
+
+def written_labels(text: str, superclasses: tuple[Superclass, ...]) -> tuple[str, ...]:
+    return resolve(written(text, superclasses), superclasses).labels
+
+
+@pytest.mark.parametrize(
+    ("text", "task"),
+    [
+        ("vélo", ["vélo"]),
+        ("véhicules", "véhicules"),
+        (" véhicules ", "véhicules"),
+        ("salt, pepper", "salt, pepper"),
+        ("salt, pepper and more", ["salt, pepper and more"]),
+        ("salt, pepper and more,vélo", ["salt, pepper and more", "vélo"]),
+        ("vélo, salt, pepper", ["vélo", "salt, pepper"]),
+        ("a,b", ["a,b"]),
+        ("salt,a,b", ["salt", "a,b"]),
+        ("salt,vélo,", ["salt", "vélo"]),
+        ("pepper,salt", ["pepper", "salt"]),
+        ("nothing", "nothing"),
+        (",", ","),
+        ("", ""),
+    ],
+)
+def test_tasks_as_a_command_line_writes_them(text: str, task: object) -> None:
+    assert written(text, ODD) == task

@@ -19,6 +19,7 @@ from eas_sdk.cli.drawings import shipped_folder
 from eas_sdk.errors import ImageError, InputError, MissingDependency
 from eas_sdk.image_file import SUFFIXES, image_files, read_image
 from eas_sdk.images import to_square
+from eas_sdk.names import same
 
 SIDE = 320
 """Of a frame, in pixels."""
@@ -79,10 +80,11 @@ class Pictures:
         Raises:
             InputError: there is no picture in it.
         """
+        known = {same(task): task for task in tasks}
         found: dict[str, list[tuple[str, Path]]] = {}
         for path in image_files(folder):
             places = path.relative_to(folder).parts
-            task = places[0] if len(places) > 1 and places[0] in tasks else ""
+            task = known.get(same(places[0]), "") if len(places) > 1 else ""
             label = places[-2] if len(places) > (2 if task else 1) else path.stem
             found.setdefault(task, []).append((label, path))
         if not found:

@@ -13,13 +13,20 @@ from typing import TYPE_CHECKING
 import click
 
 from eas_sdk.bench.figures import Case, Figures, Row
-from eas_sdk.cli.common import bundle_option, json_option, latency_option, open_runtime, tasks_option, threads_option
+from eas_sdk.cli.common import (
+    bundle_option,
+    json_option,
+    latency_option,
+    open_runtime,
+    read_budgets,
+    read_tasks,
+    tasks_option,
+    threads_option,
+)
 from eas_sdk.cli.output import madds, print_facts, print_json, print_table, progress, size
 from eas_sdk.cli.plot import plot_option, save
 from eas_sdk.engine.registry import ENGINES, load_engine
 from eas_sdk.errors import EasError, InputError, MissingDependency
-from eas_sdk.runtime import read_budget
-from eas_sdk.task import resolve
 
 if TYPE_CHECKING:
     from eas_sdk.latency.meter import Conditions
@@ -92,12 +99,10 @@ def bench(
     from eas_sdk.latency.local import conditions
 
     runtime = open_runtime(bundle, latency)
-    limits = {text: read_budget(text) for text in _split(budgets)}
+    limits = read_budgets([budgets])
     if not limits:
         raise click.UsageError("--budgets names at least one budget")
-    tasks = tasks or runtime.tasks[:1]
-    for task in tasks:
-        resolve(task, runtime.bundle.superclasses)  # raises where there is no such task
+    tasks = read_tasks(runtime, tasks) or runtime.tasks[:1]
     measure: Callable[[Case], Figures | str]
     with ExitStack() as stack:
         if serial is None:

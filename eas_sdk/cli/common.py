@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
 import click
 
 from eas_sdk.bank.shipped import SHIPPED, bundle_file
+from eas_sdk.budget import COMMA_IN_NUMBER, Budget
 from eas_sdk.device.power import DEFAULT
 from eas_sdk.engine.registry import load_engine
 from eas_sdk.errors import BundleError
-from eas_sdk.runtime import Runtime, load
+from eas_sdk.runtime import Runtime, load, read_budget
 from eas_sdk.space.tables import madds_table
-from eas_sdk.task import TaskLike
+from eas_sdk.task import TaskLike, resolve, split_names, written
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -63,22 +64,38 @@ threads_option = click.option(
 )
 
 
-def _split(ctx: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(name.strip() for value in values for name in value.split(",") if name.strip()))
-
-
 def tasks_option(text: str) -> Callable[[Callable[..., T]], Callable[..., T]]:
-    """`--tasks a,b`, which may be repeated; the command gets a tuple of names, each once."""
-    return click.option("--tasks", multiple=True, metavar="NAME[,NAME...]", callback=_split, help=text)
+    """`--tasks a,b`, which may be repeated; see `read_tasks`."""
+    return click.option("--tasks", multiple=True, metavar="NAME[,NAME...]", help=text)
 
 
 def read_task(runtime: Runtime, text: str) -> TaskLike:
-    """A task as the command line has it: one name, or several joined by commas."""
-    names = [name.strip() for name in text.split(",") if name.strip()]
-    if text in runtime.tasks or len(names) != 1:  # a name may hold a comma
-        return text if text in runtime.tasks or not names else names
-    (name,) = names
-    return [name] if name in runtime.bundle.labels and name not in runtime.tasks else name
+    """A task as the command line has it; see `eas_sdk.task.written`."""
+    return written(text, runtime.bundle.superclasses)
+
+
+def read_tasks(runtime: Runtime, texts: Sequence[str]) -> tuple[str, ...]:
+    """The names that `--tasks` gives, each once and as the bundle writes it.
+
+    Raises:
+        TaskError: there is no such superclass.
+    """
+    superclasses = runtime.bundle.superclasses
+    names = [name for text in texts for name in split_names(text, superclasses)]
+    return tuple(dict.fromkeys(resolve(name, superclasses).name for name in names))
+
+
+def read_budgets(texts: Sequence[str]) -> dict[str, Budget]:
+    """Budgets, with commas between them, by what was written.
+
+    Raises:
+        BudgetError: one of them cannot be read, or a comma stands in a number.
+    """
+    read: dict[str, Budget] = {}
+    for text in texts:
+        parts = [text] if COMMA_IN_NUMBER.search(text) else [part.strip() for part in text.split(",")]
+        read |= {part: read_budget(part) for part in parts if part}
+    return read
 
 
 def open_runtime(bundle: Path | None, latency: Path | None = None, power: Path | None = None) -> Runtime:

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from eas_sdk.bank.atomic import write_atomically
 from eas_sdk.budget import format_madds
-from eas_sdk.cli.common import bundle_option, json_option, open_runtime, tasks_option, timed
+from eas_sdk.cli.common import bundle_option, json_option, open_runtime, read_tasks, tasks_option, timed
 from eas_sdk.cli.drawings import Drawings, attribution, load_drawings
 from eas_sdk.cli.evaluate import budget_at
 from eas_sdk.cli.output import percent, print_facts, print_json, print_table
@@ -100,6 +100,7 @@ def demo(out: Path, bundle: Path | None, images: Path | None, tasks: tuple[str, 
     if out.suffix.lower() != ".png" or not out.parent.is_dir() or out.is_dir():
         raise InputError(f"the picture is a file .png in a folder that exists; got {str(out)!r}")
     runtime = open_runtime(bundle)
+    tasks = read_tasks(runtime, tasks)
     drawings = load_drawings(runtime, images, tasks)
     credit = attribution(runtime, images)
     rows, panels = [], []

@@ -14,6 +14,7 @@ from eas_sdk.cli.output import progress
 from eas_sdk.errors import DataError, ImageError, closest
 from eas_sdk.image_file import names_image, read_image
 from eas_sdk.images import to_square
+from eas_sdk.names import same
 from eas_sdk.runtime import Runtime
 
 ATTRIBUTION = "ATTRIBUTION.md"
@@ -38,7 +39,7 @@ def shipped_folder(tasks: Sequence[str]) -> Path:
     """The images that ship with the package: photos for a bundle that has their tasks, drawings for any other."""
     assets = Path(str(importlib.resources.files("eas_sdk") / "assets"))
     photos = assets / "photos"
-    known = photos.is_dir() and all(f.name in tasks for f in _entries(photos) if f.is_dir())
+    known = photos.is_dir() and all(same(f.name) in map(same, tasks) for f in _entries(photos) if f.is_dir())
     return photos if known else assets / "drawings"
 
 
@@ -75,13 +76,16 @@ def load_drawings(runtime: Runtime, folder: Path | None, tasks: Sequence[str] = 
 def _load(runtime: Runtime, root: Path, tasks: Sequence[str]) -> list[Drawings]:
     if not root.is_dir():
         raise DataError(f"{root} must be a folder of superclass/label.png")
-    unknown = [f.name for f in _entries(root) if f.is_dir() and f.name not in runtime.tasks]
+    folders = {same(f.name): f for f in _entries(root) if f.is_dir()}
+    unknown = sorted({*folders} - {same(task) for task in runtime.tasks})
     if unknown and not tasks:
         raise DataError(
             f"every folder in {root} must be named after a task of the bundle; "
             f"{unknown[0]!r} is none, {closest(unknown[0], runtime.tasks)}"
         )
-    found = {task: list(_scan(root / task, runtime.labels(task))) for task in tasks or runtime.tasks}
+    found = {
+        task: list(_scan(folders.get(same(task), root / task), runtime.labels(task))) for task in tasks or runtime.tasks
+    }
     if empty := [task for task in tasks if not found[task]]:
         raise DataError(f"{root / empty[0]} must hold images label.png or label/*.png, and holds none")
     if not any(found.values()):
@@ -121,16 +125,17 @@ def _scan(folder: Path, labels: Sequence[str]) -> Iterator[tuple[Path, int]]:
     """The images of one task, each with the index of its label."""
     if not folder.is_dir():
         return
+    place = {same(label): index for index, label in enumerate(labels)}
     named = [(path.stem, [path]) for path in _images(folder)]
     named += [(path.name, _images(path)) for path in _entries(folder) if path.is_dir()]
     for label, paths in named:
-        if label not in labels:
+        if same(label) not in place:
             raise DataError(
                 f"every image or folder in {folder} must be named after a label of the task; "
                 f"{label!r} is none, {closest(label, labels)}"
             )
         for path in paths:
-            yield path, labels.index(label)
+            yield path, place[same(label)]
 
 
 def _read(path: Path, size: int, advance: Callable[[], None]) -> npt.NDArray[np.uint8]:

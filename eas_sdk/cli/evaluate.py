@@ -12,7 +12,7 @@ import click
 import numpy as np
 
 from eas_sdk.budget import Budget
-from eas_sdk.cli.common import bundle_option, json_option, open_runtime, tasks_option, timed
+from eas_sdk.cli.common import bundle_option, json_option, open_runtime, read_tasks, tasks_option, timed
 from eas_sdk.cli.drawings import Drawings, load_drawings
 from eas_sdk.cli.output import madds, percent, print_json, print_table, progress
 from eas_sdk.images import as_float_batch
@@ -58,6 +58,7 @@ def evaluate(bundle: Path | None, images: Path | None, budgets: int, tasks: tupl
       eas evaluate --bundle mine.safetensors --images photos/test --json
     """
     runtime = open_runtime(bundle)
+    tasks = read_tasks(runtime, tasks)
     drawings, fractions = load_drawings(runtime, images, tasks), np.linspace(0, 1, budgets).tolist()
     report = measure(runtime, drawings, fractions)
     report["kinds"] = measure_kinds(runtime, drawings, fractions)

@@ -11,7 +11,15 @@ import click
 import numpy as np
 
 from eas_sdk.budget import Budget
-from eas_sdk.cli.common import bundle_option, json_option, latency_option, open_runtime, power_option, read_task
+from eas_sdk.cli.common import (
+    bundle_option,
+    json_option,
+    latency_option,
+    open_runtime,
+    power_option,
+    read_budgets,
+    read_task,
+)
 from eas_sdk.cli.output import percent, print_facts, print_json, print_table, size
 from eas_sdk.errors import InputError
 from eas_sdk.export import EXPORTERS, SIGNATURE, Export, InputKind, Layout, OutputKind, load_exporter
@@ -20,7 +28,6 @@ from eas_sdk.image_file import SUFFIXES, image_files, read_image
 from eas_sdk.images import to_square
 from eas_sdk.model import Model
 from eas_sdk.router.export import MANIFEST, Family, export_family
-from eas_sdk.runtime import read_budget
 from eas_sdk.task import AUTO, TaskLike, is_auto
 
 RUNS = {".tflite": "litert", ".onnx": "onnxruntime", ".mlpackage": "coreml"}
@@ -122,12 +129,12 @@ def export(
     runtime = open_runtime(bundle, latency, power)
     named = read_task(runtime, task)
     routed = is_auto(named, runtime.bundle.superclasses)
-    target = path or Path(AUTO if routed else f"{task.replace(',', '+')}.tflite")
+    target = path or Path(AUTO if routed else f"{task.strip(', ').replace(',', '+')}.tflite")
     if routed and logits:
         raise InputError("the files of auto end in probabilities, which belong together; leave out --logits")
     if not routed:
         load_exporter(target.suffix)  # a wrong suffix is told before anything is computed
-    limits = list(dict.fromkeys(read_budget(budget) for budget in budgets))
+    limits = list(dict.fromkeys(read_budgets(budgets).values()))
     images = None if calibration is None else _images(calibration, runtime.bundle.input_size)
     output: OutputKind = "logits" if logits else "probabilities"
     options: dict[str, Any] = {"precision": precision, "input": pixels, "calibration": images}

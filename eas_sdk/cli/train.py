@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
@@ -11,8 +12,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from eas_sdk.cli.common import json_option
-from eas_sdk.cli.output import print_accuracy, print_facts, print_json, size
+from eas_sdk.cli.output import print_accuracy, print_facts, print_json, print_note, size
 from eas_sdk.errors import InputError, MissingDependency
+from eas_sdk.task import ALL, AUTO
 
 if TYPE_CHECKING:
     import torch
@@ -218,7 +220,7 @@ def train(
         from eas_train.run_folder import Run
     plan = Recipe.read(recipe)
     if name is None and folder is not None and recipe == "emoji":
-        name = folder.resolve().name
+        name = os.fsencode(folder.resolve().name).decode(errors="replace")
     if name is not None:
         plan = plan.model_copy(update={"name": name})
     if dry_run:
@@ -234,6 +236,8 @@ def train(
             run.write(target)
             facts = f"{len(training.data.train)} images of {len(training.data.classes)} classes"
             click.echo(f"training {plan.name!r} on {facts}, on {chosen}, into {target}", err=True)
+            for word in {ALL, AUTO} & {*training.data.classes}:
+                print_note(f"the class {word!r} is the task '{word},' on the command line and [{word!r}] in Python")
         if "supernet" in wanted:  # the one stage that several processes share
             with joined(chosen) as own:
                 replace(training, device=own).train_supernet()

@@ -9,7 +9,6 @@ from __future__ import annotations
 import functools
 import hashlib
 import logging
-import threading
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -25,6 +24,7 @@ from eas_sdk.latency.predict import choice_table
 from eas_sdk.latency.quick import SECONDS, quick_table
 from eas_sdk.latency.segments import Segment, key, segments
 from eas_sdk.latency.table import LatencyTable, command, differences, read, write
+from eas_sdk.processes import Lock
 from eas_sdk.space.protocol import Space
 
 CLASSIFIERS = (2, 512)
@@ -35,7 +35,7 @@ QUICK_RUNS, QUICK_TIME_S = 3, 0.03
 
 logger = logging.getLogger("eas_sdk")
 
-_lock = threading.Lock()
+_lock = Lock()
 _measured: dict[Path, LatencyTable] = {}
 """Quick tables of this process: not every cache folder can be written."""
 

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from eas_sdk.errors import DataError
+from eas_sdk.names import same
 from eas_train.data.imageset import Superclass
 
 SHIPPED = Path(__file__).parent / "lists"
@@ -145,7 +146,7 @@ def _list(value: Any, where: str) -> list[Any]:
 def _text(value: Any, where: str) -> str:
     if not isinstance(value, str) or not value.strip() or value != value.strip():
         raise DataError(f"{where} must be text, not empty and without spaces around it; got {_short(value)}")
-    return value
+    return same(value)
 
 
 def _short(value: Any) -> str:

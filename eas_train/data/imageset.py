@@ -19,6 +19,7 @@ import numpy.typing as npt
 
 from eas_sdk.bank.atomic import replacing, write_atomically
 from eas_sdk.errors import DataError
+from eas_sdk.names import is_utf8
 from eas_train.data.files import digest_of
 
 FORMAT = "eas-imageset"
@@ -38,7 +39,7 @@ class Superclass:
 
     def __post_init__(self) -> None:
         for name in (self.name, *self.class_names):
-            if not name or name != name.encode(errors="ignore").decode():
+            if not name or not is_utf8(name):
                 raise DataError(f"names of classes and superclasses are text in UTF-8, folders' too; got {name!r}")
 
 

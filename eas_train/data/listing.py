@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from eas_sdk.errors import InputError, MissingDependency
+from eas_sdk.names import same
 from eas_train.data.imageset import ImageSet, Superclass
 from eas_train.data.photo import read_square
 from eas_train.data.photoset import PhotoFiles, PhotoSet
@@ -22,11 +23,15 @@ BAR_FROM = 400  # images; fewer are decoded within about two seconds
 
 @dataclass(frozen=True)
 class Found:
-    """An image file, its class and its superclass."""
+    """An image file, its class and its superclass, whose names are put into the form in which names are compared."""
 
     superclass: str
     class_name: str
     path: Path
+
+    def __post_init__(self) -> None:
+        for field in ("superclass", "class_name"):
+            object.__setattr__(self, field, same(getattr(self, field)))
 
 
 @dataclass(frozen=True, eq=False)

@@ -21,6 +21,7 @@ import numpy.typing as npt
 from eas_sdk.cache import cache_folder
 from eas_sdk.errors import DataError
 from eas_sdk.image_file import SUFFIXES
+from eas_sdk.names import same
 from eas_train.data.class_lists import ClassList, listed
 from eas_train.data.division import hold_out
 from eas_train.data.folder import entries
@@ -130,7 +131,7 @@ def labelled(index: ShardIndex, classes: ClassList) -> PhotoSet:
             f"{photos.name(int(without[0]))}"
         )
     known = _places(classes)
-    place = np.array([known.get(label, NO_LABEL) for label in index.labels], np.int64)
+    place = np.array([known.get(same(label), NO_LABEL) for label in index.labels], np.int64)
     targets = place[index.label]
     if len(strange := np.flatnonzero(targets == NO_LABEL)):
         labels = {index.labels[i] for i in np.unique(index.label[strange]).tolist()}

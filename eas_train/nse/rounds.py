@@ -23,9 +23,10 @@ from eas_train.nse.history import Blocks, Round, read_history, write_history
 from eas_train.nse.retrieval import Judged, retrieve
 from eas_train.strategy.recipe import NseRecipe
 from eas_train.strategy.trial import Trial
+from eas_train.supernet.identity import CHECKPOINT, fingerprint_in
 from eas_train.supernet.model import Supernet
 from eas_train.supernet.recipe import SupernetRecipe
-from eas_train.supernet.train import CHECKPOINT, new_supernet, train_over
+from eas_train.supernet.train import new_supernet, train_over
 
 
 def evolve_space(
@@ -42,7 +43,7 @@ def evolve_space(
     settings = recipe.strategy
     assert isinstance(settings, NseRecipe)
     whole = mean_space(recipe.search_space())
-    chain = recipe.fingerprint(data, validation)
+    chain = fingerprint_in(folder, recipe, data, validation)
     pending = shuffled(whole, recipe.seed)
     inherited: tuple[Blocks, ...] = ((),) * len(whole.cells)
     front: tuple[Judged, ...] = ()
@@ -147,7 +148,7 @@ def round_supernets(
     Raises:
         TrainingError: the folder holds no such rounds.
     """
-    whole, chain, nets = mean_space(recipe.search_space()), recipe.fingerprint(data, validation), []
+    whole, chain, nets = mean_space(recipe.search_space()), fingerprint_in(folder, recipe, data, validation), []
     for number, one in enumerate(read_history(folder)[1]):
         space = _of_blocks(whole, one.searched)
         chain = _chained(chain, number, space)
@@ -189,7 +190,7 @@ def _leave(
     checkpoint.save(
         folder / CHECKPOINT,
         {
-            "recipe": recipe.fingerprint(data, validation),
+            "recipe": fingerprint_in(folder, recipe, data, validation),
             "net": small.state_dict(),
             "step": recipe.total_steps,
             "seconds": seconds,

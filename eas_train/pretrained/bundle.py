@@ -9,6 +9,7 @@ import numpy as np
 
 from eas_sdk.bank.bundle import CLASSIFIER, CLASSIFIER_BIAS, Bundle, check
 from eas_sdk.errors import DataError
+from eas_sdk.names import same
 from eas_sdk.task import Superclass
 from eas_train.bundle import assemble, half
 from eas_train.data.class_lists import read_list
@@ -38,7 +39,7 @@ def published_bundle(pretrained: Pretrained, name: str, labels: Sequence[str] | 
     else:
         superclasses = [Superclass(s.name, s.class_names) for s in read_list(LIST).superclasses]
         rows = imagenet_rows([label for s in superclasses for label in s.labels])
-    named = [label for s in superclasses for label in s.labels]
+    named = [same(label) for s in superclasses for label in s.labels]
     if len(named) != pretrained.net.classes or len(set(named)) != len(named):
         raise DataError(
             f"a classifier of {pretrained.net.classes} rows has as many labels, none twice; got {len(named)}, "

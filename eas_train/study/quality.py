@@ -31,9 +31,10 @@ from eas_train.strategy.uniform import Uniform
 from eas_train.study.config import Quality
 from eas_train.study.records import keep, kept
 from eas_train.supernet.evaluate import logits_of, recalibrated, within_superclass
+from eas_train.supernet.identity import CHECKPOINT
 from eas_train.supernet.model import Supernet
-from eas_train.supernet.recipe import Phase, SupernetRecipe
-from eas_train.supernet.train import CHECKPOINT, train_over
+from eas_train.supernet.recipe import Phase, SupernetRecipe, grouping
+from eas_train.supernet.train import train_over
 
 Array = npt.NDArray[np.float64]
 
@@ -185,9 +186,10 @@ def train_alone(
     )
     recipe = supernet.model_copy(update={"phases": (phase,), "seed": seed})
     text = [recipe.model_dump_json(exclude={"strategy", "preset", "checkpoint_every_s"}), json.dumps(own.to_json())]
-    fingerprint = hashlib.sha256(
-        json.dumps([*text, str(architecture), data.train.digest, shown.digest]).encode()
-    ).hexdigest()
+    facts: list[object] = [*text, str(architecture), data.train.digest, shown.digest]
+    fingerprint = hashlib.sha256(json.dumps(facts).encode()).hexdigest()
+    if not (folder / ALONE / fingerprint[:16]).exists():  # superclasses did not count at first
+        fingerprint = hashlib.sha256(json.dumps([*facts, grouping(data.train)]).encode()).hexdigest()
     place = folder / ALONE / fingerprint[:16]
     result = place / "accuracy.json"
     if (found := kept(Alone, result)) is not None:

@@ -164,6 +164,11 @@ class ClassifierRecipe(Settings):
     """Views at most."""
 
 
+def grouping(data: Images) -> list[list[str]]:
+    """Every superclass: its name, then those of its classes."""
+    return [[superclass.name, *superclass.class_names] for superclass in data.superclasses]
+
+
 class SupernetRecipe(Settings):
     """How the supernet is trained."""
 
@@ -315,8 +320,14 @@ class SupernetRecipe(Settings):
         unlabelled: Images | None = None,
         teacher: Identified | None = None,
         start: Identified | None = None,
+        *,
+        grouped: bool = True,
     ) -> str:
-        """Identifies recipe and data, and what is begun with: a checkpoint goes on only with the same of all."""
+        """Identifies recipe and data, and what is begun with: a checkpoint goes on only with the same of all.
+
+        Args:
+            grouped: whether the superclasses are part of the data; they were not in the first checkpoints.
+        """
         later = {name for name in LATER if getattr(self, name) == type(self).model_fields[name].default}
         settings = self.model_dump(mode="json", exclude={*UNIMPORTANT, *later, "phases"})
         facts = {
@@ -325,6 +336,8 @@ class SupernetRecipe(Settings):
             "classes": list(data.classes),
             "images": data.digest,
         }
+        if grouped:
+            facts["superclasses"] = grouping(data)
         if unlabelled is not None and any(phase.images == "unlabelled" for phase in self.phases):
             facts["unlabelled"] = unlabelled.digest
         if teacher is not None and any(phase.teacher == "frozen" for phase in self.phases):

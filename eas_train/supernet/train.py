@@ -40,6 +40,7 @@ from eas_train.strategy.trial import Trial
 from eas_train.strategy.uniform import Uniform
 from eas_train.supernet.adapters import Adapters
 from eas_train.supernet.classifier import begin_classifier
+from eas_train.supernet.identity import CHECKPOINT, fingerprint_in
 from eas_train.supernet.learned import LearnedStatistics
 from eas_train.supernet.model import Supernet
 from eas_train.supernet.optimizer import learning_rate, new_optimizer, set_rate
@@ -49,7 +50,6 @@ from eas_train.supernet.spread import spread_weights
 from eas_train.supernet.step import Stepper
 from eas_train.supernet.teacher import Teacher
 
-CHECKPOINT = "supernet.pt"
 LOG = "supernet.jsonl"
 LOG_EVERY = 20
 STATISTICS_IMAGES = 64
@@ -112,13 +112,13 @@ def train_supernet(
         raise TrainingError(f"phase {lacking[0]!r} trains on unlabelled images, and none are given (--unlabelled)")
     start, first = None, recipe.teacher()
     if teacher is not None and first is not None:
-        start = checkpoint.load(teacher / CHECKPOINT, recipe=first.fingerprint(data))
+        start = checkpoint.load(teacher / CHECKPOINT, recipe=fingerprint_in(teacher, first, data))
 
     def make(net: Supernet) -> Uniform:
         trial = Trial(net, validation, device) if recipe.tries_on_validation and validation is not None else None
         return strategy(recipe, net, trial)
 
-    fingerprint = recipe.fingerprint(data, validation, unlabelled, frozen, origin)
+    fingerprint = fingerprint_in(folder, recipe, data, validation, unlabelled, frozen, origin)
     return train_over(
         recipe.search_space(),
         recipe,
@@ -299,7 +299,8 @@ def load_supernet(
     Raises:
         TrainingError: there is none, it is of another recipe, or its training is not finished.
     """
-    state = checkpoint.load(folder / CHECKPOINT, recipe=fingerprint or recipe.fingerprint(data, validation))
+    fingerprint = fingerprint or fingerprint_in(folder, recipe, data, validation)
+    state = checkpoint.load(folder / CHECKPOINT, recipe=fingerprint)
     if state is None or not state.get("finished", state["step"] == recipe.total_steps):
         done = 0 if state is None else state["step"]
         raise TrainingError(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+import unicodedata
 from pathlib import Path
 
 import numpy as np
@@ -144,3 +146,85 @@ def test_export_of_a_union(eas, bundle: Path, tmp_path: Path, monkeypatch: pytes
     monkeypatch.chdir(tmp_path)
     assert eas("export", "birds,tools", "2M", "--bundle", bundle).exit_code == 0
     assert (tmp_path / "birds+tools.tflite").is_file()
+
+
+ODD = {"véhicules": ("auto", "all", "vélo"), "salt, pepper": ("salt", "a,b", "mill")}
+
+
+@pytest.fixture(scope="module")
+def odd(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A bundle of names that are words of ours, hold commas, and are written in one of Unicode's two ways."""
+    names = {nfd(task): tuple(map(nfd, labels)) for task, labels in ODD.items()}
+    return random_bundle(tmp_path_factory.mktemp("odd"), names)
+
+
+def nfd(text: str) -> str:
+    return unicodedata.normalize("NFD", text)
+
+
+@pytest.mark.parametrize(
+    ("task", "labels"),
+    [
+        ("auto,", ["auto"]),
+        ("vélo", ["vélo"]),
+        ("véhicules", ODD["véhicules"]),
+        ("a,b", ["a,b"]),
+        ("a,b,vélo", ["a,b", "vélo"]),
+        ("salt, pepper", ODD["salt, pepper"]),
+        ("all", [label for labels in ODD.values() for label in labels]),
+    ],
+)
+def test_every_name_can_be_written(eas, odd: Path, task: str, labels: list[str]) -> None:
+    result = eas("specialize", task, "100%", "--bundle", odd, "--json")
+    assert result.exit_code == 0, result.output
+    assert json.loads(result.stdout)["labels"] == list(map(nfd, labels))
+
+
+def test_a_class_called_auto_does_not_catch_the_word(eas, odd: Path, images: list[Path]) -> None:
+    report = json.loads(eas("predict", images[0], "--bundle", odd, "--json").stdout)
+    assert report["task"] == "auto"
+    assert "superclass" in report["predictions"][0]
+    assert report["architecture"] is None, "a router, and a network for each superclass"
+
+
+@pytest.mark.parametrize("form", ["NFC", "NFD"])
+def test_images_and_tasks_are_found_whatever_form_their_names_have(
+    eas, odd: Path, images: list[Path], tmp_path: Path, form: str
+) -> None:
+    for task, labels in ODD.items():
+        for label in labels:
+            place = tmp_path / unicodedata.normalize(form, task) / unicodedata.normalize(form, f"{label}.png")
+            place.parent.mkdir(exist_ok=True)
+            shutil.copy(images[0], place)
+    named = ["--tasks", "salt, pepper,véhicules", "--tasks", "véhicules"]
+    result = eas("evaluate", "--bundle", odd, "--images", tmp_path, *named, "--budgets", 2, "--json")
+    assert result.exit_code == 0, result.output
+    assert json.loads(result.stdout)["images"] == {nfd("véhicules"): 3, "salt, pepper": 3}
+
+
+@pytest.mark.parametrize("budgets", [["1M,2M"], ["1M", "2M"], ["1M, 2M", "1M"]])
+def test_commas_separate_budgets_in_every_command(eas, bundle: Path, tmp_path: Path, budgets: list[str]) -> None:
+    pytest.importorskip("ai_edge_litert")
+    made = eas("export", "birds", *budgets, "-o", tmp_path / "birds.tflite", "--bundle", bundle, "--json")
+    assert made.exit_code == 0, made.output
+    assert len(json.loads(made.stdout)["networks"]) == 2
+    options = ["--engines", "numpy", "--runs", 1, "--bundle", bundle, "--json"]
+    rows = json.loads(eas("bench", "--budgets", ",".join(budgets), *options).stdout)["rows"]
+    assert [row["budget"] for row in rows] == ["1M", "2M"]
+
+
+@pytest.mark.parametrize(
+    ("words", "part"),
+    [
+        (["specialize", "birds", "1M,2M"], "several budgets are several texts"),
+        (["predict", "x.png", "--budget", "1M,2M"], "several budgets are several texts"),
+        (["export", "birds", "8,5M"], "a point before decimals"),
+        (["export", "birds", "1M", "12,345,678"], "a point before decimals"),
+        (["bench", "--budgets", "8,5M"], "a point before decimals"),
+        (["export", "birds", "1M and 2M"], "one bound of each unit"),
+    ],
+)
+def test_budgets_that_are_none_are_told(eas, bundle: Path, words: list[str], part: str) -> None:
+    result = eas(*words, "--bundle", bundle)
+    assert result.exit_code == 2
+    assert part in result.stderr

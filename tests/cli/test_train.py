@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -54,7 +56,7 @@ def recipe(tmp_path: Path) -> Path:
 def tree(tmp_path: Path) -> Path:
     """superclass/class/ folders of three images each."""
     rng = np.random.default_rng(0)
-    for folder in ("birds/duck", "birds/owl", "tools/axe", "tools/saw"):
+    for folder in ("birds/duck", "birds/owl", "tools/axe", "tools/auto"):
         (tmp_path / "tree" / folder).mkdir(parents=True)
         for name in ("a", "b", "c"):
             image = Image.fromarray(rng.integers(0, 256, (20, 20, 3), dtype=np.uint8))
@@ -70,6 +72,7 @@ def test_train_makes_a_bundle_that_the_other_commands_take(eas, recipe: Path, tr
     assert first.exit_code == 0, first.output
     assert [stage["stage"] for stage in json.loads(first.stdout)["stages"]] == ["supernet", "statistics"]
     assert not (out / "bundle.safetensors").exists()
+    assert "the class 'auto' is the task 'auto,' on the command line and ['auto'] in Python" in first.stderr
     trained = (out / "supernet.pt").stat().st_mtime_ns
 
     whole = eas(*arguments)
@@ -77,7 +80,7 @@ def test_train_makes_a_bundle_that_the_other_commands_take(eas, recipe: Path, tr
     assert (out / "supernet.pt").stat().st_mtime_ns == trained, "a finished stage is not done again"
     for part in ("supernet", "rank correlation", str(out / "bundle.safetensors"), "Accuracy"):
         assert part in whole.stdout
-    assert eas_sdk.load(out / "bundle.safetensors").labels("tools") == ("axe", "saw")
+    assert eas_sdk.load(out / "bundle.safetensors").labels("tools") == ("auto", "axe")
 
     looked = eas("diagnose", out, "--device", "cpu", "--picture", tmp_path / "copy.png", "--json")
     assert looked.exit_code == 0, looked.output
@@ -116,6 +119,41 @@ def test_what_cannot_be_trained_is_told(eas, tmp_path: Path, arguments: list[str
     for part in ("error: ", *parts):
         assert part in result.stderr
     assert not out.exists()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="file systems that take any bytes for a name")
+@pytest.mark.parametrize("place", [b"caf\xe9/owl", b"birds/caf\xe9"])
+def test_a_class_folder_whose_name_is_no_utf_8_is_told_before_anything_is_trained(
+    eas, tree: Path, tmp_path: Path, place: bytes
+) -> None:
+    odd = tree / os.fsdecode(place)
+    odd.mkdir(parents=True)
+    for image in (tree / "birds" / "owl").iterdir():
+        image.rename(odd / image.name)
+    (tree / "birds" / "owl").rmdir()
+    result = eas("train", "--data", tree, "--out", tmp_path / "out")
+    assert result.exit_code == 2
+    assert "text in UTF-8, folders' too" in result.stderr
+    assert not (tmp_path / "out" / "supernet.pt").exists()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="file systems that take any bytes for a name")
+@pytest.mark.parametrize("option", ["--name", "--attribution"])
+def test_texts_of_a_bundle_that_are_no_utf_8_are_told_before_anything_is_trained(
+    eas, tree: Path, tmp_path: Path, option: str
+) -> None:
+    result = eas("train", "--data", tree, "--out", tmp_path / "out", option, os.fsdecode(b"caf\xe9"))
+    assert result.exit_code == 2
+    assert "are text in UTF-8" in result.stderr
+    assert not (tmp_path / "out" / "supernet.pt").exists()
+
+
+@pytest.mark.parametrize("name", ["auto", "all"])
+def test_a_superclass_of_the_name_of_a_task_is_refused(eas, tree: Path, tmp_path: Path, name: str) -> None:
+    (tree / "birds").rename(tree / name)
+    result = eas("train", "--data", tree, "--out", tmp_path / "out")
+    assert result.exit_code == 2
+    assert f"rename '{name}'" in result.stderr
 
 
 def test_photos_for_a_published_network_need_no_labels(eas, tree: Path, tmp_path: Path) -> None:

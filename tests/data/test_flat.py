@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import shutil
+import unicodedata
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +12,7 @@ import pytest
 from PIL import Image
 
 from eas_sdk.errors import DataError
-from eas_train.data.class_lists import ClassList, ListedClass
+from eas_train.data.class_lists import ClassList, ListedClass, read_list
 from eas_train.data.flat import list_flat
 from eas_train.data.imageset import ImageSet, Superclass
 from eas_train.data.listing import as_drawings
@@ -50,6 +52,15 @@ def test_folders_bear_names_or_ids_and_the_list_orders_them(tmp_path: Path) -> N
         for image, target, name in zip(part.images, part.targets, part.names, strict=True):
             assert name.split("/")[0] == folder_of[splits.classes[target]]
             assert image[0, 0].tolist() == [int(name[-6:-4]), len(name.split("/")[0]), 0, 255]
+
+
+def test_a_folder_and_the_list_may_write_a_name_in_different_forms(tmp_path: Path) -> None:
+    nfc, nfd = (unicodedata.normalize(form, "pâté") for form in ("NFC", "NFD"))
+    tree = {"name": "m", "source": "s", "superclasses": [{"name": "x", "classes": [{"name": nfd, "id": "1"}]}]}
+    (tmp_path / "list.json").write_text(json.dumps(tree), encoding="utf-8")
+    for i, form in enumerate((nfc, nfd)):
+        listing = list_flat(grow(tmp_path / str(i), {form: 3}), read_list(tmp_path / "list.json"))
+        assert listing.superclasses == (Superclass("x", (nfc,)),)
 
 
 def test_classes_are_divided_as_in_a_folder_with_superclasses(tmp_path: Path) -> None:

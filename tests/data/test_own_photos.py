@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import unicodedata
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import pytest
 
 from eas_sdk.errors import DataError
 from eas_train.data.listing import SPLITS, Listing
-from eas_train.data.own_photos import list_own
+from eas_train.data.own_photos import list_others, list_own
 
 EACH = 20
 
@@ -145,3 +146,14 @@ def test_a_list_that_is_none(tmp_path: Path, text: str) -> None:
     (tmp_path / "a.json").write_text(text)
     with pytest.raises(DataError, match=r"a\.json (is no JSON|must hold)"):
         list_own(tmp_path / "a.json")
+
+
+def test_names_are_one_form_of_unicode_whatever_form_the_folders_have(tmp_path: Path) -> None:
+    """macOS writes the accents of file names apart from their letters."""
+    nfc, nfd = (unicodedata.normalize(form, "pâté") for form in ("NFC", "NFD"))
+    grow(tmp_path, f"train/{nfd}/{nfd}", f"val/{nfc}/{nfc}", f"test/{nfd}/{nfc}")
+    listing = list_own(tmp_path)
+    assert classes(listing) == {nfc: (nfc,)}
+    assert counts(listing) == [EACH] * 3
+    others = list_others(grow(tmp_path / "others", f"{nfd}/pie", "none/sky"), listing.superclasses)
+    assert classes(others) == {nfc: ("pie",), "none": ("sky",)}
