@@ -20,17 +20,10 @@ import subprocess
 import sys
 import zipfile
 from pathlib import Path
-from typing import Any
-
-import numpy as np
 
 import eas_sdk
+from benchmarks.elsewhere import DEFAULT, FOUND, pack, summary
 from benchmarks.record import record
-from eas_sdk.budget import Budget
-from eas_sdk.cli.drawings import load_drawings
-from eas_sdk.export import load_exporter
-from eas_sdk.model import Model
-from eas_sdk.runtime import Runtime
 
 ROOT = Path(__file__).resolve().parents[1]
 PYTHON = "3.11"
@@ -63,9 +56,6 @@ CPU revision\t: 1
 """
 """What Linux says of a Cortex-A76; without it onnxruntime would read what it says of this machine."""
 
-FRACTIONS = (0.0, 0.5, 1.0)
-"""Of a task's budget range."""
-
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -76,23 +66,14 @@ def main() -> None:
     options = parser.parse_args()
     folder = options.folder.resolve()
     machine = prepare(folder / "machine")
-    runtime = eas_sdk.load(options.bundle)
-    cases = folder / "cases"
-    cases.mkdir(exist_ok=True)
-    shown = load_drawings(runtime, None, runtime.tasks[: options.tasks])
-    listed = [
-        case(runtime, drawings.task, fraction, drawings.images[: options.images], cases)
-        for drawings in shown
-        for fraction in FRACTIONS
-    ]
-    (cases / "cases.json").write_text(json.dumps({"bundle": options.bundle, "cases": listed}))
+    cases, runtime = folder / "cases", eas_sdk.load(options.bundle)
+    count = pack(runtime, options.tasks, options.images, DEFAULT, cases, bundle=options.bundle)
     command = [*machine, "-W", "ignore", "-m", "benchmarks.arm_inside", str(cases)]
     subprocess.run(command, cwd=ROOT, check=True)
-    found = json.loads((cases / "found.json").read_text())
-    record(
-        "arm",
-        {"processor": f"{CPU}, emulated", "networks": len(listed), "versions": found["versions"]} | summary(found),
-    )
+    found = json.loads((cases / FOUND).read_text())
+    figures = {kind: {name: summary(rows) for name, rows in found[kind].items()} for kind in ("engines", "files")}
+    facts = {"processor": f"{CPU}, emulated", "networks": count, "versions": found["versions"]}
+    record("arm", facts | figures)
 
 
 def prepare(folder: Path) -> list[str]:
@@ -129,37 +110,6 @@ def prepare(folder: Path) -> list[str]:
     emulator = [str(tools / "usr/bin/qemu-aarch64-static"), "-cpu", CPU, "-L", str(system)]
     emulator += ["-E", f"LD_LIBRARY_PATH={libraries}", "-E", f"PYTHONPATH={paths}", "-E", "OMP_NUM_THREADS=1"]
     return [*emulator, str(system / f"usr/bin/python{PYTHON}")]
-
-
-def case(runtime: Runtime, task: str, fraction: float, images: np.ndarray, folder: Path) -> dict[str, Any]:
-    """A network, its files, the images and what they show by this machine's numpy engine."""
-    model: Any = runtime.specialize(task, Budget(level=fraction))
-    assert isinstance(model, Model)
-    name = f"{task}-{fraction:.1f}"
-    np.savez(folder / f"{name}.npz", images=images, reference=model.reference(images))
-    files = {}
-    for suffix in (".tflite", ".onnx"):
-        exporter = load_exporter(suffix)
-        for precision in exporter.precisions:
-            path = folder / f"{name}-{precision}{suffix}"
-            model.export(path, precision=precision)
-            files[f"{exporter.name} {precision}"] = path.name
-    return {"name": name, "task": task, "level": fraction, "input_px": model.input_size, "files": files}
-
-
-def summary(found: dict[str, Any]) -> dict[str, Any]:
-    """Over all networks."""
-    return {
-        kind: {
-            name: {
-                "greatest_difference": float(f"{max(row['difference'] for row in rows):.3g}"),
-                "mean_top1_agreement": round(float(np.mean([row["agreement"] for row in rows])), 4),
-                "least_top1_agreement": round(min(row["agreement"] for row in rows), 4),
-            }
-            for name, rows in found[kind].items()
-        }
-        for kind in ("engines", "files")
-    }
 
 
 if __name__ == "__main__":
