@@ -32,7 +32,7 @@ from eas_train.data.fixed_views import fixed_views
 from eas_train.data.imageset import superclass_of_class
 from eas_train.data.source import Source
 from eas_train.data.splits import Images, Splits
-from eas_train.diagnosis.measure import TRAINING_IMAGES, Score, diagnose, difference
+from eas_train.diagnosis.measure import TRAINING_IMAGES, diagnose, difference
 from eas_train.diagnosis.members import ends_and_middle
 from eas_train.recipe import Recipe
 from eas_train.strategy.uniform import Uniform
@@ -40,6 +40,7 @@ from eas_train.supernet.evaluate import logits_of, recalibrated, within_supercla
 from eas_train.supernet.identity import CHECKPOINT
 from eas_train.supernet.model import Supernet
 from eas_train.supernet.recipe import SupernetRecipe
+from eas_train.supernet.score import Score
 from eas_train.supernet.train import load_supernet, train_over, train_supernet
 
 CPU = torch.device("cpu")

@@ -54,8 +54,9 @@ def opencv(file: Path) -> tuple[Run, dict[str, Any]]:
     net = read(str(file))
 
     def run(image: np.ndarray) -> np.ndarray:
-        net.setInput(image)
-        return net.forward()
+        net.setInput(image if file.suffix == ".onnx" else image.astype(np.float32))
+        output: np.ndarray = net.forward()
+        return output
 
     return run, {}
 

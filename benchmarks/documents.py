@@ -13,6 +13,7 @@ import dataclasses
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from benchmarks import photo_documents
 from benchmarks.photo_documents import figures
@@ -169,8 +170,27 @@ def arm() -> Table:
     ]
 
 
+def clients() -> Table:
+    """Exported files in other programs."""
+    found = figures("clients")["clients"]
+    kinds = list(dict.fromkeys(kind for by_kind in found.values() for kind in by_kind))
+    return ["read by", *kinds], [
+        [name, *(_client(by_kind.get(kind)) for kind in kinds)] for name, by_kind in found.items()
+    ]
+
+
+def _client(row: dict[str, Any] | None) -> str:
+    if row is None:
+        return ""
+    if "refused" in row:
+        return "refused"
+    pieces = row["pieces"]
+    return f"{row['mean_top1_agreement']:.0%}" + (f", {pieces} pieces" if pieces not in (None, 1) else "")
+
+
 TABLES: dict[str, Callable[[], Table]] = {
     "arm": arm,
+    "clients": clients,
     "lite0": lite0,
     "lite0-choices": lite0_choices,
     "size-statistics": size_statistics,

@@ -19,10 +19,15 @@ STYLE = (
 )
 
 
-def page(title: str, parts: Iterable[str]) -> str:
-    """The page; `parts` are what the functions below make."""
+def page(title: str, parts: Iterable[str], *, refresh_s: int | None = None) -> str:
+    """The page; `parts` are what the functions below make.
+
+    Args:
+        refresh_s: seconds after which a browser looks at the file again.
+    """
     named = html.escape(title)
-    head = f"<meta charset='utf-8'><title>{named}</title><style>{STYLE}</style>"
+    again = "" if refresh_s is None else f"<meta http-equiv='refresh' content='{refresh_s}'>"
+    head = f"<meta charset='utf-8'>{again}<title>{named}</title><style>{STYLE}</style>"
     return f"<!doctype html><html lang='en'><head>{head}</head><body><h1>{named}</h1>{''.join(parts)}</body></html>\n"
 
 

@@ -48,6 +48,7 @@ from eas_train.nse.rounds import evolve_space
 from eas_train.pictures import Shown, divided, to_calibrate, to_prove
 from eas_train.recipe import Recipe
 from eas_train.report.judge import judge
+from eas_train.report.live import LivePage
 from eas_train.report.page import PAGE, write_page
 from eas_train.report_file import read_report
 from eas_train.router.calibrate import TrainedRouter, finish
@@ -213,6 +214,7 @@ class Training:
             start = self._place("teacher", self._fingerprint("teacher", teacher, self.data.train))
             train_supernet(teacher, self.data.train, start, self.device)
         place, validation = self.place("supernet"), self.data.validation
+        page = None if self.shared else LivePage(self.recipe.name, place, recipe)
         train_supernet(
             recipe,
             self.data.train,
@@ -223,10 +225,13 @@ class Training:
             teacher=start,
             frozen=self.teacher,
             origin=self.origin,
+            watched=None if page is None else page.write,
         )
         report = {"stage": "supernet", "steps": recipe.total_steps}
-        if self.shared:  # studies train supernets by the dozen, and compare them in their own way
+        if page is None:  # studies train supernets by the dozen, and compare them in their own way
             return report
+        if is_first():
+            page.write(finished=True)
         return report | {"diagnosis": self.diagnose()} if is_first() else report
 
     def diagnose(self, *, most_images: int | None = None) -> dict[str, Any]:

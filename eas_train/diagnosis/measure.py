@@ -2,63 +2,29 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
-import torch
 
-from eas_sdk.space.architecture import Architecture
-from eas_sdk.space.elastic.space import ElasticSpace
-from eas_sdk.space.tables import madds_table
 from eas_train.data.feed import AnyAugmentation, random_images
-from eas_train.data.fixed_views import fixed_views
-from eas_train.data.imageset import superclass_of_class
-from eas_train.data.splits import Images, evenly
+from eas_train.data.splits import Images
 from eas_train.diagnosis.members import KINDS, NAMES, ends_and_middle, one_choice_at_a_time
 from eas_train.diagnosis.weights import BlockUse, blocks_in_use
 from eas_train.progress import progress
-from eas_train.supernet.evaluate import logits_of, recalibrated, within_superclass
 from eas_train.supernet.model import Supernet
+from eas_train.supernet.score import EACH, Hits, Judge, Score
 
 TRAINING_IMAGES = 1024
 """That batch-norm statistics are recorded on, at most."""
-EACH = 8
-"""Times that one training image is among them, on average, at most."""
 PASSED_BY = 128
 """Training images by which the share of a residual branch is taken."""
 IDLE_SHARE = 0.1
 """A branch below this share of what passes it by hardly changes it."""
 UNMOVED = 0.9
 """Filters above this cosine with where they began have hardly learned."""
-
-Hits = npt.NDArray[np.bool_]
-
-
-@dataclass(frozen=True)
-class Score:
-    """What one member scores on validation images.
-
-    Attributes:
-        architecture: which; madds: of it, with all classes.
-        top1: bool [N], right among all classes; within: among those of the image's superclass.
-    """
-
-    architecture: Architecture
-    madds: int
-    top1: Hits
-    within: Hits
-
-    def to_json(self) -> dict[str, Any]:
-        """JSON-able."""
-        return {
-            "architecture": str(self.architecture),
-            "madds": self.madds,
-            "top1": round(float(self.top1.mean()), 4),
-            "within_superclass": round(float(self.within.mean()), 4),
-        }
 
 
 @dataclass(frozen=True)
@@ -151,33 +117,10 @@ def diagnose(
         most_images: validation images at most, the same share of every class.
         most_training: training images at most that batch-norm statistics are recorded on.
     """
-    device, space = next(net.parameters()).device, net.space
-    size = space.input_sizes[-1]
-    shown = evenly(validation, most_images)
-    images, targets = fixed_views(shown, 1, size, device)
-    superclass_of = torch.from_numpy(superclass_of_class(train.superclasses)).to(device)
-    count = min(most_training, EACH * len(train))
-    calibration = random_images(train, count, size, augmentation, device, 0)
-    was_training = net.training
-    net.eval()
-    table, known = madds_table(space), {}
-
-    def score(architecture: Architecture) -> Score:
-        if architecture not in known:
-            norm = (
-                recalibrated(net, architecture, calibration) if net.learned is None else net.learned.norm(architecture)
-            )
-            logits = logits_of(net, architecture, images, norm)
-            top1 = (logits.argmax(1) == targets).cpu().numpy()
-            within = within_superclass(logits, targets, superclass_of).cpu().numpy()
-            madds = int(table.total(space, space.encode([architecture]), net.classes)[0])
-            known[architecture] = Score(architecture, madds, top1, within)
-        return known[architecture]
-
-    if isinstance(space, ElasticSpace):
-        members, by_choice = ends_and_middle(space), one_choice_at_a_time(space)
-    else:
-        members, by_choice = {"smallest": space.smallest, "largest": space.largest}, {}
+    judge = Judge.of(net, train, validation, augmentation, most_images=most_images, most_training=most_training)
+    space, device = net.space, next(net.parameters()).device
+    score = functools.cache(functools.partial(judge.score, net))
+    members, by_choice = ends_and_middle(space), one_choice_at_a_time(space)
     choices: dict[str, dict[str, Score]] = {kind: {} for kind in KINDS if any(k == kind for k, _ in by_choice)}
     with progress("diagnosis", len(members) + len(by_choice)) as update:
         scores = {}
@@ -187,9 +130,13 @@ def diagnose(
         for done, ((kind, label), architecture) in enumerate(by_choice.items(), len(scores) + 1):
             choices[kind][label] = score(architecture)
             update(done, label)
-    blocks = blocks_in_use(net, began, calibration[:PASSED_BY])
+    count = min(PASSED_BY, most_training, EACH * len(train))
+    was_training = net.training
+    blocks = blocks_in_use(
+        net.eval(), began, random_images(train, count, space.input_sizes[-1], augmentation, device, 0)
+    )
     net.train(was_training)
-    return Diagnosis(len(shown), scores, choices, tuple(blocks))
+    return Diagnosis(len(judge.images), scores, choices, tuple(blocks))
 
 
 def difference(one: Hits, other: Hits) -> tuple[float, float, float]:

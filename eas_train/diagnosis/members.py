@@ -1,4 +1,4 @@
-"""The members of an elastic space that a diagnosis compares: the ends, the middle, and one choice at a time."""
+"""The members of a space that are compared: the ends, the middle, and one choice at a time."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from eas_sdk.space.architecture import Architecture, Block
 from eas_sdk.space.elastic.space import ElasticSpace
+from eas_sdk.space.protocol import Space
 from eas_train.supernet.recipe import T
 
 KINDS = ("depths", "kernels", "expansions", "input_sizes")
@@ -37,15 +38,19 @@ def uniform(space: ElasticSpace, **at: float) -> Architecture:
     return Architecture(tuple(units), size)
 
 
-def ends_and_middle(space: ElasticSpace) -> dict[str, Architecture]:
-    """The smallest, the middle and the largest member."""
+def ends_and_middle(space: Space) -> dict[str, Architecture]:
+    """The smallest, the middle and the largest member of an elastic space; of another the ends."""
+    if not isinstance(space, ElasticSpace):
+        return {"smallest": space.smallest, "largest": space.largest}
     return {"smallest": space.smallest, "middle": uniform(space, **dict.fromkeys(KINDS, 0.5)), "largest": space.largest}
 
 
-def one_choice_at_a_time(space: ElasticSpace) -> dict[tuple[str, str], Architecture]:
+def one_choice_at_a_time(space: Space) -> dict[tuple[str, str], Architecture]:
     """(kind, label) -> member with that choice everywhere and the most of all else, from the least on; of kinds that
-    have a choice. Of each the last is the largest member."""
+    have a choice. Of each the last is the largest member. Empty where the space is not elastic."""
     made: dict[tuple[str, str], Architecture] = {}
+    if not isinstance(space, ElasticSpace):
+        return made
     for kind in KINDS:
         options = _options(space, kind)
         for i, option in enumerate(options):

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from eas_train.diagnosis.measure import IDLE_SHARE, Diagnosis, Score
+from eas_train.diagnosis.measure import IDLE_SHARE, Diagnosis
 from eas_train.diagnosis.members import NAMES
+from eas_train.supernet.score import Score
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -14,7 +14,6 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from eas_sdk.space.architecture import Architecture
-from eas_sdk.space.elastic.space import ElasticSpace
 from eas_train.data.feed import AnyAugmentation, Asked, feed
 from eas_train.data.order import Epochs
 from eas_train.data.splits import Images
@@ -77,8 +76,6 @@ def begin_classifier(
 def seen_by(net: Supernet) -> list[Architecture]:
     """The sub-networks whose features are fitted: the ends and the middle, and the largest at every input size."""
     space = net.space
-    if not isinstance(space, ElasticSpace):
-        return [space.smallest, space.largest]
     sizes = [dataclasses.replace(space.largest, input_size=s) for s in space.input_sizes if space.largest.input_size]
     return list(dict.fromkeys([*ends_and_middle(space).values(), *sizes]))
 

@@ -149,6 +149,7 @@ LATER = (
     "adapter_rank",
     "adapter_rate",
     "classifier",
+    "keep",
 )
 LATER_OF_PHASE = ("feature_distillation", "whole", "size_power")
 """Settings that came after the first checkpoints: at their defaults these go on."""
@@ -212,6 +213,9 @@ class SupernetRecipe(Settings):
     clip_norm: float = Field(default=5.0, gt=0)
     mixed_precision: bool = True
     checkpoint_every_s: float = Field(default=60.0, ge=0)
+    keep: Literal["last", "best"] = "last"
+    """Which weights are gone on with: those at the end; or those whose smallest, middle and largest network had the
+    best mean accuracy on validation images, of some steps."""
     rarity: float = Field(default=0.0, ge=0, le=1)
     """How much more often photos of rare classes are trained on: they are drawn by one over the number of photos of
     their class, to this power. 0: every photo once an epoch."""
@@ -344,6 +348,6 @@ class SupernetRecipe(Settings):
             facts["teacher"] = teacher.digest
         if start is not None:
             facts["start"] = start.digest
-        if self.tries_on_validation and validation is not None:
+        if (self.tries_on_validation or self.keep == "best") and validation is not None:
             facts["validation"] = validation.digest
         return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()

@@ -8,7 +8,6 @@ sandwich rule (Yu et al. 2020): they differ in what a phase samples. All randomn
 from __future__ import annotations
 
 import copy
-import json
 import logging
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -23,7 +22,7 @@ from torch import Tensor
 from eas_sdk.errors import TrainingError
 from eas_sdk.space import registry as spaces
 from eas_sdk.space.protocol import Space, size_of
-from eas_train import checkpoint
+from eas_train import checkpoint, step_log
 from eas_train.allocator import keep_freed_memory
 from eas_train.clock import clock
 from eas_train.data.feed import Asked, feed, random_images
@@ -49,6 +48,8 @@ from eas_train.supernet.sort import sort_channels
 from eas_train.supernet.spread import spread_weights
 from eas_train.supernet.step import Stepper
 from eas_train.supernet.teacher import Teacher
+from eas_train.supernet.validation import BEST, Validation
+from eas_train.supernet.validation import LOG as VALIDATION
 
 LOG = "supernet.jsonl"
 LOG_EVERY = 20
@@ -80,6 +81,7 @@ def train_supernet(
     teacher: Path | None = None,
     frozen: Teacher | None = None,
     origin: Origin | None = None,
+    watched: Callable[[], None] | None = None,
 ) -> Supernet:
     """Train, or go on training, the supernet of `recipe`; checkpoints and a log are kept in `folder`.
 
@@ -92,13 +94,16 @@ def train_supernet(
         frozen: what phases of `teacher = "frozen"` learn from; by default the largest network as it is when the first
             of them begins.
         origin: what the supernet begins with where its recipe says "bundle".
+        watched: called whenever the logs in `folder` have grown; validation images are looked at on the way.
 
     Raises:
         TrainingError: the checkpoint belongs to another recipe or data set, the loss is no longer finite, or a batch
             cannot be shared evenly, or a strategy needs validation images, or one process, or a phase needs
-            unlabelled images.
+            unlabelled images, or the best weights validation images.
     """
     part = share()
+    if recipe.keep == "best" and validation is None:
+        raise TrainingError("the best weights are chosen on validation images (keep), and none are given")
     if recipe.tries_on_validation and (validation is None or part.size > 1):
         raise TrainingError(
             f"the strategy {recipe.strategy.kind!r} tries sub-networks on validation images, in one process; got "
@@ -131,6 +136,8 @@ def train_supernet(
         unlabelled=unlabelled,
         frozen=frozen,
         origin=origin,
+        validation=validation if watched is not None or recipe.keep == "best" else None,
+        watched=watched,
     )[0]
 
 
@@ -148,6 +155,8 @@ def train_over(
     unlabelled: Images | None = None,
     frozen: Teacher | None = None,
     origin: Origin | None = None,
+    validation: Images | None = None,
+    watched: Callable[[], None] | None = None,
 ) -> tuple[Supernet, Uniform]:
     """The training itself, over any space: the supernet, and its strategy at the end.
 
@@ -157,6 +166,7 @@ def train_over(
         start: state of another training's checkpoint, which this one goes on from.
         weights: state of another supernet, whose weights this one begins with as far as it has them.
         unlabelled, frozen, origin: see `train_supernet`.
+        validation: looked at on the way, and which weights are best there is kept (see `Validation`).
     """
     part = share()
     if device.type == "cpu":
@@ -199,6 +209,9 @@ def train_over(
     started, saved = now() - before, time.monotonic()
     net.train()
     stepper = Stepper.of(net, optimizer, recipe, chosen, superclass_of, part)
+    looks = None
+    if validation is not None and part.rank == 0:
+        looks = Validation.of(net, recipe, data, validation, folder, fingerprint)
 
     def save() -> None:
         if part.rank > 0:
@@ -220,10 +233,18 @@ def train_over(
             },
         )
 
+    def look() -> str:
+        return "" if looks is None else looks.after(step, net, began)
+
+    if not step and part.rank == 0:
+        for log in (LOG, VALIDATION):  # of a training whose checkpoint was deleted
+            (folder / log).unlink(missing_ok=True)
+        look()
     if not total:
         save()
     if 0 < step < total:
         logging.getLogger(__name__).info("the supernet goes on at step %d of %d", step, total)
+    note = ""
     with stop_between_steps() as stop, progress("supernet", total, step, shown=part.rank == 0) as update:
         while step < total and not chosen.finished:
             phase, at = recipe.phase_at(step)
@@ -248,14 +269,18 @@ def train_over(
                     losses = np.mean(recent[-LOG_EVERY:], 0).tolist()
                     step += 1
                     if step % LOG_EVERY == 0 and part.rank == 0:
-                        _log(folder / LOG, step, phase.name, losses)
+                        means = [round(loss, 4) for loss in losses]
+                        step_log.append(folder / LOG, step, {"phase": phase.name, "losses": means})
                         recent.clear()
+                    note = look() or note
+                    if watched is not None and step % LOG_EVERY == 0 and part.rank == 0:
+                        watched()
                     done = step == total or chosen.finished
                     if time.monotonic() - saved >= recipe.checkpoint_every_s or done or stop.asked is not None:
                         save()
                         saved = time.monotonic()
                     stop.raise_if_asked()
-                    update(step, f"{phase.name} loss {losses[0]:.3f}")
+                    update(step, f"{phase.name} loss {losses[0]:.3f} {note}")
                     if done:
                         break
     return net, chosen
@@ -307,6 +332,10 @@ def load_supernet(
             f"{folder} holds no finished supernet ({done} of {recipe.total_steps} steps); run the supernet stage"
         )
     space = spaces.from_json(state["space"]) if "space" in state else recipe.search_space()
+    if recipe.keep == "best":
+        state = checkpoint.load(folder / BEST, recipe=fingerprint)
+        if state is None:
+            raise TrainingError(f"{folder} lacks {BEST}, the weights that the recipe keeps; train into another folder")
     net = new_supernet(space, recipe, data, device, origin)
     net.load_state_dict(state["began" if as_it_began else "net"])
     return net.eval()
@@ -338,10 +367,3 @@ def new_supernet(
     # torch documents this overload but does not annotate it.
     net.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     return net
-
-
-def _log(path: Path, step: int, phase: str, losses: list[float]) -> None:
-    """One line: the losses of a step's networks, in order, as means over the steps since the line before."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a") as file:
-        file.write(json.dumps({"step": step, "phase": phase, "losses": [round(v, 4) for v in losses]}) + "\n")

@@ -211,6 +211,7 @@ def test_files_pass_the_checker(
     assert len(set(names)) == len(names)
     used = {name for node in model.graph.node for name in node.input}
     assert {constant.name for constant in model.graph.initializer} <= used
+    assert {name for node in model.graph.node for name in node.output} - used == {output}
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)

@@ -63,7 +63,13 @@ class _Integers:
     def run(self) -> Program:
         for operator in self.source.operators:
             self._rewrite(operator)
-        read = {name for operator in self.program.operators for name in operator.inputs}
+        # onnxruntime before 1.19 lays other values where the output of an operator was that nothing reads.
+        read, kept = {self.program.output.name}, []
+        for operator in reversed(self.program.operators):
+            if operator.output in read:
+                read.update(operator.inputs)
+                kept.append(operator)
+        self.program.operators = kept[::-1]
         self.program.constants = {name: data for name, data in self.program.constants.items() if name in read}
         return self.program
 
