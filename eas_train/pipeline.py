@@ -225,7 +225,8 @@ class Training:
             teacher=start,
             frozen=self.teacher,
             origin=self.origin,
-            watched=None if page is None else page.write,
+            watched=page is not None,
+            told=None if page is None else page.after,
         )
         report = {"stage": "supernet", "steps": recipe.total_steps}
         if page is None:  # studies train supernets by the dozen, and compare them in their own way

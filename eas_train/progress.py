@@ -15,14 +15,35 @@ from rich.progress import (
     Progress,
     TextColumn,
     TimeElapsedColumn,
-    TimeRemainingColumn,
 )
 
 RECENT = 20
-"""Lines of a log over which the pace is taken that the time left is told by: what comes first may be slower."""
+"""Reports over which the pace is taken that the time left is told by: what comes first may be slower."""
+EVERY_S = 30.0
+"""Between two of them."""
 
-RECENT_S = 600.0
-"""The same for a bar, in seconds; one step may take a minute."""
+
+class _Pace:
+    """How fast a thing goes of late."""
+
+    def __init__(self, start: float, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._told = deque([(clock(), start)], maxlen=RECENT)
+
+    @property
+    def since_s(self) -> float:
+        """Since the last report."""
+        return self._clock() - self._told[-1][0]
+
+    def report(self, done: float) -> None:
+        self._told.append((self._clock(), done))
+
+    def left(self, done: float, total: float) -> str:
+        """The time left in words; "" where nothing is known of it."""
+        since, before = self._told[0]
+        if not before < done < total:
+            return ""
+        return f"{duration((self._clock() - since) / (done - before) * (total - done))} left"
 
 
 @contextmanager
@@ -30,43 +51,50 @@ def progress(
     title: str,
     total: int,
     start: int = 0,
-    every_s: float = 30.0,
+    every_s: float = EVERY_S,
     *,
     shown: bool = True,
     clock: Callable[[], float] = time.monotonic,
+    effort: Callable[[int], float] = float,
 ) -> Iterator[Callable[[int, str], None]]:
     """A context that yields `update(done, note)`.
 
     On a terminal it draws a bar; elsewhere (a log file) it prints a line at most every `every_s` seconds of `clock`.
     Both go to standard error, so that standard output stays clean for results. Neither is done unless `shown`.
+
+    Args:
+        effort: what the first so many of `total` take, in any unit: where some take longer than others, the time left
+            is told by it.
     """
     if not shown:
         yield lambda done, note: None
         return
-    console = Console(stderr=True)
+    console, pace = Console(stderr=True), _Pace(effort(start), clock)
     if console.is_terminal:
         columns = (
             TextColumn("{task.description}"),
             BarColumn(),
             MofNCompleteColumn(),
             TimeElapsedColumn(),
-            TimeRemainingColumn(),
-            TextColumn("{task.fields[note]}"),
+            TextColumn("{task.fields[left]} {task.fields[note]}"),
         )
-        with Progress(*columns, console=console, speed_estimate_period=RECENT_S) as bar:
-            task = bar.add_task(title, total=total, completed=start, note="")
-            yield lambda done, note: bar.update(task, completed=done, note=note)
+        with Progress(*columns, console=console) as bar:
+            task = bar.add_task(title, total=total, completed=start, note="", left="")
+
+            def draw(done: int, note: str) -> None:
+                bar.update(task, completed=done, note=note, left=pace.left(effort(done), effort(total)))
+                if pace.since_s >= every_s:
+                    pace.report(effort(done))
+
+            yield draw
         return
-    told = deque([(clock(), start)], maxlen=RECENT)
 
     def line(done: int, note: str) -> None:
-        now = clock()
-        if now - told[-1][0] < every_s and done < total:
+        if pace.since_s < every_s and done < total:
             return
-        since, before = told[0]
-        told.append((now, done))
-        left = f", {duration((now - since) / (done - before) * (total - done))} left" if before < done < total else ""
-        print(f"{title}: {done}/{total}{left} {note}".rstrip(), file=sys.stderr, flush=True)
+        left = pace.left(effort(done), effort(total))
+        pace.report(effort(done))
+        print(f"{title}: {done}/{total}{', ' if left else ''}{left} {note}".rstrip(), file=sys.stderr, flush=True)
 
     yield line
 

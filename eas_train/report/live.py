@@ -39,11 +39,13 @@ class LivePage:
     recipe: SupernetRecipe
     _written: float = field(default=-EVERY_S, repr=False)
 
+    def after(self, step: int) -> None:
+        """Write it after a step, unless that was just done."""
+        if time.monotonic() - self._written >= EVERY_S:
+            self.write()
+
     def write(self, *, finished: bool = False) -> None:
-        """Write it, unless that was just done; one that is finished does not ask the browser to look again."""
-        now = time.monotonic()
-        if not finished and now - self._written < EVERY_S:
-            return
+        """Write it; one that is finished does not ask the browser to look again."""
         losses, looks = step_log.read(self.folder / LOSSES), step_log.read(self.folder / LOG)
         parts = [html_page.paragraph(self._state(losses, finished))]
         if losses or looks:

@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from eas_sdk.space.architecture import Architecture
+from eas_sdk.space.protocol import Space
 from eas_train.data.feed import AnyAugmentation, Asked, feed
 from eas_train.data.order import Epochs
 from eas_train.data.splits import Images
@@ -47,7 +48,7 @@ def begin_classifier(
     order = Epochs(len(data), recipe.seed).batch(0, count)  # every image before any twice
     side = net.space.input_sizes[-1]
     asked = [Asked(order[i : i + PART], recipe.seed + i, side) for i in range(0, count, PART)]
-    architectures = seen_by(net)
+    architectures = seen_by(net.space)
     features: list[list[Tensor]] = [[] for _ in architectures]
     targets = []
     with progress("classifier", count) as update:
@@ -73,9 +74,8 @@ def begin_classifier(
     return best
 
 
-def seen_by(net: Supernet) -> list[Architecture]:
+def seen_by(space: Space) -> list[Architecture]:
     """The sub-networks whose features are fitted: the ends and the middle, and the largest at every input size."""
-    space = net.space
     sizes = [dataclasses.replace(space.largest, input_size=s) for s in space.input_sizes if space.largest.input_size]
     return list(dict.fromkeys([*ends_and_middle(space).values(), *sizes]))
 

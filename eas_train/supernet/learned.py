@@ -104,6 +104,11 @@ class LearnedStatistics(nn.Module):
         }
         return LearnedNorm(moved, self.space.epsilon)
 
+    def of(self, architecture: Architecture) -> dict[str, Tensor]:
+        """Node -> [2, C] mean and variance of an architecture."""
+        norm = self.norm(architecture)
+        return {name: torch.stack(norm.statistics(name, self.base(name).shape[1])) for name in self.names}
+
 
 def _key(name: str) -> str:
     return name.replace(".", "-")

@@ -37,10 +37,14 @@ class Teacher:
         """As the largest network of `net` is now.
 
         Args:
-            images: from a side to augmented training images N x 3 x S x S, which its statistics are recorded on.
+            images: from a side to augmented training images N x 3 x S x S, which its statistics are recorded on where
+                they are not learned.
             sides: of the images that it will see.
         """
         still = copy.deepcopy(net).eval().requires_grad_(False)
+        if still.learned is not None:
+            with torch.no_grad():
+                return cls(still, dict.fromkeys(sides, still.learned.of(net.space.largest)))
         return cls(still, {side: calibrate(still, net.space.largest, images(side), side=side) for side in sides})
 
     @property

@@ -39,6 +39,7 @@ from eas_train.strategy.trial import Trial
 from eas_train.strategy.uniform import Uniform
 from eas_train.supernet.adapters import Adapters
 from eas_train.supernet.classifier import begin_classifier
+from eas_train.supernet.effort import effort_of
 from eas_train.supernet.identity import CHECKPOINT, fingerprint_in
 from eas_train.supernet.learned import LearnedStatistics
 from eas_train.supernet.model import Supernet
@@ -81,7 +82,8 @@ def train_supernet(
     teacher: Path | None = None,
     frozen: Teacher | None = None,
     origin: Origin | None = None,
-    watched: Callable[[], None] | None = None,
+    watched: bool = False,
+    told: Callable[[int], None] | None = None,
 ) -> Supernet:
     """Train, or go on training, the supernet of `recipe`; checkpoints and a log are kept in `folder`.
 
@@ -94,7 +96,8 @@ def train_supernet(
         frozen: what phases of `teacher = "frozen"` learn from; by default the largest network as it is when the first
             of them begins.
         origin: what the supernet begins with where its recipe says "bundle".
-        watched: called whenever the logs in `folder` have grown; validation images are looked at on the way.
+        watched: whether validation images are looked at on the way.
+        told: called with the number of steps that are done, after each.
 
     Raises:
         TrainingError: the checkpoint belongs to another recipe or data set, the loss is no longer finite, or a batch
@@ -136,8 +139,8 @@ def train_supernet(
         unlabelled=unlabelled,
         frozen=frozen,
         origin=origin,
-        validation=validation if watched is not None or recipe.keep == "best" else None,
-        watched=watched,
+        validation=validation if watched or recipe.keep == "best" else None,
+        told=told,
     )[0]
 
 
@@ -156,7 +159,7 @@ def train_over(
     frozen: Teacher | None = None,
     origin: Origin | None = None,
     validation: Images | None = None,
-    watched: Callable[[], None] | None = None,
+    told: Callable[[int], None] | None = None,
 ) -> tuple[Supernet, Uniform]:
     """The training itself, over any space: the supernet, and its strategy at the end.
 
@@ -165,7 +168,7 @@ def train_over(
         fingerprint: what the checkpoint must carry.
         start: state of another training's checkpoint, which this one goes on from.
         weights: state of another supernet, whose weights this one begins with as far as it has them.
-        unlabelled, frozen, origin: see `train_supernet`.
+        unlabelled, frozen, origin, told: see `train_supernet`.
         validation: looked at on the way, and which weights are best there is kept (see `Validation`).
     """
     part = share()
@@ -245,7 +248,8 @@ def train_over(
     if 0 < step < total:
         logging.getLogger(__name__).info("the supernet goes on at step %d of %d", step, total)
     note = ""
-    with stop_between_steps() as stop, progress("supernet", total, step, shown=part.rank == 0) as update:
+    bar = progress("supernet", total, step, shown=part.rank == 0, effort=effort_of(space, recipe, net.classes))
+    with stop_between_steps() as stop, bar as update:
         while step < total and not chosen.finished:
             phase, at = recipe.phase_at(step)
             if at == 0 and (phase.sort_channels or phase.spread_weights):
@@ -273,8 +277,8 @@ def train_over(
                         step_log.append(folder / LOG, step, {"phase": phase.name, "losses": means})
                         recent.clear()
                     note = look() or note
-                    if watched is not None and step % LOG_EVERY == 0 and part.rank == 0:
-                        watched()
+                    if told is not None and part.rank == 0:
+                        told(step)
                     done = step == total or chosen.finished
                     if time.monotonic() - saved >= recipe.checkpoint_every_s or done or stop.asked is not None:
                         save()

@@ -63,3 +63,15 @@ def test_the_time_left_is_by_the_pace_of_late(capsys: pytest.CaptureFixture[str]
     assert lines[0] == "training: 11/100, 3 d 18 h left"
     assert lines[40] == "training: 51/100, 49 min left"
     assert lines[-1] == "training: 100/100"
+
+
+def test_the_time_left_knows_that_steps_differ(capsys: pytest.CaptureFixture[str]) -> None:
+    """Ten steps of a second each, then ten of a minute each."""
+    now = 0.0
+    with progress("training", 20, every_s=0, clock=lambda: now, effort=lambda n: n + 59.0 * max(0, n - 10)) as update:
+        for done in range(1, 21):
+            now += 1 if done <= 10 else 60
+            update(done, "")
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[4] == "training: 5/20, 10 min left"
+    assert lines[14] == "training: 15/20, 5 min left"

@@ -90,7 +90,7 @@ def test_only_the_classifier_is_fitted_and_it_knows_the_classes(start: Start) ->
     assert moved == {"tensors.classifier-weight", "tensors.classifier-bias"}
     images, targets = fixed_views(drawings(8, 1, 48), 1, 32, CPU)
     assert net.learned is not None
-    for architecture in seen_by(net):
+    for architecture in seen_by(net.space):
         logits = logits_of(net, architecture, images, net.learned.norm(architecture))
         assert (logits.argmax(1) == targets).float().mean() > 0.3, "six classes, random weights"
 

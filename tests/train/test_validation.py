@@ -24,7 +24,7 @@ RECIPE = tiny_recipe(phases=PHASES, keep="best", dropout=0.0)
 
 def train(folder: Path, **changes: object) -> Supernet:
     recipe = RECIPE.model_copy(update=changes)
-    return train_supernet(recipe, TRAIN, folder, CPU, validation=VALIDATION, watched=lambda: None)
+    return train_supernet(recipe, TRAIN, folder, CPU, validation=VALIDATION, watched=True)
 
 
 @pytest.fixture(scope="module")
