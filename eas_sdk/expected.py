@@ -27,6 +27,12 @@ def expected_accuracy(bundle: Bundle, task: Task, madds: int) -> float | None:
     return float(np.interp(madds, costs, values))
 
 
+def answers_of(bundle: Bundle) -> str:
+    """The network whose answers were the labels that accuracy was measured by, in place of people's; "" for none."""
+    name = bundle.training.get("answers_of")
+    return name if isinstance(name, str) else ""
+
+
 def _point(bundle: Bundle, task: Task, row: object) -> tuple[float, float] | None:
     """Multiply-adds and accuracy of a measured budget; None where it does not say them of the task."""
     if not isinstance(row, dict):

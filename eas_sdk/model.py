@@ -135,7 +135,8 @@ class Model:
     @property
     def expected_accuracy(self) -> float | None:
         """How often its most probable label is right, from 0 to 1, on images that show one of its labels, as the
-        bundle's own training measured it; None where that says nothing of the task."""
+        bundle's own training measured it; None where that says nothing of the task. Where a published network labelled
+        its images (`bundle.training["answers_of"]`), it is how often the two agree."""
         return expected_accuracy(self.bundle, self.task, self.madds)
 
     @property

@@ -512,7 +512,10 @@ class Training:
         pruned = bundles.prune(halved, bundles.selectable(halved, settings.prune_budgets, needed))
         table = accuracy_table(pruned, self.data, settings, self.device)
         router = dict(self.router.figures) if self.has_router else {}
-        training = {"recipe": self.recipe.model_dump(mode="json"), "accuracy": table, "router": router}
+        recipe = self.recipe.model_dump(mode="json")
+        training: dict[str, Any] = {"recipe": recipe, "accuracy": table, "router": router}
+        if self.answered:
+            training["answers_of"] = self.recipe.supernet.pretrained
         final = dataclasses.replace(pruned, training=training)
         size = bundles.save(final, path)
         report = {

@@ -9,6 +9,7 @@ import pytest
 from bundles import SUPERCLASSES, random_bundle
 
 import eas_sdk
+from eas_sdk.expected import answers_of
 
 ROWS = [
     {"mean_madds": 500_000, "test_top1_of_all": 0.2, "test_top1_by_superclass": {"birds": 0.4, "tools": 0.5}},
@@ -37,6 +38,11 @@ def test_it_is_told_of_single_superclasses_and_of_all_classes_alone(tmp_path: Pa
     assert made.specialize(("birds", "insects"), "50%").expected_accuracy is None
     assert made.specialize("insects", "50%").expected_accuracy is None, "no figure was kept"
     assert made.specialize("tools", "50%").expected_accuracy == 0.5, "a figure of another form is passed over"
+
+
+@pytest.mark.parametrize(("training", "whose"), [({}, ""), ({"answers_of": "lite0"}, "lite0"), ({"answers_of": 3}, "")])
+def test_whose_answers_the_labels_were(tmp_path: Path, training: dict[str, Any], whose: str) -> None:
+    assert answers_of(eas_sdk.load(random_bundle(tmp_path, training=training)).bundle) == whose
 
 
 @pytest.mark.parametrize(

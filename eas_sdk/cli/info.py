@@ -23,6 +23,7 @@ from eas_sdk.cli.output import (
     print_table,
     size,
 )
+from eas_sdk.expected import answers_of
 from eas_sdk.runtime import Runtime
 
 
@@ -80,6 +81,7 @@ def describe(runtime: Runtime, path: str, size_bytes: int) -> dict[str, Any]:
             "training": held.training.get("router"),
         },
         "accuracy": accuracy_rows(held.training.get("accuracy")),
+        "answers_of": answers_of(held) or None,
         "attributions": list(held.attributions),
         "versions": {
             "eas_sdk": __version__,
@@ -123,5 +125,7 @@ def _print(facts: dict[str, Any]) -> None:
         ],
     )
     print_accuracy(facts["accuracy"])
+    if facts["accuracy"] and facts["answers_of"]:
+        print_facts({"labels": f"the answers of {facts['answers_of']!r} at its full size, in place of people's"})
     if facts["attributions"]:
         print_facts({"trained on": "\n".join(facts["attributions"])})

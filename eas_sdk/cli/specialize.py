@@ -21,6 +21,7 @@ from eas_sdk.cli.common import (
     timed,
 )
 from eas_sdk.cli.output import madds, milliseconds, percent, print_facts, print_json, print_table, size
+from eas_sdk.expected import answers_of
 from eas_sdk.graph.cost import cost
 from eas_sdk.runtime import Runtime, read_budget
 from eas_sdk.task import is_auto
@@ -98,6 +99,7 @@ def specialize(
                 "peak_activation_bytes": model.cost.peak_activation_bytes,
                 "predicted_memory_bytes": model.memory_bytes,
                 "expected_accuracy": model.expected_accuracy,
+                "answers_of": answers_of(model.bundle) or None,
                 "predicted_latency_ms": model.latency_ms,
                 "predicted_energy_mj": energy_mj,
                 "quick_latency_table": quick,
@@ -120,7 +122,10 @@ def specialize(
         "memory": f"{size(model.memory_bytes)} predicted, {size(model.cost.peak_activation_bytes)} of it activations",
     }
     if model.expected_accuracy is not None:
-        facts["accuracy"] = f"{percent(model.expected_accuracy)} expected, of images that show one of the labels"
+        by_whom = f"; labels are the answers of {whose!r}" if (whose := answers_of(model.bundle)) else ""
+        facts["accuracy"] = (
+            f"{percent(model.expected_accuracy)} expected, of images that show one of the labels{by_whom}"
+        )
     if model.latency_ms is not None and costs.latency is not None and energy_mj is not None:
         facts["latency"] = f"{milliseconds(model.latency_ms)} predicted for {costs.latency.conditions.engine}{by}"
         default = ", numbers that nobody measured" if costs.power.is_default else ""
