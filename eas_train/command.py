@@ -118,7 +118,7 @@ def train(
                 inventory.keep(folder)
                 run.write(folder)
                 facts = f"{len(training.data.train)} images of {len(training.data.classes)} classes"
-                tell("training %r on %s, on %s, into %s", plan.name, facts, where, folder)
+                tell("training %r on %s, on %s (threads: %d), into %s", plan.name, facts, where, chosen, folder)
                 for word in {ALL, AUTO} & {*training.data.classes}:
                     tell("the class %r is the task '%s,' on the command line and ['%s'] in Python", word, word, word)
             if "supernet" in todo:  # the one stage that several processes share

@@ -27,8 +27,8 @@ NAMES = {
     "data": "images of --data",
     "others": "images of --others",
     "unlabelled": "images of --unlabelled",
-    "start": "the bundle of --from",
-    "teacher": "the teacher",
+    "start": "bundle of --from",
+    "teacher": "teacher",
 }
 
 Listed = tuple[str, str, str]
@@ -88,10 +88,16 @@ class Inventory:
     def other_than(self, before: Inventory) -> Iterator[str]:
         """In what it differs, in words."""
         yield from _regrouped(before.classes, self.classes)
+        both = before.classes, self.classes
+        known = {name for name in both[0] if both[0][name] == both[1].get(name)}
         for where, name in NAMES.items():
             if self.digests.get(where, []) != before.digests.get(where, []):
-                changes = ", ".join(_changes(before.images.get(where, {}), self.images.get(where, {})))
-                yield f"{name}: {changes}" if changes else f"{name}: another"
+                old, new = before.images.get(where, {}), self.images.get(where, {})
+                if where == "data":  # images of a class that moved, came or went are told by that
+                    old, new = ({name: i for name, i in of.items() if i[1] in known} for of in (old, new))
+                changes = ", ".join(_changes(old, new))
+                if changes or where != "data" or len(known) == len(both[0]) == len(both[1]):
+                    yield f"{name}: {changes}" if changes else f"not the same {name}"
 
 
 def _listed(splits: Mapping[str, Images]) -> Iterator[tuple[str, Listed]]:

@@ -2,7 +2,7 @@
 
 Every operation of a network waits for the last of its threads. One that shares its core with another process waits for
 its turn, a few milliseconds, where the operation itself takes less than one: a thread for every core of a machine that
-is busy is many times slower than a single one. What the machine is doing is known without a measurement of ours.
+is busy is many times slower than a single one. How busy it is the system knows, so that nothing has to be measured.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ def computing_on(threads: int | None = None, before: int | None = None) -> Itera
     """Have torch compute on a number of threads inside the `with`; yields the number.
 
     Args:
-        threads: how many. By default what an environment variable of `SET_BY` says; or else `before`; or else
-            `free_cores`.
+        threads: how many. By default what a variable of `SET_BY` says; or else `before`; or else as many as there are
+            free cores, but no more than torch takes by itself.
         before: how many a training began with that goes on: sums over another number of parts are rounded otherwise.
 
     Raises:
@@ -43,8 +43,9 @@ def computing_on(threads: int | None = None, before: int | None = None) -> Itera
     was = torch.get_num_threads()
     chosen = threads or (was if any(map(os.environ.get, SET_BY)) else None)
     if chosen is None:
-        free = free_cores(was)
-        chosen = free if before is None else min(before, usable_cores(was))
+        usable = min(was, usable_cores())
+        free = free_cores(usable, os.cpu_count() or 1, *_load())
+        chosen = free if before is None else min(before, usable)
         if chosen != free:
             logging.getLogger(__name__).info("threads: %d, as it began; cores that are free now: %d", chosen, free)
     torch.set_num_threads(chosen)
@@ -54,46 +55,44 @@ def computing_on(threads: int | None = None, before: int | None = None) -> Itera
         torch.set_num_threads(was)
 
 
-def usable_cores(most: int | None = None, root: Path = Path("/")) -> int:
-    """Cores that this process may use: at most `most`, by its affinity, and by the quotas of its control groups.
+def free_cores(usable: int, cores: int, load: float, running: float) -> int:
+    """How many of the `usable` ones of a machine's cores nobody uses, at least one.
 
     Args:
-        most: by default what torch takes, which is one thread for each physical core.
+        load: cores that were wanted over the last minute; running: that are wanted now. The less counts: neither what
+            has just ended nor what has just begun, and may be over in a moment, is there to stay.
+    """
+    return max(1, min(usable, cores - round(min(load, running))))
+
+
+def usable_cores(root: Path = Path("/")) -> int:
+    """Cores that this process may use: by its affinity, and by the quotas of the control groups that it is in.
+
+    Args:
         root: of the file system that says so.
     """
     affinity = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, int(min(most or torch.get_num_threads(), affinity, *_quotas(root))))
+    return max(1, int(min([affinity, *_quotas(root)])))
 
 
-def free_cores(most: int | None = None) -> int:
-    """Cores of `usable_cores` that nobody uses now, at least one."""
-    return max(1, min(usable_cores(most), (os.cpu_count() or 1) - round(_busy_cores())))
-
-
-def _busy_cores() -> float:
-    """Cores that were used over the last minute, and are now: neither what has just ended counts, nor what has just
-    begun and may be over in a moment."""
+def _load() -> tuple[float, float]:
+    """The load and the running threads of other processes (see `free_cores`), as far as the system says them."""
     try:
         load = os.getloadavg()[0]
     except (AttributeError, OSError):  # Windows
-        return 0.0
-    return min(load, _running()) if round(load) else load
-
-
-def _running() -> float:
-    """Threads of other processes that run now or wait for a core; without bound where the system does not say."""
+        return 0.0, 0.0
     seen = []
     try:
         for _ in range(LOOKS):
             time.sleep(PAUSE_S)
             seen.append(int(Path("/proc/loadavg").read_text().split()[3].partition("/")[0]) - 1)
-    except (OSError, ValueError, IndexError):
-        return math.inf
-    return statistics.median(seen)
+    except (OSError, ValueError, IndexError):  # macOS
+        return load, math.inf
+    return load, statistics.median(seen)
 
 
 def _quotas(root: Path) -> Iterator[float]:
-    """Cores that the control groups which this process is in grant it, of both versions."""
+    """In cores, of control groups of both versions."""
     try:
         groups = (root / "proc/self/cgroup").read_text().splitlines()
     except OSError:
