@@ -13,6 +13,7 @@ from eas_train.inventory import Inventory
 from eas_train.pipeline import BY_PREDICTOR, Training
 from eas_train.recipe import Recipe
 from eas_train.report_file import read_report
+from eas_train.run_folder import Run
 from eas_train.supernet.recipe import BUNDLE, UNIMPORTANT
 
 FILES = {
@@ -25,31 +26,30 @@ FILES = {
 """What a stage goes on from: the first of these that is there."""
 
 
-def check_belongs(
-    training: Training, stages: Collection[str], inventory: Inventory, recipe: Recipe | None, before: Inventory | None
-) -> None:
-    """Refuse to go on in the folder of another training, before anything in it is changed.
+def claim(run: Run, training: Training, stages: Collection[str], began: Run | None) -> None:
+    """Keep in the folder of a training what it is made of; where the folder is another training's, change nothing.
 
     Args:
         stages: that are to be run.
-        inventory: of this training.
-        recipe, before: what the folder's training is made of, as far as the folder keeps it.
+        began: what the folder kept before, where it did.
 
     Raises:
-        TrainingError: a file belongs to another training; it says in what that differs.
+        TrainingError: a file that a stage would go on from is another training's; it says in what that differs, as far
+            as the folder tells.
     """
-    found = _foreign(training, stages)
-    if found is None:
-        return
-    stage, path = found
-    folder = training.folder
-    settings = [] if recipe is None else list(_settings(stage, recipe, training.recipe, folder))
-    data = [] if before is None else list(inventory.other_than(before))
-    hint = ""
-    if data and not settings and (folder / OF_A_TRAINING).is_file():
-        needed = "" if training.recipe.supernet.pretrained == BUNDLE else f" in a recipe with pretrained = {BUNDLE!r}"
-        hint = f"go on from its bundle with --from {folder} --out ANOTHER{needed}"
-    raise checkpoint.foreign(path, [*data, *settings], hint)
+    folder, before = training.folder, Inventory.kept(training.folder)
+    inventory = Inventory.of(training, before)
+    if (found := _foreign(training, stages)) is not None:
+        stage, path = found
+        data = [] if before is None else list(inventory.other_than(before))
+        settings = [] if began is None else list(_settings(stage, began.recipe, run.recipe, folder))
+        hint = ""
+        if data and not settings and (folder / OF_A_TRAINING).is_file():
+            needed = "" if run.recipe.supernet.pretrained == BUNDLE else f" in a recipe with pretrained = {BUNDLE!r}"
+            hint = f"go on from its bundle with --from {folder} --out ANOTHER{needed}"
+        raise checkpoint.foreign(path, [*data, *settings], hint)
+    inventory.keep(folder)
+    run.write(folder)
 
 
 def _foreign(training: Training, stages: Collection[str]) -> tuple[str, Path] | None:

@@ -75,11 +75,10 @@ def train(
         MissingDependency: the packages of the extra `train` are not installed.
     """
     with training_packages():
-        from eas_train.belonging import check_belongs
+        from eas_train.belonging import claim
         from eas_train.data.source import Source
         from eas_train.device import torch_device
         from eas_train.distributed import is_first, joined
-        from eas_train.inventory import Inventory
         from eas_train.lock import only_one
         from eas_train.pipeline import STAGES
         from eas_train.recipe import Recipe
@@ -112,11 +111,7 @@ def train(
                 training = run.training(folder, where)
             todo = [stage for stage in STAGES if not wanted or stage in wanted]
             if first:
-                before = Inventory.kept(folder)
-                inventory = Inventory.of(training, before)
-                check_belongs(training, todo, inventory, None if began is None else began.recipe, before)
-                inventory.keep(folder)
-                run.write(folder)
+                claim(run, training, todo, began)
                 facts = f"{len(training.data.train)} images of {len(training.data.classes)} classes"
                 tell("training %r on %s, on %s (threads: %d), into %s", plan.name, facts, where, chosen, folder)
                 for word in {ALL, AUTO} & {*training.data.classes}:

@@ -221,3 +221,33 @@ def test_what_a_result_does_not_depend_on_may_change(made: tuple[Path, eas_train
     with pytest.raises(InputError, match="a stage is one of"):
         train(top, stages="")
     assert eas_sdk.load(top / "run").tasks == ("birds", "tools")
+
+
+OWN = """
+name = "own"
+[supernet]
+pretrained = "bundle"
+normalisation = "learned"
+classifier = { views = 1 }
+"""
+
+
+def test_a_training_that_began_with_a_bundle_goes_on_with_new_photos_from_its_own(
+    made: tuple[Path, eas_train.Report], tmp_path: Path
+) -> None:
+    top = tmp_path / "copy"
+    shutil.copytree(made[0], top)
+    (top / "own.toml").write_text(OWN)
+    given = {"recipe": top / "own.toml", "start": top / "run", "stages": "supernet"}
+    train(top, **given, out=top / "own")
+    with pytest.raises(TrainingError, match=r"another recipe or data set: not the same bundle of --from; train into"):
+        train(top, **(given | {"start": "emoji"}), out=top / "own")
+    shutil.copy(top / "run" / "bundle.safetensors", top / "own")
+    added(top)
+    with pytest.raises(TrainingError) as caught:
+        train(top, **given, out=top / "own")
+    assert str(caught.value).endswith(
+        f"1 removed (first: tools/axe/2.png); train into another folder, or delete it to "
+        f"start afresh, or go on from its bundle with --from {top / 'own'} --out ANOTHER"
+    )
+    train(top, **(given | {"start": top / "own"}), out=top / "more")
