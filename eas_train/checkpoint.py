@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,9 @@ import torch
 
 from eas_sdk.bank.atomic import write_atomically
 from eas_sdk.errors import TrainingError
+
+SHOWN = 3
+"""Differences between trainings that are told."""
 
 
 class State(dict[str, Any]):
@@ -69,8 +73,18 @@ def load(path: Path, *, recipe: str) -> dict[str, Any] | None:
     except Exception as error:  # a damaged archive or pickle can raise almost anything
         raise TrainingError(f"{path} is not a readable checkpoint ({error!r}); delete it to start afresh") from error
     if not isinstance(state, dict) or state.get("recipe") != recipe:
-        raise TrainingError(
-            f"{path} belongs to another recipe or data set, its superclasses included; train into another folder, or "
-            "delete it to start afresh"
-        )
+        raise foreign(path)
     return State(path, state)
+
+
+def foreign(path: Path, differences: Sequence[str] = (), hint: str = "") -> TrainingError:
+    """What is raised where the state at `path` is another training's.
+
+    Args:
+        differences: in what that differs, where it is known.
+        hint: what can be done beside training elsewhere or afresh.
+    """
+    shown = [*differences[:SHOWN], *([f"{len(differences) - SHOWN} more"] if len(differences) > SHOWN else [])]
+    told = f": {'; '.join(shown)}" if shown else ", its superclasses included"
+    ways = ["train into another folder", "delete it to start afresh", *([hint] if hint else [])]
+    return TrainingError(f"{path} belongs to another recipe or data set{told}; {', or '.join(ways)}")

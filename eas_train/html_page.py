@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import base64
 import html
+import re
 from collections.abc import Iterable, Sequence
 
 Table = tuple[Sequence[str], Sequence[Sequence[str]]]
 """Columns and cells."""
 
 STYLE = (
-    "body{font:15px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:72rem;padding:0 1rem;color:#1d2430}"
-    "table{border-collapse:collapse;display:block;overflow-x:auto}"
-    "td,th{padding:.2rem .6rem;border-bottom:1px solid #ddd;text-align:right;white-space:nowrap}"
-    "td:first-child,th:first-child,td:nth-child(2),th:nth-child(2){text-align:left}img{max-width:100%}"
-    "figure{display:inline-block;margin:.4rem;width:8.5rem;vertical-align:top;font-size:12px}figure img{width:100%}"
-    "pre{background:#f2f3f5;padding:.8rem;overflow-x:auto}"
+    ".eas{font:15px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:72rem;padding:0 1rem;color:#1d2430}"
+    ".eas table{border-collapse:collapse;display:block;overflow-x:auto}"
+    ".eas td,.eas th{padding:.2rem .6rem;border-bottom:1px solid #ddd;text-align:right;white-space:nowrap}"
+    ".eas :is(td,th):first-child,.eas :is(td,th):nth-child(2){text-align:left}.eas img{max-width:100%}"
+    ".eas figure{display:inline-block;margin:.4rem;width:8.5rem;vertical-align:top;font-size:12px}"
+    ".eas figure img{width:100%}.eas pre{background:#f2f3f5;padding:.8rem;overflow-x:auto}"
 )
 
 
@@ -28,7 +29,14 @@ def page(title: str, parts: Iterable[str], *, refresh_s: int | None = None) -> s
     named = html.escape(title)
     again = "" if refresh_s is None else f"<meta http-equiv='refresh' content='{refresh_s}'>"
     head = f"<meta charset='utf-8'>{again}<title>{named}</title><style>{STYLE}</style>"
-    return f"<!doctype html><html lang='en'><head>{head}</head><body><h1>{named}</h1>{''.join(parts)}</body></html>\n"
+    body = f"<h1>{named}</h1>{''.join(parts)}"
+    return f"<!doctype html><html lang='en'><head>{head}</head><body class='eas'>{body}</body></html>\n"
+
+
+def inline(page: str) -> str:
+    """What `page` made, as a part of another page, in its own style; nothing of anything else."""
+    body = re.search(r"<body[^>]*>(.*)</body>", page, re.DOTALL)
+    return f"<style>{STYLE}</style><div class='eas'>{body[1] if body else ''}</div>"
 
 
 def heading(text: str) -> str:

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from pydantic import ValidationError
 
 from eas_sdk.bank import bundle as bundles
 from eas_sdk.bank.atomic import write_atomically
@@ -30,6 +29,7 @@ from eas_train.pretrained.importer import load_pretrained
 from eas_train.pretrained.labels import LIST
 from eas_train.pretrained.sources import SOURCES
 from eas_train.recipe import Recipe
+from eas_train.settings import checked
 from eas_train.start import Start
 from eas_train.supernet.recipe import BUNDLE
 from eas_train.supernet.teacher import Teacher
@@ -55,6 +55,7 @@ class Run:
             the bundle carries.
         credits: whose images they are.
         dry: whether there are only two images of each class, and no others.
+        threads: of the processor that it computes on; sums are rounded by their number.
     """
 
     recipe: Recipe
@@ -65,6 +66,7 @@ class Run:
     calibration: Path | None = None
     credits: tuple[str, ...] = ()
     dry: bool = False
+    threads: int | None = None
 
     def training(self, folder: Path, device: torch.device) -> Training:
         """With its images, which are looked for now; raises as `Source.load`, `bundles.read` and `Training` do."""
@@ -182,9 +184,24 @@ class Run:
                 name: None if data.get(name) is None else Path(data[name])
                 for name in ("start", "unlabelled", "teacher", "calibration")
             }
-            recipe = Recipe.model_validate(data["recipe"])
-            return cls(recipe, Source(**source), **places, credits=tuple(data["credits"]), dry=bool(data["dry"]))
+            recipe, threads = checked(Recipe, data["recipe"]), data.get("threads")
+            return cls(
+                recipe,
+                Source(**source),
+                **places,
+                credits=tuple(data["credits"]),
+                dry=bool(data["dry"]),
+                threads=None if threads is None else max(1, int(threads)),
+            )
         except FileNotFoundError:
             raise TrainingError(f"{folder} is not the folder of an `eas train`: it has no {RUN}") from None
-        except (ValueError, RecursionError, KeyError, TypeError, AttributeError, ValidationError, EasError) as error:
+        except (ValueError, RecursionError, KeyError, TypeError, AttributeError, EasError) as error:
             raise TrainingError(f"{path} was altered, or is of another version: {error}") from None
+
+    @classmethod
+    def kept(cls, folder: Path) -> Run | None:
+        """What `write` kept; None where there is nothing that can be read."""
+        try:
+            return cls.read(folder)
+        except TrainingError:
+            return None

@@ -35,7 +35,7 @@ def changed(space: Space, changes: Mapping[str, Any]) -> Space:
     known = [*(set(data) - {"kind"}), *CHOICES]
     for name, value in changes.items():
         if name not in known:
-            raise InputError(f"a space has the fields {sorted(known)}; got {name!r}; {closest(name, known)}")
+            raise InputError(f"a space has no field {name!r}; {closest(name, sorted(known))}")
         if name in CHOICES:
             data["units"] = [unit | {name: value} if len(unit[name]) > 1 else unit for unit in data["units"]]
         elif name in ("stem", "head") and isinstance(value, Mapping):

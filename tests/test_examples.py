@@ -47,10 +47,11 @@ def check_probabilities(line: str, labels: Collection[str] = SUPERCLASSES["birds
 
 
 def test_every_example_is_tested_and_listed() -> None:
-    names = {path.name for path in EXAMPLES.glob("*.py")}
-    assert names == {"first_steps.py", "budget_sweep.py", "classify_folder.py", "adaptive.py", "auto.py"}
+    names = {path.name for path in EXAMPLES.iterdir() if path.suffix in (".py", ".ipynb")}
+    scripts = {"first_steps.py", "budget_sweep.py", "classify_folder.py", "adaptive.py", "auto.py"}
+    assert names == {*scripts, "own_photos.ipynb"}  # which is tested in test_notebook.py
     text = (EXAMPLES / "README.md").read_text(encoding="utf-8")
-    assert set(re.findall(r"\]\((\w+\.py)\)", text)) == names
+    assert set(re.findall(r"\]\((\w+\.(?:py|ipynb))\)", text)) == names
 
 
 def test_the_readme_goes_from_a_task_and_a_budget_to_a_prediction() -> None:

@@ -24,7 +24,7 @@ else:
     import tomli as tomllib
 
 ROOT = Path(__file__).resolve().parents[1]
-TEXT = {".md", ".py", ".toml", ".txt", ".json", ".yml", ".yaml", ".cfg", ""}
+TEXT = {".md", ".py", ".toml", ".txt", ".json", ".yml", ".yaml", ".cfg", ".ipynb", ""}
 MACHINE = re.compile(
     r"(?<![\w.])/(?:work|root|tmp|opt|home|Users)/\w"  # folders of one machine
     r"|[A-Z]:\\\\?Users"

@@ -10,7 +10,8 @@ import click
 from eas_sdk.budget import format_madds
 from eas_sdk.cli.common import json_option
 from eas_sdk.cli.output import print_json, print_table
-from eas_sdk.cli.train import device_option, torch_device, training_packages
+from eas_sdk.cli.train import device_option
+from eas_sdk.extras import training_packages
 
 
 @click.command()
@@ -37,6 +38,7 @@ def diagnose(run: Path, images: int, picture: Path | None, device: str, as_json:
       eas diagnose runs/mine
     """
     with training_packages():
+        from eas_train.device import torch_device
         from eas_train.diagnosis.command import diagnose_run
     report = diagnose_run(run, torch_device(device), most_images=images, picture=picture)
     if as_json:

@@ -8,8 +8,8 @@ import click
 
 from eas_sdk.cli.common import json_option
 from eas_sdk.cli.output import madds, print_facts, print_json, size
-from eas_sdk.cli.train import training_packages
 from eas_sdk.errors import InputError
+from eas_sdk.extras import training_packages
 from eas_sdk.regular import read_regular
 
 MAX_BYTES = 2**24

@@ -10,7 +10,7 @@ import click
 from eas_sdk.cli.common import json_option
 from eas_sdk.cli.output import percent, print_json, print_table
 from eas_sdk.cli.plot import plot_option, save
-from eas_sdk.cli.train import training_packages
+from eas_sdk.extras import training_packages
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -8,7 +8,11 @@ import click
 
 from eas_sdk.cli.common import json_option
 from eas_sdk.cli.output import print_json, print_table
-from eas_sdk.cli.train import MARGIN, data_options, device_option, read_source, torch_device, training_packages
+from eas_sdk.cli.train import data_options, device_option
+from eas_sdk.extras import training_packages
+
+MARGIN = 32
+"""Pixels by which training images are larger than the network's input: augmentation turns and enlarges them."""
 
 
 @click.command()
@@ -34,7 +38,7 @@ from eas_sdk.cli.train import MARGIN, data_options, device_option, read_source, 
 @json_option
 def study(
     config: str,
-    folder: Path | None,
+    data: Path | None,
     cache: Path | None,
     classes: str | None,
     layout: str | None,
@@ -55,9 +59,11 @@ def study(
       eas study mine.toml --data photos --out studies/mine
     """
     with training_packages():
+        from eas_train.data.source import Source
+        from eas_train.device import torch_device
         from eas_train.study.command import study as run
     target = out or Path("studies") / Path(config).stem
-    source = read_source(folder, None, cache, classes, layout)
+    source = Source(data, None, cache, classes, layout)
     figures = run(config, source, target, str(torch_device(device)), jobs=jobs, margin=MARGIN)
     if as_json:
         print_json({"folder": str(target), **figures})

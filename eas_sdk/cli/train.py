@@ -2,29 +2,17 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import click
 
 from eas_sdk.cli.common import json_option
-from eas_sdk.cli.output import print_accuracy, print_facts, print_json, print_note, size
-from eas_sdk.errors import InputError, MissingDependency
-from eas_sdk.task import ALL, AUTO
-
-if TYPE_CHECKING:
-    import torch
-
-    from eas_train.data.source import Source
+from eas_sdk.cli.output import print_accuracy, print_facts, print_json, size
+from eas_sdk.extras import training_packages
 
 STAGES = ("supernet", "statistics", "predictor", "selector", "router", "bundle")
-MARGIN = 32
-"""Pixels by which training images are larger than the network's input: augmentation turns and enlarges them."""
-
 device_option = click.option(
     "--device",
     default="auto",
@@ -48,7 +36,6 @@ def data_options(command: Command) -> Command:
     options = (
         click.option(
             "--data",
-            "folder",
             type=click.Path(path_type=Path),
             metavar="DIR|FILE",
             help="Images in class/ or superclass/class/ folders, perhaps below train/ and val/; or a .csv or .json "
@@ -118,7 +105,7 @@ def data(cache: Path | None, as_json: bool) -> None:
 )
 @click.option(
     "--attribution",
-    "credits",
+    "attributions",
     multiple=True,
     metavar="TEXT",
     help="Whose images these are; kept in the bundle. With --data; may be repeated.",
@@ -173,26 +160,13 @@ def data(cache: Path | None, as_json: bool) -> None:
     help="Two steps of everything on two images of each class, at the full image size, into a folder of its own.",
 )
 @device_option
+@click.option(
+    "--threads",
+    type=click.IntRange(min=1),
+    help="Of the processor.  [default: OMP_NUM_THREADS, or as many as there are cores that nobody uses]",
+)
 @json_option
-def train(
-    recipe: str,
-    folder: Path | None,
-    others: Path | None,
-    cache: Path | None,
-    classes: str | None,
-    layout: str | None,
-    name: str | None,
-    credits: tuple[str, ...],
-    out: Path | None,
-    stages: tuple[str, ...],
-    start: Path | None,
-    unlabelled: Path | None,
-    teacher: Path | None,
-    calibration: Path | None,
-    dry_run: bool,
-    device: str,
-    as_json: bool,
-) -> None:
+def train(as_json: bool, **options: Any) -> None:
     """Train a bundle.
 
     Six stages: supernet, batch-norm statistics, measured sub-networks, architecture selector, router, bundle. The same
@@ -210,89 +184,18 @@ def train(
       eas diagnose runs/mine                               is the capacity of the supernet used?
       eas train --recipe mine.toml --dry-run               two steps of everything, to see that it works
     """
-    source = read_source(folder, others, cache, classes, layout)
-    if folder is None and credits:
-        raise InputError("--attribution is for images of --data; the emoji carry their own")
-    with training_packages():
-        from eas_train.distributed import is_first, joined
-        from eas_train.lock import only_one
-        from eas_train.recipe import Recipe
-        from eas_train.run_folder import Run
-    plan = Recipe.read(recipe)
-    if name is None and folder is not None and recipe == "emoji":
-        name = os.fsencode(folder.resolve().name).decode(errors="replace")
-    if name is not None:
-        plan = plan.model_copy(update={"name": name})
-    if dry_run:
-        plan = plan.dry()
-    target = out or Path("runs") / plan.name
-    chosen = torch_device(device)
-    with only_one(target) if is_first() else nullcontext():
-        with training_packages():
-            run = Run(plan, source, start, unlabelled, teacher, calibration, credits, dry_run)
-            training = run.training(target, chosen)
-        wanted = [stage for stage in STAGES if not stages or stage in stages]
-        if is_first():
-            run.write(target)
-            facts = f"{len(training.data.train)} images of {len(training.data.classes)} classes"
-            click.echo(f"training {plan.name!r} on {facts}, on {chosen}, into {target}", err=True)
-            for word in {ALL, AUTO} & {*training.data.classes}:
-                print_note(f"the class {word!r} is the task '{word},' on the command line and [{word!r}] in Python")
-        if "supernet" in wanted:  # the one stage that several processes share
-            with joined(chosen) as own:
-                replace(training, device=own).train_supernet()
-        if not is_first():
-            return
-        reports = [training.run((stage,)) for stage in wanted]
+    import eas_train
+
+    report = eas_train.train(**options)
+    if not report.stages:  # of another process than the first
+        return
     if as_json:
-        print_json({"folder": str(target), "stages": reports})
+        print_json({"folder": str(report.folder), "stages": list(report.stages)})
     else:
-        _print(reports)
+        _print(report.stages)
 
 
-@contextmanager
-def training_packages() -> Iterator[None]:
-    """A context for imports of eas_train.
-
-    Raises:
-        MissingDependency: a package that training needs is not installed.
-    """
-    try:
-        yield
-    except ImportError as error:
-        if isinstance(error, MissingDependency):
-            raise
-        raise MissingDependency(f"this command needs the packages of training ({error})", "train") from error
-
-
-def torch_device(name: str) -> torch.device:
-    """The device of an option `--device`.
-
-    Raises:
-        InputError: CUDA is asked for, and there is none.
-    """
-    import torch
-
-    cuda = torch.cuda.is_available()
-    if name == "cuda" and not cuda:
-        raise InputError("--device cuda needs a CUDA device that torch can use, and there is none; use cpu or auto")
-    return torch.device("cuda" if cuda and name != "cpu" else "cpu")
-
-
-def read_source(
-    folder: Path | None, others: Path | None, cache: Path | None, classes: str | None, layout: str | None
-) -> Source:
-    """Where the images come from.
-
-    Raises:
-        InputError: options that exclude each other.
-    """
-    with training_packages():
-        from eas_train.data.source import Source
-    return Source(folder, others, cache, classes, layout)
-
-
-def _print(reports: Sequence[dict[str, Any]]) -> None:
+def _print(reports: Sequence[Mapping[str, Any]]) -> None:
     print_facts({report["stage"]: "\n".join(_lines(report)) for report in reports})
     for report in reports:
         print_accuracy(report.get("accuracy", []))
@@ -300,7 +203,7 @@ def _print(reports: Sequence[dict[str, Any]]) -> None:
             click.echo(sentence)
 
 
-def _lines(report: dict[str, Any]) -> Iterator[str]:
+def _lines(report: Mapping[str, Any]) -> Iterator[str]:
     for name, value in report.items():
         if name in ("stage", "fingerprint", "accuracy", "router", "selector", "diagnosis", "test"):
             continue

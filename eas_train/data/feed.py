@@ -6,7 +6,6 @@ any number of workers, and several processes get the parts of what one would get
 
 from __future__ import annotations
 
-import os
 from collections.abc import Generator, Iterable
 from dataclasses import dataclass
 
@@ -23,6 +22,7 @@ from eas_train.data.photo_augment import PhotoAugmentation, mix, transform
 from eas_train.data.photoset import PhotoSet
 from eas_train.data.splits import Images
 from eas_train.distributed import Share
+from eas_train.threads import usable_cores
 
 WHOLE = Share()
 AHEAD = 2
@@ -88,8 +88,8 @@ def feed(
         for batch in asked:
             yield _drawn(data, members, batch, settings, device, share)
     elif isinstance(data, PhotoSet) and isinstance(settings, PhotoAugmentation):
-        cores = os.cpu_count() or 1
         if workers is None:
+            cores = usable_cores()
             workers = min(MOST_WORKERS, cores) if device.type == "cuda" else min(1, cores - 1)
         loader: DataLoader[_Made] = DataLoader(
             _Augmented(data, settings, share),

@@ -10,6 +10,7 @@ import torch
 from eas_sdk.bank.atomic import write_atomically
 from eas_train.diagnosis.report import PICTURE
 from eas_train.run_folder import Run
+from eas_train.threads import computing_on
 
 
 def diagnose_run(
@@ -24,7 +25,8 @@ def diagnose_run(
         TrainingError: the folder holds no training, or its supernet is not finished.
         DataError: the images that it was trained on are not where they were.
     """
-    report = Run.read(folder).training(folder, device).diagnose(most_images=most_images)
+    with computing_on():
+        report = Run.read(folder).training(folder, device).diagnose(most_images=most_images)
     if picture is not None:
         write_atomically(picture, [(folder / PICTURE).read_bytes()])
     return report

@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
 from eas_sdk.budget import format_madds
 from eas_sdk.errors import TrainingError
 from eas_train.recipe import Recipe
-from eas_train.settings import Settings, read_toml
+from eas_train.settings import Settings, checked, read_toml
 from eas_train.supernet.recipe import SupernetRecipe
 
 SHIPPED = Path(__file__).parent / "studies"
@@ -129,11 +129,9 @@ class Study(Settings):
                 budgets = {"madds": self.madds} if self.madds else {"budgets": self.budgets}
                 tree[name] = tree.get(name, {}) | budgets
         try:
-            return Recipe.model_validate(tree)
-        except ValidationError as error:
-            raise TrainingError(
-                f"method {method.name!r} of study {self.name!r} has no valid recipe: {error}"
-            ) from error
+            return checked(Recipe, tree)
+        except TrainingError as error:
+            raise TrainingError(f"method {method.name!r} of study {self.name!r} has no valid recipe: {error}") from None
 
 
 def _supernet(variant: SupernetVariant, base: Recipe) -> SupernetRecipe:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import sys
 import time
 from collections.abc import Callable
@@ -31,6 +30,7 @@ from eas_train.progress import progress
 from eas_train.study.config import Method, Study
 from eas_train.study.records import keep, kept
 from eas_train.supernet.evaluate import logits_of, recalibrated
+from eas_train.threads import computing_on, usable_cores
 
 POLL_S = 1.0
 STAGES, RUNS = "stages", "runs"
@@ -79,9 +79,10 @@ def run_study(
     total = len(study.methods) * len(study.supernet_seeds) * len(study.seeds)
     arguments = [(study, source, folder, device, margin, seed) for seed in study.supernet_seeds]
     if jobs == 1:
-        runs = [run for each in arguments for run in _runs_of_seed(*each)]
+        with computing_on():
+            runs = [run for each in arguments for run in _runs_of_seed(*each)]
     else:
-        threads = max(1, (os.cpu_count() or 1) // jobs)
+        threads = max(1, usable_cores() // jobs)
         with (
             get_context("spawn").Pool(jobs, torch.set_num_threads, (threads,)) as pool,
             progress(f"study {study.name}", total) as update,

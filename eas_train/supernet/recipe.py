@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, Protocol, TypeVar
 
 from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 
-from eas_sdk.errors import EasError
+from eas_sdk.errors import EasError, closest
 from eas_sdk.space.cells.space import CellSpace
 from eas_sdk.space.elastic.space import ElasticSpace
 from eas_sdk.space.presets import PRESETS
@@ -28,7 +28,7 @@ T = TypeVar("T", int, float)
 
 TaggedAugmentation = Annotated[
     Annotated[DrawingAugmentation, Tag("drawing")] | Annotated[PhotoAugmentation, Tag("photo")],
-    Discriminator(lambda given: given.get("kind", "drawing") if isinstance(given, dict) else given.kind),
+    Discriminator(lambda x: x.get("kind", "drawing") if isinstance(x, dict) else getattr(x, "kind", None)),
 ]
 
 
@@ -230,13 +230,16 @@ class SupernetRecipe(Settings):
     @classmethod
     def _check_preset(cls, preset: str) -> str:
         if preset not in PRESETS:
-            raise ValueError(f"a preset is one of {sorted(PRESETS)}; got {preset!r}")
+            raise ValueError(f"no preset is called {preset!r}; {closest(preset, PRESETS)}")
         return preset
 
     @model_validator(mode="after")
     def _check_published(self) -> SupernetRecipe:
         if self.pretrained not in (None, BUNDLE, *SOURCES):
-            raise ValueError(f"published networks are {sorted(SOURCES)}, or {BUNDLE!r}; got {self.pretrained!r}")
+            raise ValueError(
+                f"pretrained is a published network or {BUNDLE!r}; got {self.pretrained!r}; "
+                f"{closest(self.pretrained, (BUNDLE, *SOURCES))}"
+            )
         if not self.phases and self.classifier is None:
             raise ValueError("a training has at least one phase")
         if self.classifier is not None and self.pretrained is None:

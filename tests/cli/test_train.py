@@ -10,39 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from recipes import TINY as RECIPE
 
 import eas_sdk
 
 pytest.importorskip("torch")
-
-RECIPE = """
-name = "tiny"
-[supernet]
-preset = "small"
-batch_size = 4
-phases = [{ name = "all", steps = 1, learning_rate = 0.01, image_size = 16 }]
-[statistics]
-networks = 1
-images = 4
-[predictor]
-networks = 11
-views = 1
-[generator]
-steps = 1
-requests = 1
-batch_size = 2
-budgets = 2
-image_size = 16
-[router]
-steps = 2
-batch_size = 4
-statistics_batches = 1
-[bundle]
-samples = 1
-prune_budgets = 2
-views = 1
-budgets = 2
-"""
 
 
 @pytest.fixture

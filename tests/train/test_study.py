@@ -389,5 +389,5 @@ def test_wrong_settings_of_a_method_are_told_before_anything_is_trained(root: Pa
 
 
 def test_an_unknown_study_names_those_that_there_are() -> None:
-    with pytest.raises(TrainingError, match=r"a study is a \.toml file or one of \['emoji"):
+    with pytest.raises(TrainingError, match=r"got 'emojis'; did you mean 'emoji'"):
         Study.read("emojis")

@@ -1,0 +1,126 @@
+"""`eas train`, and the same from Python."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Sequence
+from contextlib import nullcontext
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from eas_sdk.errors import InputError, closest
+from eas_sdk.extras import training_packages
+from eas_sdk.task import ALL, AUTO
+from eas_train.result import Report
+
+if TYPE_CHECKING:
+    from eas_train.recipe import Recipe
+
+AnyPath = str | os.PathLike[str]
+
+
+def train(
+    data: AnyPath | None = None,
+    *,
+    recipe: AnyPath | Recipe = "emoji",
+    classes: AnyPath | None = None,
+    layout: str | None = None,
+    others: AnyPath | None = None,
+    cache: AnyPath | None = None,
+    name: str | None = None,
+    attributions: str | Sequence[str] = (),
+    out: AnyPath | None = None,
+    stages: str | Sequence[str] = (),
+    start: AnyPath | None = None,
+    unlabelled: AnyPath | None = None,
+    teacher: AnyPath | None = None,
+    calibration: AnyPath | None = None,
+    dry_run: bool = False,
+    device: str = "auto",
+    threads: int | None = None,
+) -> Report:
+    """Train a bundle, or go on training it; each argument is an option of `eas train`, whose help says more.
+
+    What is done and how far it is goes to standard error and to the logger "eas_train". An interrupt (of a notebook's
+    cell, too) ends the training after its step, and the same call goes on.
+
+    Args:
+        data: the images: a folder, or a list of them; by default the emoji of `eas data`.
+        recipe: all settings: the name of one that ships, a .toml file, or a `Recipe`.
+        classes: which classes, in which superclasses: the name of a list, or a file.
+        layout: how `data` lies in its folder.
+        others: images of other things, for the router.
+        cache: where the emoji are kept.
+        name: of the bundle; by default that of the recipe, or of the folder `data` without a recipe.
+        attributions: whose images these are.
+        out: folder of the results, by default runs/NAME.
+        stages: only these; by default all six.
+        start: the bundle that a recipe with pretrained = "bundle" begins with, `--from` of the command.
+        unlabelled: photos without labels, for phases of the recipe that train on such.
+        teacher: a bundle of the same classes whose largest network teaches.
+        calibration: photos that the bundle may carry, for exports.
+        dry_run: two steps of everything, on two images of each class.
+        device: "auto", "cpu" or "cuda".
+        threads: of the processor; by default as many as there are cores that nobody uses.
+
+    Returns:
+        What came of it. Of several processes (torchrun) only the first does more than its share of the supernet; the
+        reports of the others have no stages.
+
+    Raises:
+        InputError: arguments that are out of range or exclude each other.
+        DataError, TrainingError: the images, the recipe or the folder do not allow it; see `Training`.
+        MissingDependency: the packages of the extra `train` are not installed.
+    """
+    with training_packages():
+        from eas_train.belonging import claim
+        from eas_train.data.source import Source
+        from eas_train.device import torch_device
+        from eas_train.distributed import is_first, joined
+        from eas_train.lock import only_one
+        from eas_train.pipeline import STAGES
+        from eas_train.recipe import Recipe
+        from eas_train.run_folder import Run
+        from eas_train.threads import computing_on
+    credits = (attributions,) if isinstance(attributions, str) else tuple(attributions)
+    wanted = (stages,) if isinstance(stages, str) else tuple(stages)
+    for stage in wanted:
+        if stage not in STAGES:
+            raise InputError(f"a stage is one of {STAGES}; got {stage!r}; {closest(stage, STAGES)}")
+    source = Source(_path(data), _path(others), _path(cache), None if classes is None else os.fspath(classes), layout)
+    if source.folder is None and credits:
+        raise InputError("--attribution is for images of --data; the emoji carry their own")
+    plan = recipe if isinstance(recipe, Recipe) else Recipe.read(os.fspath(recipe))
+    if name is None and source.folder is not None and recipe == "emoji":
+        name = os.fsencode(source.folder.resolve().name).decode(errors="replace")
+    if name is not None:
+        plan = plan.model_copy(update={"name": name})
+    if dry_run:
+        plan = plan.dry()
+    folder = _path(out) or Path("runs") / plan.name
+    where, first = torch_device(device), is_first()
+    tell = logging.getLogger(__name__).info
+    with only_one(folder) if first else nullcontext():
+        began = Run.kept(folder)
+        with computing_on(threads, None if began is None else began.threads) as chosen:
+            with training_packages():
+                places = (_path(start), _path(unlabelled), _path(teacher), _path(calibration))
+                run = Run(plan, source, *places, credits, dry_run, chosen)
+                training = run.training(folder, where)
+            todo = [stage for stage in STAGES if not wanted or stage in wanted]
+            if first:
+                claim(run, training, todo, began)
+                facts = f"{len(training.data.train)} images of {len(training.data.classes)} classes"
+                tell("training %r on %s, on %s (threads: %d), into %s", plan.name, facts, where, chosen, folder)
+                for word in {ALL, AUTO} & {*training.data.classes}:
+                    tell("the class %r is the task '%s,' on the command line and ['%s'] in Python", word, word, word)
+            if "supernet" in todo:  # the one stage that several processes share
+                with joined(where) as own:
+                    replace(training, device=own).train_supernet()
+            return Report(folder, tuple(training.run((stage,)) for stage in todo) if first else ())
+
+
+def _path(given: AnyPath | None) -> Path | None:
+    return None if given is None else Path(given)
