@@ -44,8 +44,8 @@ def claim(run: Run, training: Training, stages: Collection[str], began: Run | No
         data = [] if before is None else list(inventory.other_than(before))
         settings = [] if began is None else list(_settings(stage, began.recipe, run.recipe, folder))
         hint = ""
-        if data and not settings and (folder / OF_A_TRAINING).is_file():
-            needed = "" if run.recipe.supernet.pretrained == BUNDLE else f" in a recipe with pretrained = {BUNDLE!r}"
+        if data and (folder / OF_A_TRAINING).is_file():
+            needed = "" if run.recipe.supernet.pretrained == BUNDLE else " and without --recipe"
             hint = f"go on from its bundle with --from {folder} --out ANOTHER{needed}"
         raise checkpoint.foreign(path, [*data, *settings], hint)
     inventory.keep(folder)

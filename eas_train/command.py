@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 from collections.abc import Sequence
 from contextlib import nullcontext
@@ -16,15 +17,20 @@ from eas_sdk.task import ALL, AUTO
 from eas_train.result import Report
 
 if TYPE_CHECKING:
+    from eas_train.pipeline import Training
     from eas_train.recipe import Recipe
+    from eas_train.run_folder import Run
 
 AnyPath = str | os.PathLike[str]
+
+SCRATCH = "scratch"
+"""What a training of one's own photos begins with that begins with nothing."""
 
 
 def train(
     data: AnyPath | None = None,
     *,
-    recipe: AnyPath | Recipe = "emoji",
+    recipe: AnyPath | Recipe | None = None,
     classes: AnyPath | None = None,
     layout: str | None = None,
     others: AnyPath | None = None,
@@ -38,6 +44,7 @@ def train(
     teacher: AnyPath | None = None,
     calibration: AnyPath | None = None,
     dry_run: bool = False,
+    minutes: float | None = None,
     device: str = "auto",
     threads: int | None = None,
 ) -> Report:
@@ -48,7 +55,8 @@ def train(
 
     Args:
         data: the images: a folder, or a list of them; by default the emoji of `eas data`.
-        recipe: all settings: the name of one that ships, a .toml file, or a `Recipe`.
+        recipe: all settings: the name of one that ships, a .toml file, or a `Recipe`. By default "own" for images of
+            `data`, or "own-scratch" where `start` is "scratch", with steps by their number; else "emoji".
         classes: which classes, in which superclasses: the name of a list, or a file.
         layout: how `data` lies in its folder.
         others: images of other things, for the router.
@@ -57,11 +65,13 @@ def train(
         attributions: whose images these are.
         out: folder of the results, by default runs/NAME.
         stages: only these; by default all six.
-        start: the bundle that a recipe with pretrained = "bundle" begins with, `--from` of the command.
+        start: the bundle that a training begins with (recipes with pretrained = "bundle"), `--from` of the command; or
+            "scratch", for none.
         unlabelled: photos without labels, for phases of the recipe that train on such.
         teacher: a bundle of the same classes whose largest network teaches.
         calibration: photos that the bundle may carry, for exports.
         dry_run: two steps of everything, on two images of each class.
+        minutes: that the whole training may take on this machine as it is now; the steps of all phases follow.
         device: "auto", "cpu" or "cuda".
         threads: of the processor; by default as many as there are cores that nobody uses.
 
@@ -75,6 +85,7 @@ def train(
         MissingDependency: the packages of the extra `train` are not installed.
     """
     with training_packages():
+        from eas_train import own
         from eas_train.belonging import claim
         from eas_train.data.source import Source
         from eas_train.device import torch_device
@@ -92,8 +103,16 @@ def train(
     source = Source(_path(data), _path(others), _path(cache), None if classes is None else os.fspath(classes), layout)
     if source.folder is None and credits:
         raise InputError("--attribution is for images of --data; the emoji carry their own")
+    scratch = start is not None and os.fspath(start) == SCRATCH
+    if scratch and recipe is not None:
+        raise InputError(f"--from {SCRATCH} is for a training without --recipe, which says itself what it begins with")
+    if minutes is not None and not 0 < minutes < math.inf:
+        raise InputError(f"minutes are a number above 0; got {minutes}")
+    if recipe is None:
+        recipe = "emoji" if source.folder is None else own.SCRATCH if scratch else own.TRANSFER
+    by_number = recipe in (own.TRANSFER, own.SCRATCH)
     plan = recipe if isinstance(recipe, Recipe) else Recipe.read(os.fspath(recipe))
-    if name is None and source.folder is not None and recipe == "emoji":
+    if name is None and by_number and source.folder is not None:
         name = os.fsencode(source.folder.resolve().name).decode(errors="replace")
     if name is not None:
         plan = plan.model_copy(update={"name": name})
@@ -106,10 +125,15 @@ def train(
         began = Run.kept(folder)
         with computing_on(threads, None if began is None else began.threads) as chosen:
             with training_packages():
-                places = (_path(start), _path(unlabelled), _path(teacher), _path(calibration))
-                run = Run(plan, source, *places, credits, dry_run, chosen)
+                places = (None if scratch else _path(start), _path(unlabelled), _path(teacher), _path(calibration))
+                run = Run(plan, source, *places, credits, dry_run, chosen, minutes, plan)
                 training = run.training(folder, where)
-            todo = [stage for stage in STAGES if not wanted or stage in wanted]
+                if by_number and not dry_run:
+                    space = training.recipe.supernet.search_space()
+                    training = replace(training, recipe=own.sized(training.recipe, space, len(training.data.train)))
+                todo = [stage for stage in STAGES if not wanted or stage in wanted]
+                training = _timed(training, run, began, todo)
+                run = replace(run, recipe=training.recipe)
             if first:
                 claim(run, training, todo, began)
                 facts = f"{len(training.data.train)} images of {len(training.data.classes)} classes"
@@ -117,9 +141,50 @@ def train(
                 for word in {ALL, AUTO} & {*training.data.classes}:
                     tell("the class %r is the task '%s,' on the command line and ['%s'] in Python", word, word, word)
             if "supernet" in todo:  # the one stage that several processes share
-                with joined(where) as own:
-                    replace(training, device=own).train_supernet()
+                with joined(where) as device_of_mine:
+                    replace(training, device=device_of_mine).train_supernet()
             return Report(folder, tuple(training.run((stage,)) for stage in todo) if first else ())
+
+
+def _timed(training: Training, run: Run, began: Run | None, stages: Sequence[str]) -> Training:
+    """The training with steps that fit into its minutes, where there are any; how long it takes is told as it begins.
+
+    Args:
+        run: as it is asked for; began: as it began in this folder, where it did.
+
+    Raises:
+        InputError: that cannot be known, or what is beside the steps takes longer.
+    """
+    from eas_train.distributed import processes
+    from eas_train.estimate import estimate, fitted
+    from eas_train.progress import duration
+    from eas_train.supernet.identity import CHECKPOINT
+
+    if run.minutes is not None and processes() > 1:
+        raise InputError(f"--minutes is for one process; these are {processes()}")
+    if run.minutes is not None and began is not None and (began.asked, began.minutes) == (run.asked, run.minutes):
+        return replace(training, recipe=began.recipe)  # as it was measured then
+    begins = "supernet" in stages and not (training.folder / CHECKPOINT).exists()
+    if run.dry or not begins or processes() > 1:
+        return training
+    made = estimate(training)
+    if made is None:
+        if run.minutes is not None:
+            raise InputError("--minutes is for recipes whose phases are known before, and that have some")
+        return training
+    if run.minutes is not None:
+        supernet = fitted(training.recipe.supernet, made, run.minutes)
+        training = replace(training, recipe=training.recipe.model_copy(update={"supernet": supernet}))
+    supernet = training.recipe.supernet
+    logging.getLogger(__name__).info(
+        "about %s: %d steps of the supernet take %s, all else %s; about %.0f MB on the disk",
+        duration(made.total_s(supernet)),
+        supernet.total_steps,
+        duration(made.supernet_s(supernet)),
+        duration(made.other_s),
+        made.disk_bytes / 1e6,
+    )
+    return training
 
 
 def _path(given: AnyPath | None) -> Path | None:

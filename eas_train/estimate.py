@@ -53,9 +53,6 @@ class Estimate:
         """Of the whole training."""
         return self.supernet_s(recipe) + self.other_s
 
-    def __str__(self) -> str:
-        return f"{duration(self.other_s)} beside the supernet's steps; {self.disk_bytes / 1e6:.0f} MB on the disk"
-
 
 def estimate(training: Training) -> Estimate | None:
     """Take a few steps of every phase of a training's supernet, in a folder that is then gone; a few seconds.
@@ -108,16 +105,7 @@ def fitted(recipe: SupernetRecipe, made: Estimate, minutes: float) -> SupernetRe
             f"{duration(made.other_s)} here; got {minutes:g}"
         )
     share = room / made.supernet_s(recipe)
-    phases = tuple(
-        phase.model_copy(
-            update={
-                "steps": max(1, round(share * phase.steps)),
-                "warmup_steps": round(min(1, share) * phase.warmup_steps),
-            }
-        )
-        for phase in recipe.phases
-    )
-    return recipe.model_copy(update={"phases": phases})
+    return recipe.model_copy(update={"phases": tuple(phase.scaled(share) for phase in recipe.phases)})
 
 
 def other_madds(recipe: Recipe, space: Space, data: Splits[Images]) -> float:

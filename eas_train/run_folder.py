@@ -56,6 +56,8 @@ class Run:
         credits: whose images they are.
         dry: whether there are only two images of each class, and no others.
         threads: of the processor that it computes on; sums are rounded by their number.
+        minutes: that it may take, where that was asked for; asked: the recipe, before its steps were fitted to the
+            photos and to the time.
     """
 
     recipe: Recipe
@@ -67,6 +69,8 @@ class Run:
     credits: tuple[str, ...] = ()
     dry: bool = False
     threads: int | None = None
+    minutes: float | None = None
+    asked: Recipe | None = None
 
     def training(self, folder: Path, device: torch.device) -> Training:
         """With its images, which are looked for now; raises as `Source.load`, `bundles.read` and `Training` do."""
@@ -162,7 +166,8 @@ class Run:
 
     def write(self, folder: Path) -> None:
         """Keep it in the training's folder."""
-        data = dataclasses.asdict(self) | {"recipe": self.recipe.model_dump(mode="json")}
+        asked = None if self.asked is None else self.asked.model_dump(mode="json")
+        data = dataclasses.asdict(self) | {"recipe": self.recipe.model_dump(mode="json"), "asked": asked}
         text = json.dumps(data, indent=1, default=lambda path: str(path.resolve()))
         write_atomically(folder / RUN, [text.encode()])
 
@@ -185,6 +190,7 @@ class Run:
                 for name in ("start", "unlabelled", "teacher", "calibration")
             }
             recipe, threads = checked(Recipe, data["recipe"]), data.get("threads")
+            minutes, asked = data.get("minutes"), data.get("asked")
             return cls(
                 recipe,
                 Source(**source),
@@ -192,6 +198,8 @@ class Run:
                 credits=tuple(data["credits"]),
                 dry=bool(data["dry"]),
                 threads=None if threads is None else max(1, int(threads)),
+                minutes=None if minutes is None else float(minutes),
+                asked=None if asked is None else checked(Recipe, asked),
             )
         except FileNotFoundError:
             raise TrainingError(f"{folder} is not the folder of an `eas train`: it has no {RUN}") from None

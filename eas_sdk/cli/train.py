@@ -85,10 +85,9 @@ def data(cache: Path | None, as_json: bool) -> None:
 @click.command()
 @click.option(
     "--recipe",
-    default="emoji",
-    show_default=True,
     metavar="NAME|FILE.toml",
-    help="All settings of a training.",
+    help="All settings of a training.  [default: own, which begins with a bundle and follows the number of photos of "
+    "--data; emoji without --data]",
 )
 @data_options
 @click.option(
@@ -131,8 +130,8 @@ def data(cache: Path | None, as_json: bool) -> None:
     "start",
     type=click.Path(path_type=Path),
     metavar="BUNDLE",
-    help='What a recipe with pretrained = "bundle" begins with: a file, or a shipped bundle by its name.  [default: '
-    "the first that ships]",
+    help="What a training of your own photos begins with: a bundle's file, the folder of a training, a shipped bundle "
+    "by its name, or scratch for nothing.  [default: the first that ships]",
 )
 @click.option(
     "--unlabelled",
@@ -159,6 +158,11 @@ def data(cache: Path | None, as_json: bool) -> None:
     is_flag=True,
     help="Two steps of everything on two images of each class, at the full image size, into a folder of its own.",
 )
+@click.option(
+    "--minutes",
+    type=click.FloatRange(min=0, min_open=True),
+    help="That all of it may take on this machine as it is now; the number of steps follows.",
+)
 @device_option
 @click.option(
     "--threads",
@@ -175,8 +179,10 @@ def train(as_json: bool, **options: Any) -> None:
 
     \b
     Examples:
-      eas data && eas train                                the shipped bundle (hours on a CPU)
-      eas train --data photos --attribution "Photos by me, CC0"
+      eas train --data photos                              your own photos, from the shipped bundle on
+      eas train --data photos --minutes 10 --attribution "Photos by me, CC0"
+      eas train --data photos --from runs/photos --out runs/more    more photos, from the last bundle on
+      eas data && eas train                                the emoji bundle (hours on a CPU)
       eas train --recipe mine.toml --data photos --out runs/mine
       eas train --recipe imagenet-10 --data ILSVRC2012 --classes imagenet-10 --device cuda
       torchrun --nproc-per-node 8 -m eas_sdk.cli train ...     the supernet on eight GPUs

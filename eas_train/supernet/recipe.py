@@ -105,6 +105,11 @@ class Phase(Settings):
             )
         return self
 
+    def scaled(self, share: float) -> Phase:
+        """With so many times its steps, one at least, and no more steps of warmup than before."""
+        warmup = round(min(1.0, share) * self.warmup_steps)
+        return self.model_copy(update={"steps": max(1, round(share * self.steps)), "warmup_steps": warmup})
+
     def important(self) -> dict[str, Any]:
         """What a checkpoint depends on."""
         fields = type(self).model_fields
