@@ -79,7 +79,7 @@ def main() -> None:
                     right = logits.argmax(1) == np.repeat(data.targets[mine] - first, options.views)
                     shares[name].append(right.reshape(-1, options.views).mean(1))
                 update(i * len(runtime.tasks) + t + 1, task)
-    record("statistics", summary(shares, data.superclass, len(fractions), options))
+    record("recalibration", summary(shares, data.superclass, len(fractions), options))
 
 
 def summary(

@@ -32,7 +32,7 @@ from eas_sdk.space.tables import madds_table
 def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         runtimes = {"embedded": eas_sdk.load(), "lite0": untrained_generator(Path(folder), "lite0")}
-        record("requests", {name: measure(runtime) for name, runtime in runtimes.items()})
+        record("selection", {name: measure(runtime) for name, runtime in runtimes.items()})
 
 
 def measure(runtime: Runtime) -> dict[str, Any]:
