@@ -85,9 +85,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     made = tmp_path_factory.mktemp("user")
     rng = np.random.default_rng(0)
     runtime = eas_sdk.load()
-    (made / "runs" / "mine").mkdir(parents=True)
     with bundle_file() as shipped:
-        for copy in ("mine.safetensors", "runs/mine/bundle.safetensors"):
+        for copy in ("mine.safetensors", "runs/mine/bundle.safetensors", "runs/my_photos/bundle.safetensors"):
+            (made / copy).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(shipped, made / copy)
     for name in ("photo.jpg", "photo.png"):
         Image.fromarray(rng.integers(0, 256, (90, 120, 3), np.uint8)).save(made / name)
