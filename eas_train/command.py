@@ -133,7 +133,7 @@ def train(
                     training = replace(training, recipe=own.sized(training.recipe, space, len(training.data.train)))
                 todo = [stage for stage in STAGES if not wanted or stage in wanted]
                 training = _timed(training, run, began, todo)
-                run = replace(run, recipe=training.recipe)
+                run = replace(run, recipe=_with_space_of(training.recipe, plan))
             if first:
                 claim(run, training, todo, began)
                 facts = f"{len(training.data.train)} images of {len(training.data.classes)} classes"
@@ -163,7 +163,7 @@ def _timed(training: Training, run: Run, began: Run | None, stages: Sequence[str
     if run.minutes is not None and processes() > 1:
         raise InputError(f"--minutes is for one process; these are {processes()}")
     if run.minutes is not None and began is not None and (began.asked, began.minutes) == (run.asked, run.minutes):
-        return replace(training, recipe=began.recipe)  # as it was measured then
+        return replace(training, recipe=_with_space_of(began.recipe, training.recipe))  # as it was measured then
     begins = "supernet" in stages and not (training.folder / CHECKPOINT).exists()
     if run.dry or not begins or processes() > 1:
         return training
@@ -185,6 +185,12 @@ def _timed(training: Training, run: Run, began: Run | None, stages: Sequence[str
         made.disk_bytes / 1e6,
     )
     return training
+
+
+def _with_space_of(recipe: Recipe, other: Recipe) -> Recipe:
+    """A recipe with the space that another names: that of a bundle is not kept, as the bundle says it."""
+    supernet = recipe.supernet.model_copy(update={"space": other.supernet.space})
+    return recipe.model_copy(update={"supernet": supernet})
 
 
 def _path(given: AnyPath | None) -> Path | None:

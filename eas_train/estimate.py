@@ -21,6 +21,7 @@ from eas_train.strategy.recipe import NseRecipe
 from eas_train.supernet.classifier import seen_by
 from eas_train.supernet.effort import step_madds
 from eas_train.supernet.recipe import SupernetRecipe
+from eas_train.supernet.score import EACH
 from eas_train.supernet.train import TEACHER_IMAGES, train_supernet
 from eas_train.supernet.validation import looks
 
@@ -130,5 +131,5 @@ def other_madds(recipe: Recipe, space: Space, data: Splits[Images]) -> float:
     table_views = recipe.bundle.views * (len(data.validation) + len(data.test))
     total += table_views * recipe.bundle.budgets * middle
     if any(phase.teacher == "frozen" for phase in supernet.phases) and supernet.normalisation == "batch":
-        total += TEACHER_IMAGES * cost["largest"]
+        total += min(TEACHER_IMAGES, EACH * len(data.train)) * cost["largest"]
     return total + len(data.test) * sum(cost.values())

@@ -20,6 +20,10 @@ STYLE = (
 )
 
 
+REFRESH = "http-equiv='refresh'"
+"""In the head of a page that a browser is to look at again."""
+
+
 def page(title: str, parts: Iterable[str], *, refresh_s: int | None = None) -> str:
     """The page; `parts` are what the functions below make.
 
@@ -27,7 +31,7 @@ def page(title: str, parts: Iterable[str], *, refresh_s: int | None = None) -> s
         refresh_s: seconds after which a browser looks at the file again.
     """
     named = html.escape(title)
-    again = "" if refresh_s is None else f"<meta http-equiv='refresh' content='{refresh_s}'>"
+    again = "" if refresh_s is None else f"<meta {REFRESH} content='{refresh_s}'>"
     head = f"<meta charset='utf-8'>{again}<title>{named}</title><style>{STYLE}</style>"
     body = f"<h1>{named}</h1>{''.join(parts)}"
     return f"<!doctype html><html lang='en'><head>{head}</head><body class='eas'>{body}</body></html>\n"

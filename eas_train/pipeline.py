@@ -232,7 +232,7 @@ class Training:
         if page is None:  # studies train supernets by the dozen, and compare them in their own way
             return report
         if is_first():
-            page.write(finished=True)
+            page.finish()
         return report | {"diagnosis": self.diagnose()} if is_first() else report
 
     def diagnose(self, *, most_images: int | None = None) -> dict[str, Any]:

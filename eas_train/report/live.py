@@ -44,6 +44,12 @@ class LivePage:
         if time.monotonic() - self._written >= EVERY_S:
             self.write()
 
+    def finish(self) -> None:
+        """Write it for the last time, unless that was done."""
+        path = self.folder / PAGE
+        if not path.is_file() or html_page.REFRESH in path.read_text(encoding="utf-8"):
+            self.write(finished=True)
+
     def write(self, *, finished: bool = False) -> None:
         """Write it; one that is finished does not ask the browser to look again."""
         losses, looks = step_log.read(self.folder / LOSSES), step_log.read(self.folder / LOG)

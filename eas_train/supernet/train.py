@@ -45,6 +45,7 @@ from eas_train.supernet.learned import LearnedStatistics
 from eas_train.supernet.model import Supernet
 from eas_train.supernet.optimizer import learning_rate, new_optimizer, set_rate
 from eas_train.supernet.recipe import Phase, SupernetRecipe
+from eas_train.supernet.score import EACH
 from eas_train.supernet.sort import sort_channels
 from eas_train.supernet.spread import spread_weights
 from eas_train.supernet.step import Stepper
@@ -57,7 +58,7 @@ LOG_EVERY = 20
 STATISTICS_IMAGES = 64
 """For each sub-network that learned statistics begin with."""
 TEACHER_IMAGES = 2048
-"""Augmented training images that a frozen teacher's statistics are recorded on."""
+"""Augmented training images that a frozen teacher's statistics are recorded on, at most."""
 
 
 class Origin(Protocol):
@@ -304,7 +305,8 @@ def _teacher_sides(space: Space, recipe: SupernetRecipe) -> tuple[int, ...]:
 
 
 def _teacher_images(recipe: SupernetRecipe, data: Images, device: torch.device) -> Callable[[int], Tensor]:
-    return lambda side: random_images(data, TEACHER_IMAGES, side, recipe.augmentation, device, recipe.seed)
+    count = min(TEACHER_IMAGES, EACH * len(data))
+    return lambda side: random_images(data, count, side, recipe.augmentation, device, recipe.seed)
 
 
 def load_supernet(

@@ -175,8 +175,7 @@ def test_many_views_are_kept_in_a_file(data: PhotoSet, monkeypatch: pytest.Monke
 # Whole trainings
 
 
-@pytest.mark.parametrize("settings", [PHOTO, MIXED], ids=["plain", "mixed"])
-@pytest.mark.parametrize("step", [1, 2, 4])
+@pytest.mark.parametrize(("settings", "step"), [(PHOTO, 1), (MIXED, 2), (MIXED, 4)], ids=["plain", "mixed", "mixed"])
 def test_an_interrupted_training_goes_on_exactly(
     data: PhotoSet, settings: PhotoAugmentation, step: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
