@@ -27,6 +27,8 @@ TIMES = (4, 20)
 """That a training is looked at, at least and at most."""
 IMAGES = (50, 200, 1000)
 """Of each look: at least, what is better than more looks, and at most."""
+FEW = 12
+"""Trained images, in eighths, below which it is looked at the end alone, as in a dry run."""
 TRAINING_IMAGES = 256
 """For each network whose batch-norm statistics are recorded."""
 
@@ -59,6 +61,8 @@ class Validation:
         times, images = looks(recipe)
         judge = Judge.of(net, train, validation, recipe.augmentation, most_images=images, most_training=TRAINING_IMAGES)
         total = recipe.total_steps
+        if trained < FEW:
+            return cls(judge, folder, fingerprint, frozenset((total,)))
         return cls(judge, folder, fingerprint, frozenset(round(total * i / times) for i in range(times + 1)))
 
     def after(self, step: int, net: Supernet, began: Supernet) -> str:
