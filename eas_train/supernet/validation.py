@@ -59,8 +59,11 @@ class Validation:
     ) -> Validation:
         """For the training of a recipe."""
         times, images = looks(recipe)
-        judge = Judge.of(net, train, validation, recipe.augmentation, most_images=images, most_training=TRAINING_IMAGES)
         total = recipe.total_steps
+        trained = max(4, total * recipe.batch_size // 8)  # of a dry run next to nothing
+        most = min(TRAINING_IMAGES, trained)
+        images = min(images, trained)
+        judge = Judge.of(net, train, validation, recipe.augmentation, most_images=images, most_training=most)
         if trained < FEW:
             return cls(judge, folder, fingerprint, frozenset((total,)))
         return cls(judge, folder, fingerprint, frozenset(round(total * i / times) for i in range(times + 1)))
