@@ -22,7 +22,7 @@ import zipfile
 from pathlib import Path
 
 import eas_sdk
-from benchmarks.elsewhere import DEFAULT, FOUND, pack, summary
+from benchmarks.elsewhere import DEFAULT, FOUND, options_of, pack, summary
 from benchmarks.record import record
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -59,10 +59,7 @@ CPU revision\t: 1
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("--bundle", help="a bundle file (default: the embedded one)")
-    parser.add_argument("--tasks", type=int, default=2)
-    parser.add_argument("--images", type=int, default=10, help="of a task")
+    options_of(parser)
     options = parser.parse_args()
     folder = options.folder.resolve()
     machine = prepare(folder / "machine")

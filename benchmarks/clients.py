@@ -17,7 +17,7 @@ import venv
 from pathlib import Path
 
 import eas_sdk
-from benchmarks.elsewhere import DEFAULT, FOUND, Kind, pack, summary
+from benchmarks.elsewhere import DEFAULT, FOUND, Kind, options_of, pack, summary
 from benchmarks.record import record
 
 PHONE = Kind("ONNX float32, NCHW, batch 1", ".onnx", {"layout": "NCHW", "batch": 1, "input": "float32"})
@@ -37,10 +37,7 @@ INSIDE = Path(__file__).with_name("clients_inside.py")
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("--bundle", help="a bundle file (default: the embedded one)")
-    parser.add_argument("--tasks", type=int, default=2)
-    parser.add_argument("--images", type=int, default=20, help="of a task")
+    options_of(parser)
     parser.add_argument("--only", choices=CLIENTS, help="print what this client answers, and store nothing")
     options = parser.parse_args()
     cases = options.folder.resolve() / "cases"

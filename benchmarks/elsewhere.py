@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -42,6 +43,14 @@ DEFAULT = tuple(
     for precision in load_exporter(suffix).precisions
 )
 """Every precision, with the options that a caller gets who asks for none."""
+
+
+def options_of(parser: argparse.ArgumentParser) -> None:
+    """Add the options that say which networks are packed."""
+    parser.add_argument("folder", type=Path, help="of what is fetched, and of the networks")
+    parser.add_argument("--bundle", help="a bundle file (default: the embedded one)")
+    parser.add_argument("--tasks", type=int, default=2)
+    parser.add_argument("--images", type=int, default=20, help="of a task")
 
 
 def pack(runtime: Runtime, tasks: int, images: int, kinds: tuple[Kind, ...], folder: Path, **facts: object) -> int:

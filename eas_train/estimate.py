@@ -59,7 +59,7 @@ def estimate(training: Training) -> Estimate | None:
     """Take a few steps of every phase of a training's supernet, in a folder that is then gone; a few seconds.
 
     Returns:
-        None where phases are not known before (NSE), or there are none.
+        None where phases are not known before (NSE), there are none, or the training ends by itself so early.
     """
     recipe = training.recipe.supernet
     if isinstance(recipe.strategy, NseRecipe) or not recipe.phases:
@@ -83,6 +83,8 @@ def estimate(training: Training) -> Estimate | None:
             told=lambda step: ended.update({step: time.monotonic()}),
         )
     lasts = [STEPS * (i + 1) for i in range(len(phases))]
+    if lasts[-1] not in ended:
+        return None
     steps_s = tuple((ended[last] - ended[last - STEPS + 1]) / (STEPS - 1) for last in lasts)
     space, classes = net.space, len(training.data.classes)
     madds = sum(step_madds(space, phase, recipe, classes) for phase in recipe.phases)

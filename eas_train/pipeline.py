@@ -249,8 +249,7 @@ class Training:
         def find() -> Diagnosis:
             strengths = self.recipe.supernet.augmentation
             began = self._supernet(as_it_began=True)
-            # A part of what it was trained on at the most: next to nothing in a dry run.
-            seen = max(4, self.recipe.supernet.total_steps * self.recipe.supernet.batch_size // 8)
+            seen = self.recipe.supernet.judged_images
             fair = max(500, 2000 * 64 // max(64, size_of(self.net.space, self.net.space.largest)))
             return diagnose(
                 self.net,

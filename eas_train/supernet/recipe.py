@@ -307,6 +307,11 @@ class SupernetRecipe(Settings):
     def total_steps(self) -> int:
         return sum(phase.steps for phase in self.phases)
 
+    @property
+    def judged_images(self) -> int:
+        """Images that are worth looking at to judge what was trained, at most: next to nothing in a dry run."""
+        return max(4, self.total_steps * self.batch_size // 8)
+
     def teacher(self) -> SupernetRecipe | None:
         """The first phases alone, as far as they train the largest network and no other; None where none does."""
         phases = tuple(itertools.takewhile(lambda phase: phase.largest_only, self.phases))

@@ -27,8 +27,6 @@ TIMES = (4, 20)
 """That a training is looked at, at least and at most."""
 IMAGES = (50, 200, 1000)
 """Of each look: at least, what is better than more looks, and at most."""
-FEW = 12
-"""Trained images, in eighths, below which it is looked at the end alone, as in a dry run."""
 TRAINING_IMAGES = 256
 """For each network whose batch-norm statistics are recorded."""
 
@@ -60,12 +58,14 @@ class Validation:
         """For the training of a recipe."""
         times, images = looks(recipe)
         total = recipe.total_steps
-        trained = max(4, total * recipe.batch_size // 8)  # of a dry run next to nothing
-        most = min(TRAINING_IMAGES, trained)
-        images = min(images, trained)
-        judge = Judge.of(net, train, validation, recipe.augmentation, most_images=images, most_training=most)
-        if trained < FEW:
-            return cls(judge, folder, fingerprint, frozenset((total,)))
+        judge = Judge.of(
+            net,
+            train,
+            validation,
+            recipe.augmentation,
+            most_images=images,
+            most_training=min(TRAINING_IMAGES, recipe.judged_images),
+        )
         return cls(judge, folder, fingerprint, frozenset(round(total * i / times) for i in range(times + 1)))
 
     def after(self, step: int, net: Supernet, began: Supernet) -> str:
@@ -96,8 +96,10 @@ def mean_top1(look: Mapping[str, Any]) -> float:
 
 
 def looks(recipe: SupernetRecipe) -> tuple[int, int]:
-    """How often, and on how many images: more often where more is trained."""
+    """How often, the first time aside, and on how many images: more where more is trained."""
     trained = sum(phase.steps * (1 if phase.largest_only else phase.networks) for phase in recipe.phases)
     allowed = SHARE * trained * recipe.batch_size
+    if recipe.judged_images < IMAGES[0] // 2:
+        return 1, recipe.judged_images
     times = min(max(int(allowed / IMAGES[1]), TIMES[0]), TIMES[1])
-    return min(times, max(1, recipe.total_steps)), int(min(max(allowed / times, IMAGES[0]), IMAGES[2]))
+    return min(times, recipe.total_steps), int(min(max(allowed / times, IMAGES[0]), IMAGES[2]))

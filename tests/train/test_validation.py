@@ -88,7 +88,7 @@ def test_a_longer_training_is_looked_at_more_often_and_on_more_images() -> None:
     short, long = (looks(tiny_recipe(batch_size=128, phases=(sandwich(steps=steps),))) for steps in (100, 30_000))
     assert short == (7, 219)
     assert long == (20, 1000)
-    assert looks(tiny_recipe(phases=(sandwich(steps=1),))) == (1, 50)
+    assert looks(tiny_recipe(phases=(sandwich(steps=1),))) == (1, 4), "a dry run"
 
 
 def test_the_page_shows_where_the_training_is(folder: Path) -> None:
