@@ -236,8 +236,9 @@ class GeneratorSelector(PickledByFields, AnyMember):
         padded *= np.arange(padded.shape[2]) < self.space.most[:, None]
         choices = np.zeros((len(probabilities), 1 + len(uniform), len(layout.options)), np.int8)
         likely = reached = np.ones(padded.shape[:2])
-        for rank, gate in enumerate(np.ascontiguousarray(padded.transpose(2, 0, 1))):  # over so short an axis, numpy's
-            likely, reached = likely * (gate > 0.5), reached * gate  # own functions take longer
+        # numpy's own functions take longer over so short an axis.
+        for rank, gate in enumerate(np.ascontiguousarray(padded.transpose(2, 0, 1))):
+            likely, reached = likely * (gate > 0.5), reached * gate
             choices[:, 0] += likely > 0
             having = np.flatnonzero(np.asarray(layout.options) > 1 + rank)
             if 2 * len(having) > len(layout.options):
