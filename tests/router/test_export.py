@@ -107,7 +107,7 @@ def test_nothing_is_replaced_but_what_an_export_wrote(runtime: Runtime, tmp_path
     (tmp_path / MANIFEST).unlink()
     (tmp_path / "birds.tflite").mkdir()
     (tmp_path / "birds.tflite" / "notes.txt").write_text("mine")
-    with pytest.raises(InputError, match=r"replaces nothing but its like.*birds\.tflite"):
+    with pytest.raises(InputError, match=r"replace nothing but their like.*birds\.tflite"):
         model.export(tmp_path)
     assert contents(tmp_path) == {"birds.tflite/notes.txt": b"mine"}
 
