@@ -50,6 +50,8 @@ def depthwise_conv2d(
     if met < half:
         weight = weight[:, :, half - met : half + met + 1, half - met : half + met + 1]
     if 2 * met + 1 >= WIDE and stride == dilation == 1:
+        if torch.is_autocast_enabled("cpu"):  # which a function's backward pass does not see
+            x, weight = (value.to(torch.get_autocast_dtype("cpu")) for value in (x, weight))
         made: Tensor = _Wide.apply(x, weight)
         return made if bias is None else made + bias.view(1, -1, 1, 1)
     return F.conv2d(x, weight, bias, stride, met * dilation, dilation, x.shape[1])
