@@ -10,7 +10,7 @@ from pathlib import Path
 
 from eas_sdk.errors import BundleError
 
-SHIPPED = ("emoji",)
+SHIPPED = ("photos", "emoji")
 """Their names; the first is loaded where none is named."""
 
 OF_A_TRAINING = "bundle.safetensors"
