@@ -1,7 +1,7 @@
 """Elastic Architecture Search on the device: `specialize(task, budget)` cuts a network out of one weight bank.
 
 >>> import eas_sdk
->>> model = eas_sdk.specialize("birds", "4M")  # doctest: +SKIP
+>>> model = eas_sdk.specialize("birds", "40M")  # doctest: +SKIP
 >>> model.predict(images)[0].label  # doctest: +SKIP
 'owl'
 

@@ -4,7 +4,7 @@
 written                    means
 =========================  ==========================================================
 "birds"                    one superclass
-("birds", "insects")       a union
+("birds", "bugs")       a union
 ["cat", "bus", "banana"]   any list of classes; superclasses may stand among them
 "all"                      every class
 "auto"                     one superclass, which a router picks by the image

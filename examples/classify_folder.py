@@ -1,6 +1,6 @@
 """A folder of images to CSV on standard output: file, label, probability, error.
 
-python examples/classify_folder.py FOLDER [BUNDLE] --task birds --budget 4M > labels.csv
+python examples/classify_folder.py FOLDER [BUNDLE] --task birds --budget 40M > labels.csv
 
 Needs Pillow. Images are prepared as for `eas predict`: upright, central square, on white.
 """
@@ -22,7 +22,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("bundle", nargs="?", help="a bundle file (default: the shipped one)")
     parser.add_argument("--task", help="default: the bundle's first")
-    parser.add_argument("--budget", help="most multiply-adds of one image, such as 4M (default: no limit)")
+    parser.add_argument("--budget", help="most multiply-adds of one image, such as 40M (default: no limit)")
     options = parser.parse_args()
     try:
         files = image_files(options.folder)

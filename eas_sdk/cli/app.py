@@ -80,15 +80,15 @@ def cli(ctx: click.Context, debug: bool) -> None:
     """Elastic Architecture Search: one file of weights, a network for any task and budget.
 
     A task is a group of labels to tell apart, such as "birds". A budget is the most multiply-adds (MAdds)
-    that classifying one image may take, such as 4M. Given both, a network is cut out of the weights within
+    that classifying one image may take, such as 40M. Given both, a network is cut out of the weights within
     milliseconds, without any training.
 
     \b
     Start here:
       eas info                                            tasks, budgets, accuracy
-      eas specialize birds 4M                             the network for a task and a budget
-      eas predict photo.jpg --task birds --budget 4M      what an image shows
-      eas export birds 4M -o birds.tflite                 the network as a file for a phone
+      eas specialize birds 40M                            the network for a task and a budget
+      eas predict photo.jpg --task birds --budget 40M     what an image shows
+      eas export birds 40M -o birds.tflite                the network as a file for a phone
       eas demo                                            all of it on drawings, as a picture
     """
     handler = ToStandardError()

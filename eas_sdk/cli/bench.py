@@ -46,7 +46,7 @@ NOTE = "note<"
     default="0%,50%,100%",
     show_default=True,
     metavar="BUDGET[,BUDGET...]",
-    help='Budgets as of `eas specialize`; "and" joins the units of one: "4M,5ms and 40MB".',
+    help='Budgets as of `eas specialize`; "and" joins the units of one: "40M,5ms and 40MB".',
 )
 @click.option("--engines", metavar="NAME[,NAME...]", help="What runs the networks.  [default: all that are installed]")
 @threads_option
@@ -91,7 +91,7 @@ def bench(
     \b
     Examples:
       eas bench
-      eas bench --tasks birds,tools --budgets "4M,5ms and 40MB" --engines numpy,litert --plot bench.png
+      eas bench --tasks birds,dogs --budgets "40M,5ms and 40MB" --engines numpy,litert --plot bench.png
       eas bench --adb --benchmark-model ./benchmark_model --latency-table pixel.json
     """
     from eas_sdk.bench.apart import measure_apart

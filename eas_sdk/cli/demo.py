@@ -95,7 +95,7 @@ def demo(out: Path, bundle: Path | None, images: Path | None, tasks: tuple[str, 
     \b
     Examples:
       eas demo
-      eas demo --tasks birds,vehicles --out birds.png
+      eas demo --tasks birds,dogs --out birds.png
     """
     if out.suffix.lower() != ".png" or not out.parent.is_dir() or out.is_dir():
         raise InputError(f"the picture is a file .png in a folder that exists; got {str(out)!r}")

@@ -54,7 +54,7 @@ def evaluate(bundle: Path | None, images: Path | None, budgets: int, tasks: tupl
     \b
     Examples:
       eas evaluate
-      eas evaluate --tasks birds,tools --budgets 3
+      eas evaluate --tasks birds,dogs --budgets 3
       eas evaluate --bundle mine.safetensors --images photos/test --json
     """
     runtime = open_runtime(bundle)

@@ -111,7 +111,7 @@ def export(
 
     TASK is a name that `eas info` lists; several of them, or labels, joined by commas; all; or auto: a folder of the
     router, a file for each task that it may pick, and family.json, which says how they fit together. BUDGET is what
-    one image may take: multiply-adds (4M), time on the device of the latency table (12ms), memory (20MB), and what
+    one image may take: multiply-adds (40M), time on the device of the latency table (12ms), memory (20MB), and what
     else `eas specialize` reads.
 
     The file is run where its runtime is installed and compared with this package's own engine on real images; one
@@ -120,9 +120,9 @@ def export(
 
     \b
     Examples:
-      eas export birds 4M                                  birds.tflite, float32
-      eas export birds 4M -o birds.tflite --precision int8
-      eas export birds 4M 8M 16M -o birds.tflite           three networks: budget_4_00M, budget_8_00M, ...
+      eas export birds 40M                                 birds.tflite, float32
+      eas export birds 40M -o birds.tflite --precision int8
+      eas export birds 40M 80M 160M -o birds.tflite        three networks: budget_40_00M, budget_80_00M, ...
       eas export birds 12ms --latency-table pixel.json     what that phone runs in 12 ms
       eas export auto 10% 60% -o routed                    routed/router.tflite, routed/birds.tflite, ...
     """

@@ -35,7 +35,7 @@ SURE = 0.5
     "--budget",
     default="100%",
     show_default=True,
-    help="What one image may take: 4M, 12ms; auto, what the device's state allows; see `eas specialize`.",
+    help="What one image may take: 40M, 12ms; auto, what the device's state allows; see `eas specialize`.",
 )
 @click.option(
     "--top-k",
@@ -68,8 +68,8 @@ def predict(
     \b
     Examples:
       eas predict photo.jpg
-      eas predict *.png --task birds --budget 4M --top-k 1 --json
-      eas predict photos --task birds,insects
+      eas predict *.png --task birds --budget 40M --top-k 1 --json
+      eas predict photos --task birds,bugs
     """
     runtime = open_runtime(bundle)
     limit = read_budget(budget)

@@ -53,17 +53,17 @@ def specialize(
     """Cut out the network for a task and a budget.
 
     TASK is a name that `eas info` lists; several of them, or labels, joined by commas; all; or auto: a router and a
-    network for each task that it may pick. BUDGET is what one image may take: multiply-adds (4000000, 4M, 350k), time
+    network for each task that it may pick. BUDGET is what one image may take: multiply-adds (40000000, 40M, 350k), time
     (12ms), energy (0.5mJ), memory (20MB), 40% of the way from the smallest network to the largest, several of them
     joined by "and"; or auto: what the device's state allows (see `eas device`).
 
     \b
     Examples:
-      eas specialize birds 4M
+      eas specialize birds 40M
       eas specialize birds "5ms and 40MB" --engine litert
       eas specialize birds auto --json
-      eas specialize birds,insects 6M
-      eas specialize auto 8M
+      eas specialize birds,bugs 60M
+      eas specialize auto 80M
     """
     runtime, load_ms = timed(open_runtime, bundle, latency, power)
     limit = read_budget(budget)
