@@ -31,7 +31,7 @@ LEVELS = (0.0, 0.1, 0.3, 0.5, 0.7, 0.9, 1.0)
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--bundle", help="a bundle file (default: the embedded one)")
+    parser.add_argument("--bundle", default="emoji", help="a bundle of the same classes")
     parser.add_argument("--views", type=int, default=8, help="fixed views of each drawing")
     parser.add_argument("--random", type=int, default=20, help="random architectures for each request")
     parser.add_argument("--split", choices=("validation", "test"), default="test")

@@ -37,7 +37,7 @@ def main() -> None:
     parser.add_argument("--networks", type=int, default=50, help="random architectures")
     parser.add_argument("--images", type=int, default=24, help="drawings for each")
     options = parser.parse_args()
-    runtime, exporter, rng = eas_sdk.load(), CoreMLExporter(), random.Random(0)
+    runtime, exporter, rng = eas_sdk.load("emoji"), CoreMLExporter(), random.Random(0)
     data = drawings(runtime, "test", 4)
     made: dict[str, list[tuple[float, float, float]]] = {precision: [] for precision in exporter.precisions}
     with tempfile.TemporaryDirectory() as name, progress("grid", options.networks) as update:

@@ -137,6 +137,23 @@ def photo_router() -> Table:
     ]
 
 
+def photo_training() -> Table:
+    """Agreement over the hours of training: about ten of the looks."""
+    rows = figures("photo_training")["rows"]
+    members = ("smallest", "middle", "largest")
+    columns = ["hours", "steps", *(f"{m}, {rows[0][m]['madds'] / 1e6:.0f}M" for m in members), "smallest, within"]
+    shown = sorted({round(i * (len(rows) - 1) / 9) for i in range(10)})
+    return columns, [
+        [
+            f"{row['hours']:.2f}",
+            str(row["step"]),
+            *(f"{row[member]['top1']:.1%}" for member in members),
+            f"{row['smallest']['within_superclass']:.1%}",
+        ]
+        for row in (rows[i] for i in shown)
+    ]
+
+
 def capacity() -> Table:
     """Members alone and in the supernet."""
     found = figures("capacity")
@@ -216,6 +233,7 @@ TABLES = {
     "photo-statistics": photo_statistics,
     "photo-int8": photo_int8,
     "photo-router": photo_router,
+    "photo-training": photo_training,
     "capacity": capacity,
     "choices": choices,
     "suspects": suspects,

@@ -40,7 +40,7 @@ from eas_train.supernet.norm import FixedStatistics, Norm
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--bundle", help="a bundle file (default: the embedded one)")
+    parser.add_argument("--bundle", default="emoji", help="a bundle of the same classes")
     parser.add_argument("--views", type=int, default=8)
     parser.add_argument("--budgets", type=int, default=5)
     parser.add_argument("--networks", type=int, default=150, help="sub-networks that the fits are made from")

@@ -44,7 +44,7 @@ network of a superclass."""
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--bundle", help="a bundle file (default: the embedded one)")
+    parser.add_argument("--bundle", default="emoji", help="a bundle of the same classes")
     parser.add_argument("--split", choices=("validation", "test"), default="test")
     options = parser.parse_args()
     runtime = eas_sdk.load(options.bundle)

@@ -61,7 +61,7 @@ def main() -> None:
     parser.add_argument("--views", type=int, default=4)
     parser.add_argument("--split", choices=("validation", "test"), default="test")
     options = parser.parse_args()
-    runtime = eas_sdk.load()
+    runtime = eas_sdk.load("emoji")
     rng = random.Random(0)
     tasks = {"unions": unions(runtime, options.tasks, rng), "lists": lists(runtime, options.tasks, rng)}
     measured = Measured(runtime, options.split, options.views)
