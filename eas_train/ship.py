@@ -1,9 +1,10 @@
-"""For maintainers: put a trained bundle and the test artist's drawings into the package.
+"""For maintainers: put a trained bundle into the package.
 
+    python -m eas_train.ship runs/photos
     python -m eas_train.ship runs/emoji
 
-Writes eas_sdk/assets/emoji.safetensors, eas_sdk/assets/drawings/<superclass>/<label>.png (on white, at the bundle's
-input size) and the attribution beside them.
+Writes eas_sdk/assets/<name>.safetensors; with the bundle `emoji` the test artist's drawings too, as
+eas_sdk/assets/drawings/<superclass>/<label>.png (on white, at the bundle's input size), and their attribution.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from PIL import Image
 import eas_sdk
 from eas_sdk.bank import bundle as bundles
 from eas_sdk.bank.atomic import write_atomically
+from eas_sdk.bank.shipped import SHIPPED
 from eas_train.data.emoji import load_emoji
 from eas_train.data.imageset import ImageSet
 from eas_train.data.styles import STYLES
@@ -31,10 +33,14 @@ def main() -> None:
     parser.add_argument("folder", type=Path, help="the training's folder")
     folder = parser.parse_args().folder
     bundle = bundles.read(folder / BUNDLE)
+    if bundle.name not in SHIPPED:
+        parser.error(f"{' and '.join(SHIPPED)} ship; got a bundle called {bundle.name!r}")
     ASSETS.mkdir(exist_ok=True)
-    size = write_atomically(ASSETS / "emoji.safetensors", [(folder / BUNDLE).read_bytes()])
-    count = write_drawings(load_emoji().test, bundle.input_size, ASSETS / "drawings")
-    print(f"{size} bytes of bundle and {count} drawings in {ASSETS.name}/")
+    size = write_atomically(ASSETS / f"{bundle.name}.safetensors", [(folder / BUNDLE).read_bytes()])
+    print(f"{size} bytes of bundle in {ASSETS.name}/")
+    if bundle.name == "emoji":
+        count = write_drawings(load_emoji().test, bundle.input_size, ASSETS / "drawings")
+        print(f"{count} drawings in {ASSETS.name}/drawings/")
 
 
 def write_drawings(data: ImageSet, size: int, folder: Path) -> int:
