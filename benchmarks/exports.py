@@ -3,7 +3,7 @@
     python -m benchmarks.exports
     python -m benchmarks.exports --peers peers/bin/python  # against OFA and litert-torch (see peers/once_for_all.py)
 
-- grid: 50 random architectures of the bundle of drawings x every format and precision that runs here; greatest difference
+- grid: 50 random architectures of the bundle `emoji` x every format and precision that runs here; greatest difference
   of logits (as a part of the greatest logit) and share of equal labels, on random views of the test artist's drawings.
 - int8: exports at default settings of every task at `--budgets` budgets in every format that is calibrated; which are
   refused, and the least share of equal labels on the same views of the task.

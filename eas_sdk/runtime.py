@@ -140,8 +140,8 @@ class Runtime:
         Args:
             task: a superclass, one of `tasks`; several of them or of classes in a list; "all"; or "auto", for a model
                 that finds out the superclass of each image (a `RoutedModel`).
-            budget: what one image may cost: "40M" multiply-adds (or a number of them), "12ms", "0.5mJ", "20MB", "40%" of
-                the way from the smallest network to the largest, several joined by "and", a Budget; or "auto": what
+            budget: what one image may cost: "40M" multiply-adds (or a number of them), "12ms", "0.5mJ", "20MB", "40%"
+                of the way from the smallest network to the largest, several joined by "and", a Budget; or "auto": what
                 the default policy allows in the device's present state.
             seed: of the selector's sampling.
             engine: what runs the network (see `eas_sdk.engine.ENGINES`).

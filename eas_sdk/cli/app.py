@@ -89,7 +89,7 @@ def cli(ctx: click.Context, debug: bool) -> None:
       eas specialize birds 40M                            the network for a task and a budget
       eas predict photo.jpg --task birds --budget 40M     what an image shows
       eas export birds 40M -o birds.tflite                the network as a file for a phone
-      eas demo                                            all of it on drawings, as a picture
+      eas demo                                            all of it on photos, as a picture
     """
     handler = ToStandardError()
     for logger in map(logging.getLogger, ("eas_sdk", "eas_train")):
