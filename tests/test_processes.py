@@ -17,6 +17,7 @@ from bundles import SPACE, random_bundle
 
 import eas_sdk
 from eas_sdk import Model, Runtime
+from eas_sdk.bank.shipped import SHIPPED
 from eas_sdk.errors import BundleError
 
 SIDE = SPACE.input_sizes[-1]
@@ -66,7 +67,7 @@ def test_a_pickled_model_is_a_path_and_a_request(path: Path) -> None:
 def test_a_shipped_bundle_is_found_by_its_name() -> None:
     runtime = eas_sdk.load()
     assert runtime.bundle.source is not None
-    assert runtime.bundle.source.name == "emoji"
+    assert runtime.bundle.source.name == SHIPPED[0]
     image = np.zeros((1, 64, 64, 3), np.uint8)
     for task in ("birds", "auto"):
         model = runtime.specialize(task, "60%")

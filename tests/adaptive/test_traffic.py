@@ -56,7 +56,7 @@ def test_a_prediction_ends_with_the_network_it_began_with(model: Model) -> None:
     traffic = Traffic(model)
 
     def switch(active: Model, batch: np.ndarray) -> Model:
-        traffic.active = eas_sdk.specialize("birds", "20%")
+        traffic.active = eas_sdk.load("emoji").specialize("birds", "20%")
         return active
 
     result, named, elapsed_ms = traffic.run(IMAGE, switch)

@@ -11,7 +11,7 @@ from eas_sdk.model import Model
 
 @pytest.fixture(scope="module")
 def model() -> Model:
-    return eas_sdk.specialize("birds", "4M")
+    return eas_sdk.load("emoji").specialize("birds", "4M")
 
 
 @pytest.fixture(scope="module")
@@ -19,4 +19,4 @@ def drawings() -> np.ndarray:
     pytest.importorskip("PIL")
     from eas_sdk.cli.drawings import load_drawings
 
-    return load_drawings(eas_sdk.load(), None, ["birds"])[0].images[:6]
+    return load_drawings(eas_sdk.load("emoji"), None, ["birds"])[0].images[:6]

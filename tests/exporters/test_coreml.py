@@ -329,7 +329,7 @@ def test_files_of_other_threads_are_left_alone(tmp_path: Path, monkeypatch: pyte
 def test_nothing_is_printed(tmp_path: Path) -> None:
     code = (
         "import logging, sys; logging.basicConfig(); import eas_sdk; from eas_sdk.export import export;"
-        "m = eas_sdk.specialize('birds', '4M');"
+        "m = eas_sdk.load('emoji').specialize('birds', '4M');"
         "export({'low': m, 'high': m}, sys.argv[1], precision='int8')"
     )
     root = Path(__file__).parents[2]

@@ -70,7 +70,7 @@ def test_packages_are_proved_where_core_ml_is(
 @installed
 @pytest.mark.usefixtures("core_ml")
 def test_every_function_is_proved(model: Model, drawings: np.ndarray, tmp_path: Path) -> None:
-    models = {"low": model, "high": eas_sdk.specialize("birds", "6M")}
+    models = {"low": model, "high": eas_sdk.load("emoji").specialize("birds", "6M")}
     made = export(models, tmp_path / "a.mlpackage", calibration=drawings[:1])
     assert made.proof is not None
     assert made.proof.error < 1e-4

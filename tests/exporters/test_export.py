@@ -24,7 +24,7 @@ from eas_sdk.proof import IMAGES
 
 @pytest.fixture(scope="module")
 def model() -> Model:
-    return eas_sdk.specialize("birds", "4M")
+    return eas_sdk.load("emoji").specialize("birds", "4M")
 
 
 class Wrong(TFLiteExporter):
@@ -81,7 +81,7 @@ def test_the_proof_is_measured(model: Model, tmp_path: Path) -> None:
 
 
 def test_what_cannot_be_exported_is_told(model: Model, tmp_path: Path) -> None:
-    other = eas_sdk.specialize("mammals", "4M")
+    other = eas_sdk.load("emoji").specialize("mammals", "4M")
     grey = np.zeros((2, 64, 64, 1), np.uint8)
     cases: list[tuple[type[Exception], str, object]] = [
         (InputError, r"\.tflite.*'\.tflit'.*did you mean", lambda: model.export(tmp_path / "a.tflit")),

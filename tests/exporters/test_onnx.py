@@ -101,14 +101,14 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> list[Model]:
 
 @pytest.fixture(scope="module")
 def trained() -> Model:
-    return eas_sdk.specialize("birds", "4M")
+    return eas_sdk.load("emoji").specialize("birds", "4M")
 
 
 @pytest.fixture(scope="module")
 def drawings() -> np.ndarray:
     """Those of `trained`'s task, uint8."""
     pytest.importorskip("PIL")
-    (found,) = load_drawings(eas_sdk.load(), None, ["birds"])
+    (found,) = load_drawings(eas_sdk.load("emoji"), None, ["birds"])
     return found.images
 
 

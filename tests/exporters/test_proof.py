@@ -50,7 +50,7 @@ def found(image: np.ndarray, among: np.ndarray) -> bool:
 
 @pytest.mark.parametrize("task", ["insects", "play", ["penguin", "dove"], ["penguin"]])
 def test_a_proof_shows_unseen_images_of_the_task(task: str | list[str]) -> None:
-    model = eas_sdk.specialize(task, "4M")
+    model = eas_sdk.load("emoji").specialize(task, "4M")
     bundle, images = model.bundle, shown(model)
     assert len(images) == IMAGES
     assert bundle.pictures is not None
@@ -68,14 +68,14 @@ def test_a_proof_shows_unseen_images_of_the_task(task: str | list[str]) -> None:
 
 
 def test_a_network_behind_a_router_is_shown_its_own_superclass() -> None:
-    model = eas_sdk.specialize("auto", "40%").network("birds")
+    model = eas_sdk.load("emoji").specialize("auto", "40%").network("birds")
     bundle = model.bundle
     assert len(model.labels) == len(bundle.labels)
-    assert {bundle.labels[c] for c in model.classes} == set(eas_sdk.load().labels("birds"))
+    assert {bundle.labels[c] for c in model.classes} == set(eas_sdk.load("emoji").labels("birds"))
 
 
 def test_images_of_the_caller_are_shown_in_views() -> None:
-    model = eas_sdk.specialize("birds", "4M")
+    model = eas_sdk.load("emoji").specialize("birds", "4M")
     given = [np.random.default_rng(i).integers(0, 256, (50 + i, 70, 3), np.uint8) for i in range(5)]
     images = shown(model, given)
     assert len(images) == 40
@@ -90,7 +90,7 @@ def test_images_of_the_caller_are_shown_in_views() -> None:
 def test_valid_files_are_not_refused(task: str, budget: str, suffix: str, tmp_path: Path) -> None:
     for package in PACKAGES[suffix]:
         pytest.importorskip(package)
-    model = eas_sdk.specialize(task, budget)
+    model = eas_sdk.load("emoji").specialize(task, budget)
     made = model.export(tmp_path / f"a{suffix}", precision="int8")
     assert made.proof is not None
     assert made.proof.agreement > 0.9
@@ -107,7 +107,7 @@ def test_valid_files_are_not_refused(task: str, budget: str, suffix: str, tmp_pa
     ids=["one grey", "greys", "0 to 1 as 8 bits", "black"],
 )
 def test_calibration_images_that_show_nothing_are_refused(images: np.ndarray, tmp_path: Path) -> None:
-    model = eas_sdk.specialize("birds", "4M")
+    model = eas_sdk.load("emoji").specialize("birds", "4M")
     with pytest.raises(ImageError, match=r"show what the app will see: light and dark.*or none"):
         model.export(tmp_path / "a.tflite", precision="int8", calibration=images)
     assert list(tmp_path.iterdir()) == []
@@ -117,7 +117,7 @@ def test_calibration_images_that_show_nothing_are_refused(images: np.ndarray, tm
 def test_bad_calibration_is_refused_and_kept_if_wanted(suffix: str, tmp_path: Path) -> None:
     for package in PACKAGES[suffix]:
         pytest.importorskip(package)
-    model, path = eas_sdk.specialize("birds", "4M"), tmp_path / f"a{suffix}"
+    model, path = eas_sdk.load("emoji").specialize("birds", "4M"), tmp_path / f"a{suffix}"
     with pytest.raises(ExportError, match=r"may help: images like those.*float16.*keep=True \(--keep\)"):
         model.export(path, precision="int8", calibration=spot())
     assert not path.exists()

@@ -44,7 +44,7 @@ from tests.exporters.tflite_files import ERROR, PRECISIONS, content, error, opti
 @pytest.fixture(scope="module")
 def birds() -> list[Model]:
     """The smallest and the largest network of the embedded bundle, and one between them."""
-    runtime = eas_sdk.load()
+    runtime = eas_sdk.load("emoji")
     low, high = runtime.budget_range("birds")
     return [runtime.specialize("birds", budget) for budget in (low, (low + high) // 2, high)]
 
@@ -282,7 +282,7 @@ def test_mediapipe_classifies_with_it(pixels: str, tmp_path: Path) -> None:
     mediapipe = pytest.importorskip("mediapipe", reason="MediaPipe Tasks is not installed: pip install mediapipe")
     from mediapipe.tasks import python as tasks
 
-    model = eas_sdk.specialize("birds", "8M")
+    model = eas_sdk.load("emoji").specialize("birds", "8M")
     path = tmp_path / "birds.tflite"
     model.export(path, input=pixels)
     base = tasks.BaseOptions(model_asset_path=str(path))
