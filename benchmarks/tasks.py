@@ -117,7 +117,7 @@ def faults(
     if budget.level is not None:
         low, high = runtime.budget_range(task)
         over |= network.madds > low + round(budget.level * (high - low))
-    bank = runtime.bundle.classifier_rows()
+    bank = runtime.bundle.weight("classifier")
     rows = [runtime.bundle.labels.index(label) for label in network.labels]
     return {
         "over_budget": over,

@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from eas_sdk.bank.bundle import CLASSIFIER, CLASSIFIER_SCALE, Bundle, adapter_shapes, tensor_shapes
+from eas_sdk.bank.bundle import Bundle, adapter_shapes, scale_shape, tensor_shapes
 from eas_sdk.bank.container_writer import write
 from eas_sdk.bank.pictures import CODED, Pictures, decode, encode
 from eas_sdk.errors import TrainingError
-from eas_sdk.graph.nodes import Conv2d, DepthwiseConv2d, Node
+from eas_sdk.graph.nodes import Conv2d, DepthwiseConv2d, Linear, Node
 from eas_sdk.images import to_square
 from eas_sdk.names import same
 from eas_sdk.selector.menu import MenuSelector
@@ -119,21 +119,23 @@ def _triple(buffer: torch.Tensor) -> tuple[float, float, float]:
     return r, g, b
 
 
-def half(bundle: Bundle, *, integer_classifier: bool = False) -> Bundle:
+def half(bundle: Bundle, *, integers: Sequence[str] = ()) -> Bundle:
     """The same with the weights of bank and router, and the basis of the statistics, in float16.
 
     Batch-norm, biases and selector stay float32.
 
     Args:
-        integer_classifier: whether the classifier becomes 8-bit integers, with a scale for each row: of many classes it
-            is a large part of a bank.
+        integers: beginnings of the names of nodes: convolutions and classifier that are called so become 8-bit
+            integers, with a scale for each output.
     """
     tensors = {name: tensor.astype(np.float16) if _halved(name) else tensor for name, tensor in bundle.tensors.items()}
-    if integer_classifier:
-        weight = bundle.classifier_rows()
-        scale = np.maximum(np.abs(weight).max(1), 1e-12) / 127
-        tensors[CLASSIFIER] = np.rint(weight / scale[:, None]).astype(np.int8)
-        tensors[CLASSIFIER_SCALE] = scale.astype(np.float32)
+    for node in bundle.space.bank(len(bundle.labels)):
+        if isinstance(node, (Conv2d, Linear)) and node.name.startswith(tuple(integers)):
+            weight = bundle.weight(node.name).astype(np.float32)
+            scale = np.maximum(np.abs(weight).reshape(len(weight), -1).max(1), 1e-12) / 127
+            each = scale.reshape(-1, *(1,) * (weight.ndim - 1))
+            tensors[f"bank/{node.name}.weight"] = np.rint(weight / each).astype(np.int8)
+            tensors[f"bank/{node.name}.scale"] = scale.astype(np.float32)
     return dataclasses.replace(bundle, tensors=tensors)
 
 
@@ -177,10 +179,8 @@ def prune(bundle: Bundle, space: Space) -> Bundle:
         tensors["selector/choices"] = space.encode(listed)
     features = space.features_among(bundle.space)
     for node in space.bank(len(bundle.labels)):
-        for name, shape in tensor_shapes(space, node, bundle.statistics_rank).items():
+        for name, shape in (tensor_shapes(space, node, bundle.statistics_rank) | scale_shape(bundle, node)).items():
             full = bundle.tensors[name]
-            if name == CLASSIFIER and CLASSIFIER_SCALE in bundle.tensors:
-                tensors[CLASSIFIER_SCALE] = bundle.tensors[CLASSIFIER_SCALE]
             if name.endswith(".mix"):
                 full = full[features]
             elif isinstance(node, DepthwiseConv2d) and name.endswith(".weight"):
@@ -213,7 +213,8 @@ def to_supernet(bundle: Bundle, device: torch.device | str = "cpu") -> tuple[Sup
     with torch.no_grad():
         for node in net.space.bank(net.classes):
             for tensor in bank_tensors(net.space, node):
-                stored = bundle.classifier_rows() if tensor == CLASSIFIER else bundle.tensors[tensor]
+                whole = tensor == f"bank/{node.name}.weight" and not isinstance(node, DepthwiseConv2d)
+                stored = bundle.weight(node.name) if whole else bundle.tensors[tensor]
                 value = torch.from_numpy(stored.astype(np.float32))
                 match node:
                     case Conv2d() if tensor.endswith(".weight"):

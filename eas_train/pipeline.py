@@ -506,7 +506,7 @@ class Training:
             return done
         settings = self.recipe.bundle
         whole = dataclasses.replace(self.whole_bundle(), temperatures=self.temperatures())
-        halved = bundles.half(whole, integer_classifier=settings.integer_classifier)
+        halved = bundles.half(whole, integers=settings.integers)
         needed = () if self.router_member is None else (self.router_member,)
         pruned = bundles.prune(halved, bundles.selectable(halved, settings.prune_budgets, needed))
         table = accuracy_table(pruned, self.data, settings, self.device)

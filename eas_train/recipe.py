@@ -200,7 +200,7 @@ class BundleRecipe(Settings):
     """Validation images of each superclass that it carries, to prove exports on."""
     calibration_side: int | None = Field(default=None, ge=8, le=MAX_INPUT_SIZE)
     """Side of both in pixels, and of photos given for them; none: that of the largest network's images."""
-    integer_classifier: bool = False
+    integers: tuple[str, ...] = ()
     """Whether the classifier is kept in 8-bit integers: of a thousand classes it is a quarter of a small bank."""
 
 

@@ -28,7 +28,7 @@ VERSION = 2
 NORMALISATION = 1e6
 """Greatest mean and deviation of the normalisation, and the inverse of the smallest deviation."""
 
-CLASSIFIER, CLASSIFIER_SCALE, CLASSIFIER_BIAS = (f"bank/classifier.{name}" for name in ("weight", "scale", "bias"))
+CLASSIFIER, CLASSIFIER_BIAS = (f"bank/classifier.{name}" for name in ("weight", "bias"))
 
 
 class Source(NamedTuple):
@@ -105,12 +105,21 @@ class Bundle:
         mix = self.tensors.get("statistics/stem.mix")
         return mix.shape[1] if mix is not None and mix.ndim == 2 else 0
 
-    def classifier_rows(self, rows: Sequence[int] | None = None) -> np.ndarray:
-        """float32 [rows, features] of the classifier's weights, by default of all labels."""
-        stored, scale = self.tensors[CLASSIFIER], self.tensors.get(CLASSIFIER_SCALE)
-        index = slice(None) if rows is None else np.asarray(rows)
-        weight = np.ascontiguousarray(stored[index], np.float32)
-        return weight if scale is None else weight * scale[index, None].astype(np.float32)
+    def weight(self, name: str, outputs: slice | Sequence[int] = slice(None)) -> np.ndarray:
+        """The weight of a convolution or of the classifier, [outputs, ...]: as it is stored, or float32 where it is
+        stored as 8-bit integers.
+
+        Args:
+            name: of the node.
+            outputs: which of them.
+        """
+        index = outputs if isinstance(outputs, slice) else np.asarray(outputs)
+        stored, scale = self.tensors[f"bank/{name}.weight"][index], self.tensors.get(f"bank/{name}.scale")
+        if scale is None:
+            return stored
+        each = scale[index].reshape(-1, *(1,) * (stored.ndim - 1)).astype(np.float32)
+        scaled: np.ndarray = stored.astype(np.float32) * each
+        return scaled
 
     @property
     def calibration_images(self) -> np.ndarray | None:
@@ -254,8 +263,8 @@ def check(bundle: Bundle) -> None:
         )
     for node in bundle.space.bank(len(bundle.labels)):
         for name, shape in tensor_shapes(bundle.space, node, bundle.statistics_rank).items():
-            if name == CLASSIFIER and CLASSIFIER_SCALE in bundle.tensors:
-                _check_integers(bundle, shape)
+            if name == f"bank/{node.name}.weight" and scale_shape(bundle, node):
+                _check_integers(bundle, node.name, shape)
             else:
                 check_tensor(f"the bundle's tensor {name!r}", bundle.tensors.get(name), shape)
         for name, shape in adapter_shapes(bundle, node).items():
@@ -264,19 +273,19 @@ def check(bundle: Bundle) -> None:
         pictures.check(bundle.pictures, bundle.tensors.get(CODED), len(bundle.labels), bundle.input_size)
 
 
-def _check_integers(bundle: Bundle, shape: tuple[int, ...]) -> None:
-    """A classifier of 8-bit integers, and the scale of each row.
+def _check_integers(bundle: Bundle, name: str, shape: tuple[int, ...]) -> None:
+    """A node's weight of 8-bit integers, and the scale of each output.
 
     Raises:
         BundleError: another dtype or shape, or a scale that is not finite.
     """
-    check_tensor(f"the bundle's tensor {CLASSIFIER_SCALE!r}", bundle.tensors[CLASSIFIER_SCALE], shape[:1])
-    weight = bundle.tensors.get(CLASSIFIER)
-    if weight is None or weight.dtype != np.int8 or weight.shape != shape:
-        got = "nothing" if weight is None else f"{weight.dtype} {weight.shape}"
+    weight, scale = f"bank/{name}.weight", f"bank/{name}.scale"
+    check_tensor(f"the bundle's tensor {scale!r}", bundle.tensors[scale], shape[:1])
+    found = bundle.tensors.get(weight)
+    if found is None or found.dtype != np.int8 or found.shape != shape:
+        got = "nothing" if found is None else f"{found.dtype} {found.shape}"
         raise BundleError(
-            f"the bundle's tensor {CLASSIFIER!r} is int8 of shape {shape} where {CLASSIFIER_SCALE!r} scales its rows; "
-            f"got {got}"
+            f"the bundle's tensor {weight!r} is int8 of shape {shape} where {scale!r} scales its rows; got {got}"
         )
 
 
@@ -325,6 +334,17 @@ def tensor_shapes(space: Space, node: Node, rank: int) -> dict[str, tuple[int, .
         f"{statistics}.basis": (rank, 2, channels),
         f"{statistics}.offset": (2, channels),
     }
+
+
+def scale_shape(bundle: Bundle, node: Node) -> dict[str, tuple[int, ...]]:
+    """Name and shape of the scales of a node's weight, where it is of 8-bit integers: one for each output."""
+    name = f"bank/{node.name}.scale"
+    match node:
+        case Conv2d() if name in bundle.tensors:
+            return {name: (node.out_channels,)}
+        case Linear() if name in bundle.tensors:
+            return {name: (node.out_features,)}
+    return {}
 
 
 def adapter_shapes(bundle: Bundle, node: Node) -> dict[str, tuple[int, ...]]:

@@ -26,7 +26,8 @@ def cut(bundle: Bundle, architecture: Architecture, classes: Sequence[int]) -> G
     Raises:
         ArchitectureError: the bank cannot serve the architecture.
     """
-    weight, bias = bundle.classifier_rows(classes), _float32(bundle.tensors[CLASSIFIER_BIAS][np.asarray(classes)])
+    weight = _float32(bundle.weight("classifier", classes))
+    bias = _float32(bundle.tensors[CLASSIFIER_BIAS][np.asarray(classes)])
     if bundle.temperatures:
         space = bundle.space
         temperature = np.float32(bundle.temperatures[space.input_sizes.index(size_of(space, architecture))])
@@ -57,7 +58,7 @@ def with_head(
                 weight = (1 / np.asarray(bundle.std)).astype(np.float32)
                 bias = (-np.asarray(bundle.mean) / np.asarray(bundle.std)).astype(np.float32)
             case Conv2d():
-                stored = bundle.tensors[f"bank/{node.name}.weight"][: node.out_channels, ..., : node.in_channels]
+                stored = bundle.weight(node.name, slice(node.out_channels))[..., : node.in_channels]
                 if node.bias == "none":
                     weight, bias = _float32(stored), np.zeros(node.out_channels, np.float32)
                 elif node.bias == "own":

@@ -291,23 +291,28 @@ def test_half_precision_is_allowed(whole: Bundle) -> None:
     bundles.check(dataclasses.replace(whole, tensors=tensors))
 
 
+INTEGERS = ("classifier", "head", "unit1.block0.expand")
+
+
 def in_integers(bundle: Bundle) -> Bundle:
-    """Its classifier in 8-bit integers, with a scale a row."""
-    weight = bundle.classifier_rows()
-    scale = np.abs(weight).max(1) / 127
-    integers = {
-        "bank/classifier.weight": np.rint(weight / scale[:, None]).astype(np.int8),
-        "bank/classifier.scale": scale.astype(np.float32),
-    }
-    return dataclasses.replace(bundle, tensors={**bundle.tensors, **integers})
+    """The weights of some nodes in 8-bit integers, with a scale for each output."""
+    tensors = dict(bundle.tensors)
+    for name in INTEGERS:
+        weight = bundle.weight(name)
+        scale = np.abs(weight).reshape(len(weight), -1).max(1) / 127
+        tensors[f"bank/{name}.weight"] = np.rint((weight.T / scale).T).astype(np.int8)
+        tensors[f"bank/{name}.scale"] = scale.astype(np.float32)
+    return dataclasses.replace(bundle, tensors=tensors)
 
 
-def test_a_classifier_may_be_of_8_bit_integers(whole: Bundle, tmp_path: Path) -> None:
+def test_weights_may_be_of_8_bit_integers(whole: Bundle, tmp_path: Path) -> None:
     bundle = in_integers(whole)
     bundles.check(bundle)
-    scale = bundle.tensors["bank/classifier.scale"]
-    assert np.abs(bundle.classifier_rows() - whole.classifier_rows()).max() <= 0.51 * scale.max()
-    np.testing.assert_array_equal(bundle.classifier_rows([3, 1]), bundle.classifier_rows()[[3, 1]])
+    for name in INTEGERS:
+        scale = bundle.tensors[f"bank/{name}.scale"]
+        assert np.abs(bundle.weight(name) - whole.weight(name)).max() <= 0.51 * scale.max()
+        np.testing.assert_array_equal(bundle.weight(name, [3, 1]), bundle.weight(name)[[3, 1]])
+        np.testing.assert_array_equal(bundle.weight(name, slice(2)), bundle.weight(name)[:2])
     write(tmp_path / "integers.safetensors", bundle.tensors, {"eas": bundle.metadata()})
     model, exact = (
         Runtime(b, load_selector(b)).specialize("all", "100%")
@@ -322,18 +327,19 @@ def test_a_classifier_may_be_of_8_bit_integers(whole: Bundle, tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("name", "change", "message"),
     [
-        ("scale", lambda t: t[:-1], r"'bank/classifier.scale' is floating point of shape"),
-        ("scale", lambda t: t * np.nan, "'bank/classifier.scale' is finite"),
+        ("scale", lambda t: t[:-1], r"scale' is floating point of shape"),
+        ("scale", lambda t: t * np.nan, "scale' is finite"),
         ("weight", lambda t: t.astype(np.float32), "is int8 of shape.*got float32"),
         ("weight", lambda t: t[:-1], "is int8 of shape"),
     ],
 )
-def test_a_malformed_classifier_of_integers_is_named(
-    whole: Bundle, name: str, change: Callable[[np.ndarray], np.ndarray], message: str
+@pytest.mark.parametrize("node", INTEGERS)
+def test_malformed_weights_of_integers_are_named(
+    whole: Bundle, node: str, name: str, change: Callable[[np.ndarray], np.ndarray], message: str
 ) -> None:
     bundle = in_integers(whole)
-    tensor = f"bank/classifier.{name}"
-    with np.errstate(all="ignore"), pytest.raises(BundleError, match=message):
+    tensor = f"bank/{node}.{name}"
+    with np.errstate(all="ignore"), pytest.raises(BundleError, match=f"bank/{node}.*{message}"):
         bundles.check(dataclasses.replace(bundle, tensors={**bundle.tensors, tensor: change(bundle.tensors[tensor])}))
 
 
