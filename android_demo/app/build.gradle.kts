@@ -53,8 +53,9 @@ chaquopy {
             // the whole repository an input of the build, the build's own outputs included, which Gradle refuses.
             srcDirs("../..", "../../exporters")
             include("eas_demo/**", "eas_sdk/**", "eas_exporters/**")
-            // Neither is used here, and data files are unpacked one by one when the app first starts.
-            exclude("eas_sdk/assets/drawings/**", "eas_sdk/cli/**", "**/__pycache__/**")
+            // None is used here, and data files are unpacked one by one when the app first starts.
+            exclude("eas_sdk/assets/drawings/**", "eas_sdk/assets/photos/**", "eas_sdk/assets/emoji.safetensors")
+            exclude("eas_sdk/cli/**", "**/__pycache__/**")
         }
     }
 }

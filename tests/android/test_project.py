@@ -362,8 +362,8 @@ def test_the_shared_copy_lies_where_other_apps_may_read() -> None:
 
 
 def test_what_the_build_packs_is_enough_to_run(tmp_path: Path) -> None:
-    (sources,), (included,), (excluded,) = (
-        re.findall(rf"\b{word}\((.*?)\)", BUILD) for word in ("srcDirs", "include", "exclude")
+    sources, included, excluded = (
+        " ".join(re.findall(rf"\b{word}\((.*?)\)", BUILD)) for word in ("srcDirs", "include", "exclude")
     )
     packed = tmp_path / "packed"
     for folder in (*(PROJECT / "app" / name for name in re.findall(r'"(.*?)"', sources)), MAIN / "python"):
@@ -372,10 +372,12 @@ def test_what_the_build_packs_is_enough_to_run(tmp_path: Path) -> None:
                 shutil.copytree(folder / pattern, packed / pattern, ignore=shutil.ignore_patterns("__pycache__"))
     for pattern in re.findall(r'"([\w/]+)/\*\*"', excluded):
         shutil.rmtree(packed / pattern)
+    for pattern in re.findall(r'"([\w/.]+\.\w+)"', excluded):
+        (packed / pattern).unlink()
     storage = str(tmp_path / "files")
     script = (
         "import sys; from eas_demo.demo import Demo\n"
-        f"print(Demo({storage!r}).update('birds', 'madds', 4e6))\n"
+        f"print(Demo({storage!r}).update('birds', 'madds', 4e7))\n"
         "print(*{str(module.__file__) for name, module in sys.modules.items() if name.startswith(('eas', 'exp'))})"
     )
     environment = {**os.environ, "PYTHONPATH": str(packed), "OMP_NUM_THREADS": "1"}
