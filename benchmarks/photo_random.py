@@ -93,7 +93,7 @@ def choosers(folder: Path, count: int, runtime: Runtime) -> tuple[npt.NDArray[np
     """Photos, and what the published network says of them at 224 px."""
     files = image_files(folder)
     pixels = read_squares(files[:: max(1, len(files) // count)][:count])
-    source = untrained_bundle()
+    source = untrained_bundle(224)
     program = load_engine("numpy").compile(cut(source, source.space.largest, range(len(source.labels))))
     parts = [program.run(as_float_batch(pixels[i : i + BATCH], 224)) for i in range(0, len(pixels), BATCH)]
     return pixels, np.concatenate(parts)[:, imagenet_rows(runtime.bundle.labels)].argmax(1)

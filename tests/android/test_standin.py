@@ -70,7 +70,7 @@ class Browser:
 
 @pytest.fixture(scope="module")
 def screen(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Screen]:
-    made = Screen(tmp_path_factory.mktemp("storage"))
+    made = Screen(tmp_path_factory.mktemp("storage"), bundle="emoji")
     yield made
     made.close()
 

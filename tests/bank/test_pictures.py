@@ -40,7 +40,7 @@ def test_edges_and_colours_stay(bundle: Bundle) -> None:
     assert np.abs(found.astype(int) - images).mean() < 6
 
 
-@pytest.mark.parametrize(("name", "least", "kilobytes"), [("photos", 4, 4), ("emoji", 7, 1)])
+@pytest.mark.parametrize(("name", "least", "kilobytes"), [("photos", 2, 4), ("emoji", 7, 1)])
 def test_the_shipped_bundles_have_some_of_each_task_in_little_room(name: str, least: int, kilobytes: int) -> None:
     shipped = eas_sdk.load(name).bundle
     assert shipped.pictures is not None
