@@ -21,7 +21,7 @@ MOST_BITS = HASH_BYTES // PART_BYTES - 2
 half of all are set."""
 MOST_COLOUR = 12
 """By which its mean colour may differ, of 255, in each channel."""
-NEIGHBOURS = 256
+NEIGHBOURS = 64
 """That an image is compared with in each part, at most: of very many that look alike, one leads to the next."""
 BITS = np.array([bin(value).count("1") for value in range(256)], np.uint8)
 
@@ -59,19 +59,18 @@ def _same(values: Sequence[bytes]) -> Index:
 
 def _near(prints: npt.NDArray[np.uint8]) -> Index:
     """[n, 2]: places of uint8 [N, bytes] hashes with their colours that are those of the same photo."""
-    parts = np.ascontiguousarray(prints[:, :HASH_BYTES]).view(np.uint16)
+    hashes, colours = np.ascontiguousarray(prints[:, :HASH_BYTES]), prints[:, HASH_BYTES:].astype(np.int16)
     found = []
-    for part in parts.T:
+    for part in hashes.view(np.uint16).T:
         order = np.argsort(part, kind="stable")
         keys = part[order]
         for apart in range(1, NEIGHBOURS + 1):
             places = np.flatnonzero(keys[apart:] == keys[:-apart])
             if not len(places):
                 break
-            one, other = order[places], order[places + apart]
-            bits = BITS[prints[one, :HASH_BYTES] ^ prints[other, :HASH_BYTES]].sum(1, dtype=np.int64)
-            colours = (prints[place, HASH_BYTES:].astype(np.int16) for place in (one, other))
-            tints = np.abs(np.subtract(*colours)).max(1)
-            near = (bits <= MOST_BITS) & (tints <= MOST_COLOUR)
-            found.append(np.stack([one[near], other[near]], 1))
+            pairs = np.stack([order[places], order[places + apart]], 1)
+            one, other = (colours[of] for of in pairs.T)
+            pairs = pairs[np.abs(one - other).max(1) <= MOST_COLOUR]
+            one, other = (hashes[of] for of in pairs.T)
+            found.append(pairs[BITS[one ^ other].sum(1, dtype=np.int64) <= MOST_BITS])
     return np.concatenate(found) if found else np.empty((0, 2), np.int64)

@@ -76,25 +76,22 @@ def before_training(source: Source, *, skip_bad: bool) -> tuple[Source, Check | 
         if skip_bad:
             raise InputError("--skip-bad is for images of your own, --data DIR or FILE without --classes and --layout")
         return source, None
-    began, checks = time.monotonic(), {}
-    for name, place in (("left_out", source.folder), ("others_left_out", source.others)):
+    began, found, left_out = time.monotonic(), [], []
+    for place in (source.folder, source.others):
         if place is None:
             continue
         own = find_own(place)
         if not skip_bad:
-            own.listing()  # what is told at once is told before files are opened
-        left_s = None if skip_bad else max(0.0, BEFORE_S - (time.monotonic() - began))
-        checks[name], _ = examine(own, seconds=left_s, skip_bad=skip_bad)
-    for found in checks.values():
-        if found.unreadable:
-            said = unreadable_of(found.unreadable, found.files)
+            own.listing()  # what is known at once is told before files are opened
+        seconds = None if skip_bad else max(0.0, BEFORE_S - (time.monotonic() - began))
+        found.append(examine(own, seconds=seconds, skip_bad=skip_bad)[0])
+        left_out.append(tuple(each.file for each in found[-1].unreadable))
+        if left_out[-1]:
+            said = unreadable_of(found[-1].unreadable, found[-1].files)
             if not skip_bad:
-                raise DataError(f"{found.path}: {said}; {BAD}")
-            logging.getLogger(__name__).info("left out of %s: %s", found.path, said)
-    names = {name: tuple(each.file for each in found.unreadable) for name, found in checks.items()}
-    return replace(source, left_out=names["left_out"], others_left_out=names.get("others_left_out", ())), checks[
-        "left_out"
-    ]
+                raise DataError(f"{place}: {said}; {BAD}")
+            logging.getLogger(__name__).info("left out of %s: %s", place, said)
+    return replace(source, left_out=left_out[0], others_left_out=left_out[-1] if source.others else ()), found[0]
 
 
 def keep(training: Training, found: Check) -> None:
@@ -110,6 +107,7 @@ def keep(training: Training, found: Check) -> None:
     supernet = training.recipe.supernet
     size = supernet.search_space().input_sizes[-1]
     write_check(page, data, found, as_trained(training.data.train, supernet.augmentation, size))
+    tell("what it is made of, and how the network will see it: %s", page)
 
 
 def _mosaic(listing: Listing) -> list[str]:

@@ -1,13 +1,14 @@
 """One image file looked at: whether it can be read, and what it looks like.
 
-What a photo looks like is told by its perceptual hash (Zauner 2010, as the package `imagehash` computes it): which of the
-lowest frequencies of its grey values are above their median. That hardly changes where a photo is made smaller or
+What a photo looks like is told by its perceptual hash (Zauner 2010, as the package `imagehash` computes it): which of
+the lowest frequencies of its grey values are above their median. That hardly changes where a photo is made smaller or
 compressed again. Colours do not count in it, so that its mean colour stands beside it.
 """
 
 from __future__ import annotations
 
 import hashlib
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,6 +25,10 @@ FREQUENCIES = 16
 FLAT = 2.0
 """Standard deviation of grey values below which an image looks like any other plain one."""
 HASH_BYTES = FREQUENCIES**2 // 8
+
+
+ENDS = {b"\xff\xd8": b"\xff\xd9", b"\x89PNG": b"IEND\xaeB`\x82", b"GIF8": b"\x3b"}
+"""How files of common formats begin and end."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +58,19 @@ def look(path: Path, *, digest: bool) -> Look:
     except ImageError as error:
         return Look(str(error))
     return Look("", looks, hashlib.sha256(content).digest() if digest else b"")
+
+
+def seems_whole(path: Path) -> bool:
+    """Whether a file begins and ends as its format does: a hint that takes no decoding. A file may have more behind its
+    end, and damaged ones may seem whole."""
+    try:
+        with path.open("rb", buffering=0) as file:
+            begins = file.read(8)
+            end = next((end for begin, end in ENDS.items() if begins.startswith(begin)), b"")
+            file.seek(-len(end) or 0, os.SEEK_END)
+            return len(begins) == 8 and file.read(len(end)) == end
+    except OSError:
+        return False
 
 
 def looks_of(pixels: npt.NDArray[np.uint8]) -> bytes:

@@ -8,13 +8,14 @@ from __future__ import annotations
 import gzip
 import hashlib
 import json
+import math
 import os
 import random
 import time
 import warnings
 import zlib
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import suppress
 from pathlib import Path
@@ -22,7 +23,7 @@ from pathlib import Path
 from eas_sdk.bank.atomic import write_atomically
 from eas_sdk.cache import cache_folder
 from eas_sdk.errors import InputError
-from eas_train.before.look import Look, look
+from eas_train.before.look import Look, look, seems_whole
 from eas_train.progress import progress
 from eas_train.threads import usable_cores
 
@@ -42,7 +43,8 @@ def look_at(place: Path, files: Iterable[Path], *, seconds: float | None = None)
 
     Args:
         place: that the files belong to; what is remembered goes by it.
-        seconds: after which the rest is left; files come in random order then. By default all are looked at.
+        seconds: after which the rest is left; first come files that do not seem whole, then others in random order. By
+            default all are looked at.
     """
     states, found = _states(files)
     lengths = Counter(length for length, _ in states.values())
@@ -52,11 +54,14 @@ def look_at(place: Path, files: Iterable[Path], *, seconds: float | None = None)
         if seen is not None and seen[0] == state and (seen[1].digest or lengths[state[0]] == 1):
             found[path] = seen[1]
     left = [path for path in states if path not in found]
-    if seconds is not None:
-        random.Random(0).shuffle(left)
     if left:
+        began = time.monotonic()
+        if seconds is not None:
+            random.Random(0).shuffle(left)
+            left = doubtful_first(left, began + seconds / 3)
+        until = math.inf if seconds is None else began + seconds
         try:
-            _look_at(left, {path: lengths[states[path][0]] > 1 for path in left}, seconds, found)
+            _look_at(left, {path: lengths[states[path][0]] > 1 for path in left}, until, found)
         finally:
             known = {os.path.abspath(path): (states[path], seen) for path, seen in found.items() if not seen.error}
             _remember(place, known)
@@ -77,18 +82,28 @@ def _states(files: Iterable[Path]) -> tuple[dict[Path, State], dict[Path, Look]]
     return states, gone
 
 
-def _look_at(left: list[Path], digests: Mapping[Path, bool], seconds: float | None, found: dict[Path, Look]) -> None:
+def doubtful_first(files: Sequence[Path], until: float) -> list[Path]:
+    """Files that do not seem whole, as far as that is found in time (of `time.monotonic`), and then all others."""
+    doubtful: dict[Path, None] = {}
+    for path in files:
+        if time.monotonic() >= until:
+            break
+        if not seems_whole(path):
+            doubtful[path] = None
+    return [*doubtful, *(path for path in files if path not in doubtful)]
+
+
+def _look_at(left: list[Path], digests: Mapping[Path, bool], until: float, found: dict[Path, Look]) -> None:
     """Add to `found` until all is done, or the time is up."""
-    began, pool = time.monotonic(), ThreadPoolExecutor(usable_cores())
-    shown = len(left) >= SHOWN_FROM
-    with warnings.catch_warnings(), progress("look at photos", len(left), shown=shown) as update, pool:
+    shown, pool = len(left) >= SHOWN_FROM, ThreadPoolExecutor(usable_cores())
+    with warnings.catch_warnings(), progress("look at images", len(left), shown=shown) as update, pool:
         warnings.simplefilter("ignore")  # Pillow's, of what does not keep it from reading
         waiting = {pool.submit(look, path, digest=digests[path]): path for path in left}
         try:
             for done, future in enumerate(as_completed(waiting), 1):
                 found[waiting[future]] = future.result()
                 update(done, "")
-                if seconds is not None and time.monotonic() - began >= seconds:
+                if time.monotonic() >= until:
                     break
         finally:
             pool.shutdown(wait=False, cancel_futures=True)

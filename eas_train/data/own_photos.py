@@ -25,7 +25,7 @@ from eas_sdk.errors import DataError, closest
 from eas_sdk.image_file import SUFFIXES
 from eas_train.data.class_lists import listed
 from eas_train.data.division import HELD_OUT, divide, validated
-from eas_train.data.folder import class_images, entries, images_of
+from eas_train.data.folder import class_images, folders_of, images_of
 from eas_train.data.imageset import Superclass
 from eas_train.data.labels import NONE
 from eas_train.data.listing import SPLITS, Found, Listing
@@ -205,7 +205,7 @@ def split_folders(top: Path) -> dict[str, Path]:
     Raises:
         DataError: a split is there twice, or two of them and other folders.
     """
-    folders = [folder for folder in entries(top) if folder.is_dir()]
+    folders = folders_of(top)
     splits = [NAMES.get(folder.name.lower(), "") for folder in folders]
     if "train" not in splits or sum(map(bool, splits)) < 2:
         return {}
@@ -234,16 +234,16 @@ def _scan(top: Path, name: str) -> tuple[list[Found], str]:
     """The images of `class/image`, whose superclass has that name, or of `superclass/class/image`, and which it is."""
     if loose := images_of(top):
         raise DataError(f"images must lie in folders named after their classes; {loose[0]} does not")
-    folders = [folder for folder in entries(top) if folder.is_dir()]
+    folders = folders_of(top)
     of_images = [folder for folder in folders if images_of(folder)]
-    of_folders = [folder for folder in folders if any(inner.is_dir() for inner in entries(folder))]
+    of_folders = [folder for folder in folders if folders_of(folder)]
     if of_images and of_folders:
         raise DataError(
             f"images must lie in class/image or in superclass/class/image, the same everywhere below {top}; "
             f"{of_images[0]} holds images, and {of_folders[0]} folders"
         )
     if of_folders:
-        classes = [(group.name, inner) for group in folders for inner in entries(group) if inner.is_dir()]
+        classes = [(group.name, inner) for group in folders for inner in folders_of(group)]
         form = "superclass/class/image"
     else:
         classes, form = [(name, folder) for folder in folders], "class/image"
