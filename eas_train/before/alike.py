@@ -15,10 +15,10 @@ from scipy.sparse.csgraph import connected_components
 
 from eas_train.before.look import HASH_BYTES, Look
 
-PART_BYTES = 2
-MOST_BITS = HASH_BYTES // PART_BYTES - 2
-"""Of the hash, in which the same photo may differ, whose parts then cannot all do; the number of such bits is even, as
-half of all are set."""
+PART = 12
+"""Bits of a part."""
+MOST_BITS = 8 * HASH_BYTES // PART - 1
+"""Of the hash, in which the same photo may differ: fewer than there are parts."""
 MOST_COLOUR = 12
 """By which its mean colour may differ, of 255, in each channel."""
 NEIGHBOURS = 64
@@ -61,7 +61,8 @@ def _near(prints: npt.NDArray[np.uint8]) -> Index:
     """[n, 2]: places of uint8 [N, bytes] hashes with their colours that are those of the same photo."""
     hashes, colours = np.ascontiguousarray(prints[:, :HASH_BYTES]), prints[:, HASH_BYTES:].astype(np.int16)
     found = []
-    for part in hashes.view(np.uint16).T:
+    bits = np.unpackbits(hashes, axis=1)[:, : (MOST_BITS + 1) * PART].reshape(len(hashes), -1, PART)
+    for part in (bits @ (1 << np.arange(PART, dtype=np.uint16))).T:
         order = np.argsort(part, kind="stable")
         keys = part[order]
         for apart in range(1, NEIGHBOURS + 1):

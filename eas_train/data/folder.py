@@ -32,7 +32,7 @@ def images_of(folder: Path) -> list[Path]:
 
 
 def _sorted(folder: Path, wanted: Callable[[os.DirEntry[str]], bool]) -> list[Path]:
-    """What is wanted of what a folder holds, as paths are sorted. The system says what each is as it lists them, so that
+    """What is wanted of what a folder holds, as paths are sorted. The system says what each is as it lists it, so that
     of many thousand files none is asked about."""
     with os.scandir(folder) as inside:
         names = sorted((entry.name for entry in inside if wanted(entry)), key=os.path.normcase)
