@@ -76,7 +76,7 @@ def why_not(line: str) -> str:
 
 
 TRIED = [line for line in commands() if not why_not(line) and command_fault(line, whole=True) == ""]
-PARTS = ["eas evaluate --images", "eas export", "eas lut", "eas lut build --pause", "eas predict"]
+PARTS = ["eas check", "eas evaluate --images", "eas export", "eas lut", "eas lut build --pause", "eas predict"]
 """What texts give that is no whole command."""
 
 
