@@ -43,6 +43,7 @@ def train(
     unlabelled: AnyPath | None = None,
     teacher: AnyPath | None = None,
     calibration: AnyPath | None = None,
+    skip_bad: bool = False,
     dry_run: bool = False,
     minutes: float | None = None,
     device: str = "auto",
@@ -70,6 +71,7 @@ def train(
         unlabelled: photos without labels, for phases of the recipe that train on such.
         teacher: a bundle of the same classes whose largest network teaches.
         calibration: photos that the bundle may carry, for exports.
+        skip_bad: leave out files of `data` and `others` that cannot be read, which else stop it before it begins.
         dry_run: two steps of everything, on two images of each class.
         minutes: that the whole training may take on this machine as it is now; the steps of all phases follow.
         device: "auto", "cpu" or "cuda".
@@ -86,6 +88,7 @@ def train(
     """
     with training_packages():
         from eas_train import own
+        from eas_train.before.command import before_training, keep
         from eas_train.belonging import claim
         from eas_train.data.source import Source
         from eas_train.device import torch_device
@@ -124,7 +127,10 @@ def train(
     with only_one(folder) if first else nullcontext():
         began = Run.kept(folder)
         with computing_on(threads, None if began is None else began.threads) as chosen:
+            found = None
             with training_packages():
+                if first or skip_bad:  # what is left out has to be the same for all processes
+                    source, found = before_training(source, skip_bad=skip_bad)
                 places = (None if scratch else _path(start), _path(unlabelled), _path(teacher), _path(calibration))
                 run = Run(plan, source, *places, credits, dry_run, chosen, minutes, plan)
                 training = run.training(folder, where)
@@ -138,6 +144,8 @@ def train(
                 claim(run, training, todo, began)
                 facts = f"{len(training.data.train)} images of {len(training.data.classes)} classes"
                 tell("training %r on %s, on %s (threads: %d), into %s", plan.name, facts, where, chosen, folder)
+                if found is not None:
+                    keep(training, found)
                 for word in {ALL, AUTO} & {*training.data.classes}:
                     tell("the class %r is the task '%s,' on the command line and ['%s'] in Python", word, word, word)
             if "supernet" in todo:  # the one stage that several processes share

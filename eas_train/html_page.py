@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import base64
 import html
+import io
 import re
 from collections.abc import Iterable, Sequence
+
+import numpy as np
+import numpy.typing as npt
 
 Table = tuple[Sequence[str], Sequence[Sequence[str]]]
 """Columns and cells."""
@@ -66,6 +70,17 @@ def picture(content: bytes, alt: str, kind: str = "png") -> str:
     """An image file's content, as it is."""
     source = base64.b64encode(content).decode()
     return f"<img alt='{html.escape(alt, quote=True)}' src='data:image/{kind};base64,{source}'>"
+
+
+def photo(pixels: npt.NDArray[np.uint8], alt: str, *, longest: int | None = None) -> str:
+    """Pixels [H, W, 3] as a JPEG, made smaller where a side is longer than `longest`."""
+    from PIL import Image
+
+    image, buffer = Image.fromarray(np.ascontiguousarray(pixels)), io.BytesIO()
+    if longest is not None:
+        image.thumbnail((longest, longest))
+    image.save(buffer, "JPEG", quality=85)
+    return picture(buffer.getvalue(), alt, "jpeg")
 
 
 def captioned(image: str, caption: str) -> str:

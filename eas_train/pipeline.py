@@ -32,13 +32,13 @@ from eas_sdk.space.architecture import Architecture
 from eas_sdk.space.elastic.space import ElasticSpace
 from eas_sdk.space.protocol import size_of
 from eas_sdk.space.sample import random_architecture
-from eas_sdk.task import ALL, AUTO, Superclass
+from eas_sdk.task import Superclass
 from eas_train import bundle as bundles
 from eas_train import checkpoint
 from eas_train.accuracy import accuracy_table
 from eas_train.data.feed import random_images
 from eas_train.data.imageset import superclass_of_class
-from eas_train.data.splits import Images, Splits, evenly
+from eas_train.data.splits import Images, Splits, check_tasks, evenly
 from eas_train.diagnosis.measure import TRAINING_IMAGES, Diagnosis, diagnose
 from eas_train.diagnosis.report import PICTURE, kept
 from eas_train.distributed import is_first
@@ -110,20 +110,10 @@ class Training:
     shared: bool = False
 
     def __post_init__(self) -> None:
-        if words := [s.name for s in self.data.superclasses if s.name in (ALL, AUTO)]:
-            raise DataError(
-                f"no superclass is called {ALL!r} or {AUTO!r}, which are tasks: every class, and the router's choice; "
-                f"rename {words[0]!r}"
-            )
+        check_tasks(self.data)
         for text in (self.recipe.name, *self.attributions):
             if not is_utf8(text):
                 raise DataError(f"the name of a bundle and its attributions are text in UTF-8; got {text!r}")
-        owner = superclass_of_class(self.data.superclasses)
-        for name, part in (("validation", self.data.validation), ("test", self.data.test)):
-            seen = set(owner[part.targets].tolist())
-            lacking = [s.name for t, s in enumerate(self.data.superclasses) if t not in seen]
-            if lacking:
-                raise DataError(f"every superclass has {name} drawings; these have none: {', '.join(lacking)}")
         if self.others is not None:
             check_others(self.data, self.others)
 

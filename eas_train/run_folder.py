@@ -182,7 +182,9 @@ class Run:
         try:
             data = json.loads(path.read_bytes())
             source: dict[str, Any] = {
-                name: Path(value) if value is not None and name in ("folder", "others", "cache") else value
+                name: Path(value)
+                if value is not None and name in ("folder", "others", "cache")
+                else (tuple(map(str, value)) if isinstance(value, list) else value)
                 for name, value in data["source"].items()
             }
             places = {

@@ -15,6 +15,7 @@ from click.testing import CliRunner
 from documents import PAGES, ROOT, command_fault, command_lines, eas_commands, help_commands
 from latency.tables import CONDITIONS
 from PIL import Image
+from scenes import tree
 
 import eas_sdk
 from eas_sdk.bank.shipped import bundle_file
@@ -76,7 +77,7 @@ def why_not(line: str) -> str:
 
 
 TRIED = [line for line in commands() if not why_not(line) and command_fault(line, whole=True) == ""]
-PARTS = ["eas evaluate --images", "eas export", "eas lut", "eas lut build --pause", "eas predict"]
+PARTS = ["eas check", "eas evaluate --images", "eas export", "eas lut", "eas lut build --pause", "eas predict"]
 """What texts give that is no whole command."""
 
 
@@ -99,6 +100,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
                     target = made / images / picture.relative_to(task.parent)
                     target.parent.mkdir(parents=True, exist_ok=True)
                     shutil.copy(picture, target)
+    tree(made / "my_photos", "duck", "owl", each=3)
     networks = Networks(runtime.bundle.space, runtime.checked_router().nodes)
     phone = quick_table(lambda graph: [times_ms(graph)] * 3, CONDITIONS, networks.space, networks.parts)
     for name in ("pixel.json", "phone.json"):

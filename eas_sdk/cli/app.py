@@ -11,6 +11,7 @@ import click
 
 from eas_sdk._version import __version__
 from eas_sdk.cli.bench import bench
+from eas_sdk.cli.check import check
 from eas_sdk.cli.demo import demo
 from eas_sdk.cli.device import device
 from eas_sdk.cli.diagnose import diagnose
@@ -110,6 +111,7 @@ for _command in (
     device,
     data,
     import_,
+    check,
     train,
     diagnose,
     study,

@@ -154,6 +154,12 @@ def data(cache: Path | None, as_json: bool) -> None:
     "images of training and validation]",
 )
 @click.option(
+    "--skip-bad",
+    is_flag=True,
+    help="Leave out files of --data and --others that cannot be read, which else stop it before it begins. For images "
+    "of your own, see `eas check`.",
+)
+@click.option(
     "--dry-run",
     is_flag=True,
     help="Two steps of everything on two images of each class, at the full image size, into a folder of its own.",

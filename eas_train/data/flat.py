@@ -12,7 +12,7 @@ from eas_sdk.errors import DataError
 from eas_sdk.image_file import SUFFIXES
 from eas_sdk.names import same
 from eas_train.data.class_lists import ClassList, listed
-from eas_train.data.folder import class_images, entries, images_of
+from eas_train.data.folder import class_images, folders_of, images_of
 from eas_train.data.listing import Found, Listing
 from eas_train.data.own_photos import complete, split_folders
 
@@ -43,7 +43,7 @@ def _scan(top: Path, classes: ClassList, *, whole: bool) -> list[Found]:
     """The images below `top`, by class in the order of the list; with `whole` every class must be there."""
     if loose := images_of(top):
         raise DataError(f"images must lie in class folders below {top}, and {loose[0]} does not")
-    folders = {same(f.name): f for f in entries(top) if f.is_dir()}
+    folders = {same(f.name): f for f in folders_of(top)}
     odd = sorted(set(folders) - {name for c in classes.classes for name in (c.name, c.id)})
     missing = sorted(c.name for c in classes.classes if whole and not {c.name, c.id} & set(folders))
     if odd or missing:

@@ -15,14 +15,17 @@ import io
 import json
 import os
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from eas_sdk.errors import DataError, closest
 from eas_sdk.image_file import SUFFIXES
+from eas_train.data.class_lists import listed
 from eas_train.data.division import HELD_OUT, divide, validated
-from eas_train.data.folder import class_images, entries, images_of
+from eas_train.data.folder import class_images, folders_of, images_of
 from eas_train.data.imageset import Superclass
 from eas_train.data.labels import NONE
 from eas_train.data.listing import SPLITS, Found, Listing
@@ -46,35 +49,95 @@ COLUMNS = {
 Parts = dict[str, list[Found]]
 
 
-def list_own(path: str | os.PathLike[str], seed: int = 0) -> Listing:
-    """The images of a folder or of a list as three splits over the same classes, sorted.
+@dataclass(frozen=True, eq=False)
+class Own:
+    """Images of one's own as they lie, before they are divided.
+
+    Attributes:
+        place: the folder, or the list.
+        parts: the splits that are given, sorted; the one key "" where there are none.
+        form: what they were taken for, in words.
+    """
+
+    place: Path
+    parts: Mapping[str, Sequence[Found]]
+    form: str
+
+    @cached_property
+    def base(self) -> Path:
+        """What names are relative to."""
+        return self.place if self.place.is_dir() else Path(os.path.abspath(self.place.parent))
+
+    def name(self, path: Path) -> str:
+        """Of a file: relative to the folder, or to that of the list where it lies below it."""
+        return path.relative_to(self.base).as_posix() if path.is_relative_to(self.base) else str(path)
+
+    def without(self, names: Collection[str]) -> Own:
+        """As if files of these names were not there.
+
+        Raises:
+            DataError: nothing of a class is left.
+        """
+        out = frozenset(names)
+        kept = {split: [f for f in files if self.name(f.path) not in out] for split, files in self.parts.items()}
+        left = {f.class_name for files in kept.values() for f in files}
+        if gone := sorted({f.class_name for files in self.parts.values() for f in files} - left):
+            raise DataError(f"every class must have images; of these all are left out: {listed(gone)}")
+        return Own(self.place, {split: files for split, files in kept.items() if files}, self.form)
+
+    def listing(self, seed: int = 0) -> Listing:
+        """Divided; see `list_own`."""
+        top = self.place
+        if not top.is_dir():
+            top = Path(os.path.commonpath([f.path.parent for files in self.parts.values() for f in files]))
+        found, division = complete(self.parts, seed)
+        superclasses = superclasses_of([file for split in SPLITS for file in found[split]])
+        trained = {file.class_name for file in found["train"]}
+        if untrained := sorted({f.class_name for split in SPLITS for f in found[split]} - trained):
+            raise DataError(f"every class must have training images; of these {top} has none: {', '.join(untrained)}")
+        return Listing(found, superclasses, top, f"{self.form}; {division}")
+
+
+def find_own(path: str | os.PathLike[str]) -> Own:
+    """The images of a folder or of a list.
 
     Args:
         path: a folder in one of the forms above, or a list; its paths are relative to its own folder. Files with other
             suffixes and names that begin with a dot are passed over in folders.
-        seed: of the division into splits, where they are not given.
 
     Raises:
-        DataError: naming the path, the line or the class: no images, images at different depths, an empty class, a
-            class in two superclasses, too few images of a class, or one of validation or test that training lacks.
+        DataError: naming the path or the line: no images, images at different depths, an empty class.
     """
     top = Path(path)
     if top.suffix.lower() in LISTS and top.is_file():
-        parts, form = _listed(top), f"the list {top.name}"
-        top = Path(os.path.commonpath([file.path.parent for found in parts.values() for file in found]))
-    elif top.is_dir():
-        parts, form = _below(top)
-    else:
-        raise DataError(f"images lie in a folder, or a file {' or '.join(LISTS)} lists them; {top} is neither")
-    found, division = complete(parts, seed)
-    superclasses = superclasses_of([file for split in SPLITS for file in found[split]])
-    trained = {file.class_name for file in found["train"]}
-    if untrained := sorted({f.class_name for split in SPLITS for f in found[split]} - trained):
-        raise DataError(f"every class must have training images; of these {top} has none: {', '.join(untrained)}")
-    return Listing(found, superclasses, top, f"{form}; {division}")
+        return Own(top, _listed(top), f"the list {top.name}")
+    if top.is_dir():
+        return Own(top, *_below(top))
+    raise DataError(f"images lie in a folder, or a file {' or '.join(LISTS)} lists them; {top} is neither")
 
 
-def list_others(root: str | os.PathLike[str], superclasses: Sequence[Superclass], seed: int = 0) -> Listing:
+def list_own(path: str | os.PathLike[str], seed: int = 0, *, without: Collection[str] = ()) -> Listing:
+    """The images of a folder or of a list as three splits over the same classes, sorted; see `find_own`.
+
+    Args:
+        seed: of the division into splits, where they are not given.
+        without: names of files that are left out, as if they were not there.
+
+    Raises:
+        DataError: as `find_own` does, or naming the class: one in two superclasses, too few images of a class, or one
+            of validation or test that training lacks.
+    """
+    own = find_own(path)
+    return (own.without(without) if without else own).listing(seed)
+
+
+def list_others(
+    root: str | os.PathLike[str],
+    superclasses: Sequence[Superclass],
+    seed: int = 0,
+    *,
+    without: Collection[str] = (),
+) -> Listing:
     """The images of a folder of other classes, for a router; see `list_own`.
 
     Args:
@@ -83,7 +146,7 @@ def list_others(root: str | os.PathLike[str], superclasses: Sequence[Superclass]
     Raises:
         DataError: as `list_own` does, or a folder has another name.
     """
-    listing = list_own(root, seed)
+    listing = list_own(root, seed, without=without)
     known = [s.name for s in superclasses]
     given = {s.name: s.class_names for s in listing.superclasses}
     if odd := sorted(set(given) - {*known, NONE}):
@@ -142,7 +205,7 @@ def split_folders(top: Path) -> dict[str, Path]:
     Raises:
         DataError: a split is there twice, or two of them and other folders.
     """
-    folders = [folder for folder in entries(top) if folder.is_dir()]
+    folders = folders_of(top)
     splits = [NAMES.get(folder.name.lower(), "") for folder in folders]
     if "train" not in splits or sum(map(bool, splits)) < 2:
         return {}
@@ -171,16 +234,16 @@ def _scan(top: Path, name: str) -> tuple[list[Found], str]:
     """The images of `class/image`, whose superclass has that name, or of `superclass/class/image`, and which it is."""
     if loose := images_of(top):
         raise DataError(f"images must lie in folders named after their classes; {loose[0]} does not")
-    folders = [folder for folder in entries(top) if folder.is_dir()]
+    folders = folders_of(top)
     of_images = [folder for folder in folders if images_of(folder)]
-    of_folders = [folder for folder in folders if any(inner.is_dir() for inner in entries(folder))]
+    of_folders = [folder for folder in folders if folders_of(folder)]
     if of_images and of_folders:
         raise DataError(
             f"images must lie in class/image or in superclass/class/image, the same everywhere below {top}; "
             f"{of_images[0]} holds images, and {of_folders[0]} folders"
         )
     if of_folders:
-        classes = [(group.name, inner) for group in folders for inner in entries(group) if inner.is_dir()]
+        classes = [(group.name, inner) for group in folders for inner in folders_of(group)]
         form = "superclass/class/image"
     else:
         classes, form = [(name, folder) for folder in folders], "class/image"

@@ -46,6 +46,8 @@ class Source:
         cache: where the emoji are.
         classes: a class list, by name or file; every layout but "tree" needs one.
         layout: one of `LAYOUTS`; by default that which goes with the class list.
+        left_out, others_left_out: names of files (see `own_photos.Own`) of the folder and of `others` that are taken
+            as if they were not there.
 
     Raises:
         InputError: options that exclude each other, or one that is missing.
@@ -56,6 +58,8 @@ class Source:
     cache: Path | None = None
     classes: str | None = None
     layout: str | None = None
+    left_out: tuple[str, ...] = ()
+    others_left_out: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.folder is None:
@@ -108,8 +112,13 @@ class Source:
             logging.getLogger(__name__).info("%s: %s", self.folder, listing)
             splits = made(listing)
         if self.others is not None:
-            rest = list_others(self.others, splits.superclasses)
+            rest = list_others(self.others, splits.superclasses, without=self.others_left_out)
         return splits, None if rest is None else made(rest), ()
+
+    @property
+    def is_own(self) -> bool:
+        """Whether the images are one's own, in a folder or a list that is taken as it is found."""
+        return self.folder is not None and self._layout == "tree"
 
     @property
     def _layout(self) -> str:
@@ -150,7 +159,7 @@ class Source:
         from eas_train.data.tiny_imagenet import list_tiny_imagenet
 
         if self._layout == "tree":
-            return list_own(folder), None
+            return list_own(folder, without=self.left_out), None
         classes = read_list(str(self.classes))
         if self._layout == "tiny-imagenet":
             return list_tiny_imagenet(folder, classes)

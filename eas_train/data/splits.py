@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from eas_sdk.errors import DataError
+from eas_sdk.task import ALL, AUTO
 from eas_train.data.imageset import ImageSet, Superclass, superclass_of_class
 from eas_train.data.photoset import PhotoSet, PhotosJoined
 
@@ -45,6 +46,25 @@ class Splits(Generic[SomeImages]):
     @property
     def superclasses(self) -> tuple[Superclass, ...]:
         return self.train.superclasses
+
+
+def check_tasks(data: Splits[Images]) -> None:
+    """See that every superclass can be a task, and be judged.
+
+    Raises:
+        DataError: one has no validation or no test images, or the name of a word that means a task.
+    """
+    if words := [s.name for s in data.superclasses if s.name in (ALL, AUTO)]:
+        raise DataError(
+            f"no superclass is called {ALL!r} or {AUTO!r}, which are tasks: every class, and the router's choice; "
+            f"rename {words[0]!r}"
+        )
+    owner = superclass_of_class(data.superclasses)
+    for name, part in (("validation", data.validation), ("test", data.test)):
+        seen = set(owner[part.targets].tolist())
+        lacking = [s.name for t, s in enumerate(data.superclasses) if t not in seen]
+        if lacking:
+            raise DataError(f"every superclass has {name} images; these have none: {', '.join(lacking)}")
 
 
 def first_of_each(splits: Splits[Images], count: int) -> Splits[Images]:

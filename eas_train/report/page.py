@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -103,19 +102,15 @@ def _by_class(judged: Sequence[Judged], names: Sequence[str]) -> html_page.Table
 
 def _worst(judged: Judged, test: Images, names: Sequence[str]) -> list[str]:
     """Thumbnails of the images that the network is most sure and wrong about."""
-    from PIL import Image
-
     index = judged.worst(WORST)
     if not len(index):
         return [html_page.paragraph("None.")]
     images, _ = fixed_views(test.take(index), 1, THUMBNAIL, torch.device("cpu"))
     made = []
     for i, pixels in zip(index, images.permute(0, 2, 3, 1).numpy(), strict=True):
-        buffer = io.BytesIO()
-        Image.fromarray(np.ascontiguousarray(pixels)).save(buffer, "JPEG", quality=85)
         shown, said = names[judged.targets[i]], names[judged.said[i]]
         text = f"{shown}; said: {said}, {judged.probabilities[i].max():.0%}"
-        made.append(html_page.captioned(html_page.picture(buffer.getvalue(), shown, "jpeg"), text))
+        made.append(html_page.captioned(html_page.photo(pixels, shown), text))
     return made
 
 

@@ -18,7 +18,7 @@ from eas_sdk.cli.app import cli
 ROOT = Path(__file__).resolve().parents[2]
 COMMANDS = (
     *("info", "specialize", "predict", "export", "demo", "evaluate"),
-    *("lut", "bench", "device", "data", "import", "train", "diagnose", "study", "rounds"),
+    *("lut", "bench", "device", "data", "import", "check", "train", "diagnose", "study", "rounds"),
 )
 
 # What the console script does, where importing some packages fails as if they were not installed.
