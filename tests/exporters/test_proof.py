@@ -133,7 +133,18 @@ def test_the_command_keeps_a_file_that_fails_and_says_so(tmp_path: Path) -> None
     pytest.importorskip("ai_edge_litert")
     image = pytest.importorskip("PIL.Image")
     image.fromarray(spot()[0]).save(tmp_path / "spot.png")
-    arguments = ["export", "birds", "4M", "--bundle", "emoji", "-o", str(tmp_path / "a.tflite"), "--precision", "int8", "--calibrate-on"]
+    arguments = [
+        "export",
+        "birds",
+        "4M",
+        "--bundle",
+        "emoji",
+        "-o",
+        str(tmp_path / "a.tflite"),
+        "--precision",
+        "int8",
+        "--calibrate-on",
+    ]
     refused = CliRunner().invoke(cli, [*arguments, str(tmp_path)])
     assert refused.exit_code == 2
     assert "--keep" in refused.stderr
