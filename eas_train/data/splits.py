@@ -64,7 +64,7 @@ def check_tasks(data: Splits[Images]) -> None:
         seen = set(owner[part.targets].tolist())
         lacking = [s.name for t, s in enumerate(data.superclasses) if t not in seen]
         if lacking:
-            raise DataError(f"every superclass has {name} images; these have none: {', '.join(lacking)}")
+            raise DataError(f"every superclass has {name} drawings; these have none: {', '.join(lacking)}")
 
 
 def first_of_each(splits: Splits[Images], count: int) -> Splits[Images]:
