@@ -156,10 +156,10 @@ def test_specialize_prints_one_unit_a_line(eas, bundle: Path) -> None:
         (["info"], "birds"),
         (["specialize", "birds", "1G"], "birds"),
         (["evaluate", "--budgets", "2", "--tasks", "birds"], "birds"),
-        (["demo", "--out", "{}/a.png"], "EmojiTwo"),
+        (["demo", "--out", "{}/a.png"], "49 that may be redistributed"),
     ],
 )
-def test_without_options_the_embedded_bundle_and_drawings_are_used(
+def test_without_options_the_shipped_bank_and_photos_are_used(
     eas, tmp_path: Path, arguments: list[str], shown: str
 ) -> None:
     result = eas(*[a.format(tmp_path) for a in arguments])

@@ -60,12 +60,12 @@ def test_the_fastest_is_picked_measured_once_and_remembered(graph: Graph, monkey
 
 
 def test_a_model_says_which_engine_was_chosen() -> None:
-    model = eas_sdk.specialize("birds", "4M", engine="auto")
+    model = eas_sdk.load("emoji").specialize("birds", "4M", engine="auto")
     assert model.engine in ENGINES.keys() - {"auto"}
     image = np.zeros((1, model.input_size, model.input_size, 3), np.float32)
     np.testing.assert_array_equal(model.program.run(image), load_engine(model.engine).compile(model.graph).run(image))
     assert model.memory_bytes <= memory_bytes(model.graph.nodes, "auto")
-    routed = eas_sdk.specialize("auto", "40%", engine="auto")
+    routed = eas_sdk.load("emoji").specialize("auto", "40%", engine="auto")
     assert routed.router.engine in ENGINES.keys() - {"auto"}
 
 

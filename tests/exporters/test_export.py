@@ -131,7 +131,7 @@ def test_a_path_is_text(model: Model, path: object) -> None:
 
 
 def eas(*arguments: object) -> object:
-    return CliRunner().invoke(cli, [str(a) for a in arguments])
+    return CliRunner().invoke(cli, [*(str(a) for a in arguments), "--bundle", "emoji"])
 
 
 def test_the_command_writes_proves_and_reports(tmp_path: Path) -> None:

@@ -55,3 +55,18 @@ def test_other_padding_is_zeros_in_front_and_behind(
     expected.mul(weights).sum().backward()
     for mine, yours in zip(ours, theirs, strict=True):
         torch.testing.assert_close(mine.grad, yours.grad)
+
+
+@pytest.mark.parametrize("kernel", [3, 5, 7])
+def test_in_mixed_precision_gradients_are_those_of_torch(kernel: int) -> None:
+    torch.manual_seed(0)
+    given = [torch.randn(4, 6, 12, 12), torch.randn(6, 1, kernel, kernel)]
+    ours, theirs = ([t.clone().requires_grad_() for t in given] for _ in range(2))
+    with torch.autocast("cpu", torch.bfloat16):
+        made = depthwise_conv2d(*ours)
+        expected = F.conv2d(*theirs, None, 1, kernel // 2, 1, 6)
+    assert made.dtype == expected.dtype == torch.bfloat16
+    for result in (made, expected):
+        result.float().square().sum().backward()
+    for mine, yours in zip(ours, theirs, strict=True):
+        torch.testing.assert_close(mine.grad, yours.grad, rtol=0.05, atol=0.05 * float(yours.grad.abs().max()))

@@ -106,6 +106,7 @@ def tiny_recipe(kind: type[TinyRecipe] = TinyRecipe, **changes: object) -> TinyR
     settings: dict[str, object] = {
         "batch_size": 8,
         "dropout": 0.2,
+        "mixed_precision": False,  # what is compared is compared exactly, on every processor
         "checkpoint_every_s": 0,
         "augmentation": GENTLE,
         "phases": (
