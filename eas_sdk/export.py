@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol
 
+from eas_sdk.bank.atomic import making
 from eas_sdk.bank.exchange import put
 from eas_sdk.engine.protocol import Array
 from eas_sdk.errors import ExportError, InputError, MissingDependency, closest
@@ -186,19 +187,16 @@ def export(
         BundleError: the images that the bundle carries are damaged.
         OSError: the file cannot be written.
     """
-    import secrets  # these two would add milliseconds to `import eas_sdk`
-    import shutil
-
     named = text_path(path)
     exporter, target = load_exporter(named.suffix), Path(os.path.realpath(named))
     check_place(exporter, named)
     options, shown = _options(models, exporter, precision, input, output, calibration, layout, batch)
-    temporary = target.with_name(f".{secrets.token_hex(8)}{named.suffix}")
     proof, unproved, failed = None, "", ""
-    try:
-        exporter.write({name: model.graph for name, model in models.items()}, temporary, options)
+    with making(target.parent, named) as folder:
+        made = folder / f"made{named.suffix}"
+        exporter.write({name: model.graph for name, model in models.items()}, made, options)
         try:
-            proof = prove(exporter, temporary, models, options, shown)
+            proof = prove(exporter, made, models, options, shown)
             failed = _failure(exporter, proof, options)
         except MissingDependency as error:
             unproved = str(error)
@@ -206,13 +204,8 @@ def export(
             failed = str(error)
         if failed and not keep:
             raise ExportError(f"{failed}; it was not kept, which keep=True (--keep) would do")
-        size = _size(temporary)
-        put(temporary, target)
-    finally:
-        if temporary.is_dir():
-            shutil.rmtree(temporary)
-        else:
-            temporary.unlink(missing_ok=True)
+        size = _size(made)
+        put(made, target)
     weights = sum(w.nbytes for model in models.values() for w in model.graph.weights.values())
     return Export(named, exporter.name, precision, size, weights, proof, unproved, failed)
 

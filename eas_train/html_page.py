@@ -29,7 +29,9 @@ REFRESH = "http-equiv='refresh'"
 
 
 def page(title: str, parts: Iterable[str], *, refresh_s: int | None = None) -> str:
-    """The page; `parts` are what the functions below make.
+    """The page, which can be written as UTF-8 whatever it names; `parts` are what the functions below make.
+
+    A path may hold bytes that are no UTF-8. Each is shown as "?", which a shell takes for any one of them.
 
     Args:
         refresh_s: seconds after which a browser looks at the file again.
@@ -38,7 +40,8 @@ def page(title: str, parts: Iterable[str], *, refresh_s: int | None = None) -> s
     again = "" if refresh_s is None else f"<meta {REFRESH} content='{refresh_s}'>"
     head = f"<meta charset='utf-8'>{again}<title>{named}</title><style>{STYLE}</style>"
     body = f"<h1>{named}</h1>{''.join(parts)}"
-    return f"<!doctype html><html lang='en'><head>{head}</head><body class='eas'>{body}</body></html>\n"
+    text = f"<!doctype html><html lang='en'><head>{head}</head><body class='eas'>{body}</body></html>\n"
+    return text.encode(errors="replace").decode()
 
 
 def inline(page: str) -> str:

@@ -269,3 +269,23 @@ def test_the_format_page_lists_every_field_and_tensor_of_a_bundle(tmp_path: Path
     patterns = {name: re.compile(re.escape(name).replace("<node>", r"[\w.]+")) for name in names}
     assert [t for t in bundle.tensors if not any(p.fullmatch(t) for p in patterns.values())] == []
     assert [name for name, p in patterns.items() if not any(p.fullmatch(t) for t in bundle.tensors)] == []
+
+
+def test_the_security_page_names_every_program_that_is_started() -> None:
+    starts = re.compile(
+        r"\bsubprocess\.[a-zP]\w*\(|\bos\.(?:system|popen|fork|exec|spawn|posix_spawn)\w*\("
+        r"|^ *(?:from|import) (?:multiprocessing|webbrowser|pty)\b",
+        re.MULTILINE,
+    )
+    sources = [path for folder in ("eas_sdk", "exporters", "eas_train") for path in (ROOT / folder).rglob("*.py")]
+    found = {str(path.relative_to(ROOT)) for path in sources if starts.search(path.read_text(encoding="utf-8"))}
+    programs = {
+        "eas_sdk/device/macos.py": "`pmset`",
+        "eas_sdk/latency/adb.py": "`adb`",
+        "eas_sdk/bench/apart.py": "`eas bench` measures each network",
+        "eas_train/data/packages.py": "npm",
+        "eas_train/study/run.py": "a study",
+    }
+    assert found == set(programs)
+    page = (ROOT / "docs" / "security.md").read_text(encoding="utf-8")
+    assert [named for named in programs.values() if named not in page] == []

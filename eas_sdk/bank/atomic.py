@@ -1,11 +1,10 @@
-"""Writing a file so that its path holds the old content or the new one, never a part."""
+"""Writing files so that a path holds the old content or the new one, never a part."""
 
 from __future__ import annotations
 
 import contextlib
 import os
 import re
-import secrets
 import stat
 import time
 from collections.abc import Iterable, Iterator
@@ -14,7 +13,8 @@ from typing import BinaryIO
 
 TEMPORARY = re.compile(r"\.eas-[0-9a-f]{16}\.tmp")
 QUIET_S = 60.0
-"""A temporary file that was written to more recently is left alone: it may not be locked yet, or not any more."""
+"""A temporary that was written to more recently is left alone: it may not be locked yet, or not any more."""
+CANNOT = "cannot write a file here: "
 
 
 def write_atomically(path: str | os.PathLike[str], parts: Iterable[bytes | memoryview]) -> int:
@@ -49,7 +49,7 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
             return
         target = Path(os.path.realpath(path))
         _remove_leftovers(target.parent)
-        temporary = target.with_name(f".eas-{secrets.token_hex(8)}.tmp")
+        temporary = _temporary(target.parent)
         try:
             with open(temporary, "xb") as file:
                 _try_lock(file.fileno())
@@ -62,8 +62,51 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
             raise
     except OSError as error:
         # The caller knows `path`; the temporary name would only confuse.
-        raise OSError(error.errno, f"cannot write a file here: {error.strerror or error}", os.fspath(path)) from error
+        raise OSError(error.errno, f"{CANNOT}{error.strerror or error}", os.fspath(path)) from error
     _sync_folder(target.parent)
+
+
+@contextlib.contextmanager
+def making(folder: Path, shown: str | os.PathLike[str]) -> Iterator[Path]:
+    """An empty folder inside `folder`, to make in it what then takes another's place.
+
+    At the end it is removed with all that is in it; so are, as in `replacing`, those that killed processes have left in
+    `folder` (but not on Windows, where nothing says that a folder is in use).
+
+    Args:
+        shown: what the caller calls that which is made.
+
+    Raises:
+        OSError: what the system reports; where it is about something in the new folder, `shown` is named.
+    """
+    import shutil
+
+    _remove_leftovers(folder)
+    made = _temporary(folder)
+    try:
+        made.mkdir(0o700)
+        try:
+            with _locked(made):
+                yield made
+        finally:
+            shutil.rmtree(made, ignore_errors=True)
+    except OSError as error:
+        if not any(made in (path, *path.parents) for path in _named(error)):
+            raise
+        what = (error.strerror or str(error)).removeprefix(CANNOT)
+        raise OSError(error.errno, f"{CANNOT}{what}", os.fspath(shown)) from error
+
+
+def _named(error: OSError) -> list[Path]:
+    """The paths that an error is about."""
+    return [Path(os.fsdecode(name)) for name in (error.filename, error.filename2) if isinstance(name, str | bytes)]
+
+
+def _temporary(folder: Path) -> Path:
+    """A path inside a folder for something that is not to stay."""
+    import secrets  # this and shutil would add milliseconds to `import eas_sdk`
+
+    return folder / f".eas-{secrets.token_hex(8)}.tmp"
 
 
 def _is_device(path: str | os.PathLike[str]) -> bool:
@@ -76,15 +119,18 @@ def _is_device(path: str | os.PathLike[str]) -> bool:
 
 
 def _remove_leftovers(folder: Path) -> None:
-    """Remove the temporary files of processes that were killed."""
+    """Remove the temporaries of processes that were killed."""
     with contextlib.suppress(OSError):  # of the folder; the write itself says what is wrong with it
         for entry in os.scandir(folder):
-            if TEMPORARY.fullmatch(entry.name) and entry.is_file(follow_symlinks=False):
+            whole = entry.is_file(follow_symlinks=False) or entry.is_dir(follow_symlinks=False)
+            if whole and TEMPORARY.fullmatch(entry.name):
                 _remove_if_left(entry)
 
 
 def _remove_if_left(entry: os.DirEntry[str]) -> None:
-    with contextlib.suppress(OSError):  # Windows removes no file that is open
+    import shutil
+
+    with contextlib.suppress(OSError):  # Windows removes no file that is open, and opens no folder
         if time.time() - entry.stat().st_mtime < QUIET_S:
             return
         descriptor = os.open(entry.path, os.O_RDONLY)
@@ -92,8 +138,24 @@ def _remove_if_left(entry: os.DirEntry[str]) -> None:
             left = _try_lock(descriptor)
         finally:
             os.close(descriptor)
-        if left:
+        if left and entry.is_dir():
+            shutil.rmtree(entry.path)
+        elif left:
             os.unlink(entry.path)
+
+
+@contextlib.contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Hold the lock of a folder, on systems where one can be opened (not Windows)."""
+    descriptor = None
+    with contextlib.suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        _try_lock(descriptor)
+    try:
+        yield
+    finally:
+        if descriptor is not None:
+            os.close(descriptor)
 
 
 def _try_lock(descriptor: int) -> bool:

@@ -19,7 +19,7 @@ def put(made: Path, target: Path) -> None:
     """Give `made` the name `target`, and remove what had it: a file for a file, a folder for a folder, or nothing.
 
     Args:
-        made: lies beside `target`.
+        made: on the same file system as `target`.
 
     Raises:
         OSError: it cannot be done; `target` is as it was.
@@ -41,7 +41,7 @@ def put(made: Path, target: Path) -> None:
         except BaseException:
             os.rename(aside, target)
             raise
-        made = aside
+        os.rename(aside, made)  # whoever is killed from here on leaves what was to be removed where `made` was
     shutil.rmtree(made)
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from eas_sdk.bank.atomic import write_atomically
+from eas_sdk.bank.atomic import making, write_atomically
 from eas_sdk.bank.bundle import Bundle
 from eas_sdk.bank.exchange import put
 from eas_sdk.engine.numpy_engine import NumpyEngine
@@ -122,9 +122,6 @@ def export_family(
         InputError, ImageError, ExportError: see `eas_sdk.export.export`; or there is no model.
         OSError: a file cannot be written.
     """
-    import shutil
-    import tempfile
-
     if not models:
         raise InputError("an exported family has at least one model; got none")
     exporter, target = load_exporter(suffix), text_path(folder)
@@ -134,14 +131,11 @@ def export_family(
     manifest = target / MANIFEST
     _check_manifest(manifest)
     target.mkdir(parents=True, exist_ok=True)
-    making = Path(tempfile.mkdtemp(prefix=".", dir=target))
-    try:
-        made, text = _write(models, making, stems, suffix, {"precision": precision, "input": input, **options})
+    with making(target, target) as temporary:
+        made, text = _write(models, temporary, stems, suffix, {"precision": precision, "input": input, **options})
         manifest.unlink(missing_ok=True)  # while files change, nothing says how they fit together
         for file in (made.router, *made.networks.values()):
             put(file.path, Path(os.path.realpath(target / file.path.name)))
-    finally:
-        shutil.rmtree(making)
     write_atomically(manifest, [json.dumps(text, indent=1).encode()])
     router, *files = (replace(file, path=target / file.path.name) for file in (made.router, *made.networks.values()))
     return Family(target, router, dict(zip(made.networks, files, strict=True)))

@@ -11,11 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from eas_sdk.bank.atomic import write_atomically
+from eas_sdk.bank.atomic import making, write_atomically
 
 posix = pytest.mark.skipif(os.name == "nt", reason="pipes, devices and signals of POSIX")
 
-WRITER = """
+WRITERS = {
+    "file": """
 import sys, time
 from eas_sdk.bank.atomic import replacing
 
@@ -24,7 +25,20 @@ with replacing(sys.argv[1]) as file:
     file.flush()
     print("half", flush=True)
     time.sleep(60)
-"""
+""",
+    "folder": """
+import sys, time
+from pathlib import Path
+from eas_sdk.bank.atomic import making
+
+path = Path(sys.argv[1])
+with making(path.parent, path) as folder:
+    (folder / "deep").mkdir()
+    (folder / "deep" / "file").write_bytes(b"half")
+    print("half", flush=True)
+    time.sleep(60)
+""",
+}
 
 
 def test_a_block_that_fails_changes_nothing(tmp_path: Path) -> None:
@@ -68,30 +82,53 @@ def test_a_link_to_itself_is_told_and_kept(tmp_path: Path) -> None:
 
 
 @posix
-def test_what_killed_writers_left_is_removed_and_nothing_else(tmp_path: Path) -> None:
-    writers = []
+@pytest.mark.parametrize("kind", WRITERS)
+def test_what_killed_writers_left_is_removed_and_nothing_else(tmp_path: Path, kind: str) -> None:
+    theirs, writers = tmp_path / "theirs", []
+    theirs.mkdir()
+    place = tmp_path / "place"
+    place.mkdir()
     for name in ("killed", "alive"):
-        writer = subprocess.Popen([sys.executable, "-c", WRITER, str(tmp_path / name)], stdout=subprocess.PIPE)
+        command = [sys.executable, "-c", WRITERS[kind], str(place / name)]
+        writer = subprocess.Popen(command, stdout=subprocess.PIPE)
         assert writer.stdout is not None
         writer.stdout.readline()
         writers.append(writer)
     try:
         writers[0].kill()
         writers[0].wait()
-        theirs = tmp_path / ".eas-0123456789abcdef.tmp.txt"
-        theirs.write_bytes(b"of somebody else")
-        before = sorted(tmp_path.iterdir())
-        assert len(before) == 3
-        write_atomically(tmp_path / "file", [b"x"])
-        assert sorted(tmp_path.iterdir()) == sorted([*before, tmp_path / "file"])  # it may be about to be locked
+        other, link = place / ".eas-0123456789abcdef.tmp.txt", place / ".eas-0123456789abcdef.tmp"
+        other.write_bytes(b"of somebody else")
+        link.symlink_to(theirs)
+        before = sorted(place.iterdir())
+        assert len(before) == 4
+        write_atomically(place / "file", [b"x"])
+        assert sorted(place.iterdir()) == sorted([*before, place / "file"])  # it may be about to be locked
         for path in before:
             os.utime(path, (0, 0))
-        write_atomically(tmp_path / "file", [b"x"])
-        left = set(before) & set(tmp_path.iterdir())
-        assert len(left) == 2  # that of the living writer is the other one
-        assert theirs in left
+        write_atomically(place / "file", [b"x"])
+        left = set(before) & set(place.iterdir())
+        assert len(left) == 3  # that of the living writer is the third one
+        assert {other, link} < left
+        assert theirs.is_dir()
     finally:
         for writer in writers:
             writer.kill()
             writer.wait()
             writer.stdout.close()  # type: ignore[union-attr]
+
+
+def test_what_is_made_in_a_folder_leaves_it_and_the_rest_is_removed(tmp_path: Path) -> None:
+    with making(tmp_path, tmp_path / "mine") as made:
+        assert made.parent == tmp_path
+        (made / "made").write_bytes(b"made")
+        (made / "more").mkdir()
+        (made / "made").rename(tmp_path / "mine")
+    assert [(f.name, f.read_bytes()) for f in tmp_path.iterdir()] == [("mine", b"made")]
+    with pytest.raises(FileNotFoundError, match="cannot write a file here") as caught, making(tmp_path, "mine") as made:
+        (made / "missing" / "made").mkdir()
+    assert caught.value.filename == "mine"
+    with pytest.raises(FileNotFoundError) as caught, making(tmp_path, "mine"):
+        (tmp_path / "elsewhere" / "made").mkdir()
+    assert caught.value.filename == str(tmp_path / "elsewhere" / "made")
+    assert [f.name for f in tmp_path.iterdir()] == ["mine"]

@@ -110,6 +110,20 @@ def test_a_class_folder_whose_name_is_no_utf_8_is_told_before_anything_is_traine
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="file systems that take any bytes for a name")
+def test_photos_and_results_may_lie_in_folders_whose_names_are_no_utf_8(
+    eas, recipe: Path, tree: Path, tmp_path: Path
+) -> None:
+    data, out = tmp_path / os.fsdecode(b"caf\xe9 photos"), tmp_path / os.fsdecode(b"caf\xe9")
+    tree.rename(data)
+    result = eas("train", "--recipe", recipe, "--data", data, "--out", out, "--device", "cpu")
+    assert result.exit_code == 0, result.output
+    assert f"eas info --bundle {tmp_path}/caf?/bundle.safetensors" in (out / "report.html").read_text(encoding="utf-8")
+    assert eas_sdk.load(out).labels("tools") == ("auto", "axe")
+    looked = eas("diagnose", out, "--device", "cpu", "--picture", tmp_path / os.fsdecode(b"\xe9.png"))
+    assert looked.exit_code == 0, looked.output
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="file systems that take any bytes for a name")
 @pytest.mark.parametrize("option", ["--name", "--attribution"])
 def test_texts_of_a_bundle_that_are_no_utf_8_are_told_before_anything_is_trained(
     eas, tree: Path, tmp_path: Path, option: str

@@ -10,6 +10,7 @@ import os
 import shutil
 import tempfile
 import threading
+import traceback
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -25,8 +26,8 @@ def coremltools() -> Iterator[Any]:
     """The package coremltools, for the caller alone.
 
     It reports what a system lacks through its logger, and progress to standard error, and keeps packages in temporary
-    folders until the process ends: inside this context none of it is seen, and after it nothing is left. Errors are
-    raised as ever.
+    folders until the process ends, or until nobody holds the error that ended it: inside this context none of it is
+    seen, and after it nothing is left. Errors are raised as ever.
 
     Raises:
         MissingDependency: it is not installed.
@@ -36,7 +37,6 @@ def coremltools() -> Iterator[Any]:
         stack.enter_context(contextlib.redirect_stderr(io.StringIO()))
         stack.enter_context(warnings.catch_warnings())
         stack.enter_context(_errors_only())
-        stack.enter_context(_no_packages_left())
         warnings.simplefilter("ignore")
         try:
             package = importlib.import_module("coremltools")
@@ -44,6 +44,7 @@ def coremltools() -> Iterator[Any]:
             raise MissingDependency(
                 "Core ML packages are made by coremltools, which is not installed", "coreml"
             ) from error
+        stack.enter_context(_nothing_left())  # after the import: packages that come with it keep caches for later
         yield package
 
 
@@ -59,12 +60,15 @@ def _errors_only() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _no_packages_left() -> Iterator[None]:
-    """Remove the temporary packages of this context, and nothing that other threads put beside them meanwhile."""
+def _nothing_left() -> Iterator[None]:
+    """Remove the temporary files of this context, and nothing that other threads put beside them meanwhile."""
     folder, before = tempfile.mkdtemp(), tempfile.tempdir
     tempfile.tempdir = folder
     try:
         yield
+    except BaseException as error:
+        traceback.clear_frames(error.__traceback__)  # in them are folders that are removed with their objects
+        raise
     finally:
         tempfile.tempdir = before
         for package in Path(folder).glob("*.mlpackage"):
