@@ -124,6 +124,19 @@ def test_the_name_to_install_is_ours_and_the_only_one() -> None:
     assert found == []
 
 
+def test_the_wheel_claims_no_names_but_ours() -> None:
+    """`exporters`, for one, is a name that others may have."""
+    setuptools = pytest.importorskip("setuptools")
+    find = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["setuptools"]["packages"][
+        "find"
+    ]
+    assert not find["namespaces"]
+    found = [
+        name for folder in find["where"] for name in setuptools.find_packages(ROOT / folder, include=find["include"])
+    ]
+    assert {name.partition(".")[0] for name in found} == {"eas_sdk", "eas_exporters", "eas_train"}
+
+
 @pytest.mark.parametrize("extra", ["cli", "train", "litert"])
 def test_a_missing_package_names_the_extra_that_brings_it(extra: str) -> None:
     error = MissingDependency("running needs it", extra)

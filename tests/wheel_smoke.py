@@ -6,6 +6,7 @@ LiteRT, and as a .tflite file.
 
 from __future__ import annotations
 
+import importlib.metadata
 import importlib.util
 import sys
 import tempfile
@@ -14,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 import eas_sdk
-from eas_sdk._version import __version__
+from eas_sdk._version import DISTRIBUTION, __version__
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = (ROOT / "eas_sdk", ROOT / "exporters" / "eas_exporters", ROOT / "eas_train")
@@ -29,6 +30,13 @@ def missing_files(installed: Path) -> list[str]:
         if path.is_file() and "__pycache__" not in path.parts
     ]
     return sorted(str(name) for name in names if not (installed / name).is_file())
+
+
+def foreign_names() -> set[str]:
+    """Names in site-packages that the wheel claims and that are not ours: `exporters`, for one, others may have."""
+    files = importlib.metadata.files(DISTRIBUTION) or []
+    names = {file.parts[0] for file in files if file.parts[0] != ".."}  # scripts lie elsewhere
+    return {name for name in names if not name.endswith(".dist-info")} - {package.name for package in PACKAGES}
 
 
 def specialize_and_predict() -> str:
@@ -67,6 +75,7 @@ def main() -> None:
     assert importlib.util.find_spec("click") is None, "the environment holds more than the wheel and numpy"
     missing = missing_files(installed)
     assert not missing, f"the wheel lacks {missing}: see package-data in pyproject.toml, and __init__.py"
+    assert not foreign_names(), f"the wheel claims names that are not ours: {foreign_names()}"
     for name in eas_sdk.__all__:
         getattr(eas_sdk, name)
     bundled = any((installed / "eas_sdk" / "assets").rglob("*.safetensors"))

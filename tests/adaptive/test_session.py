@@ -92,6 +92,19 @@ def test_a_state_that_swings_too_fast_for_the_dwell_settles_on_the_smaller(
     assert session.model.madds <= 600_000
 
 
+def test_a_target_with_a_decimal_comma_is_refused_and_not_taken_for_a_tiny_one(
+    start: Callable[..., Session], runtime: Runtime
+) -> None:
+    with pytest.raises(BudgetError, match=r"'8,5M'"):
+        start(target="8,5M")
+    with pytest.raises(BudgetError, match=r"'8,5M'"):
+        runtime.adaptive("birds", target="8,5M")
+    session = start(target="600k")
+    with pytest.raises(BudgetError, match=r"'8,5M'"):
+        session.target = "8,5M"
+    assert session.target == Budget(madds=600_000)
+
+
 def test_the_application_gets_what_it_asks_for_at_once(start: Callable[..., Session], runtime: Runtime) -> None:
     session = start(target="600k", dwell_s=3600)
     assert session.target == Budget(madds=600_000)

@@ -7,11 +7,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from bundles import random_bundle
 
 import eas_sdk
 from eas_sdk.bank.atomic import TEMPORARY
+from eas_sdk.errors import InputError
+from eas_sdk.export import SIGNATURE, Options, load_exporter
 
 NEEDS = {".tflite": "ai_edge_litert", ".onnx": "onnx", ".mlpackage": "coremltools"}
 FULL = """
@@ -36,6 +39,7 @@ out = Path(sys.argv.pop(1))
 sys.addaudithook(watch)
 main()
 """
+LOGITS = Options("float32", "uint8", "logits", None, "", ())
 LEFT_BY_TORCH = {"torchinductor_root"}
 """Its cache, which is made in the folder of temporary files when torch is imported, as coremltools does."""
 
@@ -107,3 +111,24 @@ def test_errors_name_the_path_that_was_given(bundle: Path, tmp_path: Path) -> No
         with pytest.raises(FileNotFoundError, match="cannot write a file here: No such file") as caught:
             model.export(given)
         assert caught.value.filename == str(given)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="file systems that take any bytes for a name")
+@pytest.mark.parametrize("suffix", NEEDS)
+def test_folders_may_have_names_that_are_no_utf_8(bundle: Path, tmp_path: Path, suffix: str) -> None:
+    for name in (NEEDS[suffix], "onnxruntime") if suffix == ".onnx" else (NEEDS[suffix],):
+        pytest.importorskip(name)
+    model = eas_sdk.load(bundle).specialize("birds", "1M")
+    folder = tmp_path / os.fsdecode(b"caf\xe9")
+    folder.mkdir()
+    path = folder / f"birds{suffix}"
+    if suffix == ".mlpackage":  # coremltools takes no such path
+        with pytest.raises(InputError, match=r"names are text in UTF-8; got 'caf\\udce9'"):
+            model.export(path)
+        assert list(folder.iterdir()) == []
+        return
+    made = model.export(path, output="logits")
+    assert made.proof is not None, made.unproved
+    pixels = np.random.default_rng(0).integers(0, 256, (2, model.input_size, model.input_size, 3), np.uint8)
+    found = load_exporter(suffix).run(path, SIGNATURE, (pixels / 255).astype(np.float32), LOGITS)
+    assert found == pytest.approx(model.reference(pixels), rel=1e-3, abs=1e-3)

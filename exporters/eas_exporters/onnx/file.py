@@ -11,7 +11,7 @@ from eas_sdk._version import __version__
 
 OPSET = 17
 IR_VERSION = 8
-"""What ONNX 1.12 defined together with that opset: any onnxruntime since 1.13 of 2022 reads it."""
+"""What ONNX 1.12 of 2022 defined together with that opset."""
 
 BATCH = "N"
 
