@@ -15,6 +15,7 @@ pytest.importorskip("torch")
 
 from eas_train import checkpoint
 from eas_train.before import command
+from eas_train.inventory import Inventory
 
 
 def words(text: str) -> str:
@@ -208,14 +209,19 @@ def test_a_class_of_which_nothing_can_be_read_is_not_left_out(train, photos: Pat
 
 def test_images_for_the_router_are_checked_too(train, photos: Path, tmp_path: Path) -> None:
     others = tree(tmp_path / "others", "none/sky", "birds/jay", seed=500)
-    spoil(others / "none" / "sky")
+    names = {path.relative_to(others).as_posix() for path in others.rglob("*.jpg")}
+    reasons = spoil(others / "none" / "sky")
     refused = train(photos, tmp_path / "run", "--others", others)
     assert refused.exit_code == 2
     assert refused.stderr.startswith(f"error: {others}: 3 of 27 files")
     result = train(photos, tmp_path / "run", "--others", others, "--skip-bad")
     assert result.exit_code == 0, result.output
     kept = json.loads((tmp_path / "run" / "run.json").read_text())["source"]
-    assert (len(kept["left_out"]), len(kept["others_left_out"])) == (0, 3)
+    assert kept["left_out"] == []
+    assert set(kept["others_left_out"]) == {f"none/sky/{name}" for name in reasons}
+    read = Inventory.kept(tmp_path / "run").images["others"]
+    assert read
+    assert set(read) <= names
 
 
 def test_a_training_warns_once_it_begins(train, tmp_path: Path) -> None:

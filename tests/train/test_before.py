@@ -59,7 +59,7 @@ def test_other_photos_other_colours_and_plain_images_are_not_the_same(tmp_path: 
     red = scene(0).getchannel("R")
     other = Image.merge("RGB", (red, red, red)), Image.merge("RGB", (red, red, red.point(lambda v: v // 2)))
     assert not same(*(seen(tmp_path / "a.png", image) for image in other))
-    plain = [seen(tmp_path / "a.png", Image.new("RGB", (90, 90), colour)) for colour in ("red", "blue", "red")]
+    plain = [seen(tmp_path / "a.png", Image.new("L", (90, 90), grey)) for grey in (250, 252, 250)]
     assert alike(plain) == [[0, 2]], "only where they are the same file"
 
 
@@ -102,6 +102,13 @@ def test_what_could_not_be_read_is_tried_again(tmp_path: Path) -> None:
     assert look_at(top, [file])[file].error == "No such file or directory"
     target.rename(tmp_path / "nowhere.jpg")
     assert look_at(top, [file])[file].error == ""
+    other = top / "a" / "01.jpg"
+    content, state = other.read_bytes(), other.stat()
+    nothing = bytes(len(content))
+    for written, error in ((nothing, True), (nothing, True), (content, False)):
+        other.write_bytes(written)
+        os.utime(other, ns=(state.st_atime_ns, state.st_mtime_ns))
+        assert bool(look_at(top, [other])[other].error) == error
 
 
 @pytest.mark.parametrize("content", [b"", b"no gzip", b"\x1f\x8b\x08\x00cut"])
